@@ -1,0 +1,89 @@
+/* core/mem.c - allocation that aborts rather than returning NULL. */
+#include "core/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#if defined(__clang__)
+struct thread_role shard_role, job_role;
+#endif
+
+void require_failed(const char *what, const char *file, int line, const char *func)
+{
+	fprintf(stderr, "linnet: %s:%d: %s: required: %s\n", file, line, func, what);
+	abort();
+}
+
+static void *or_die(void *p, size_t bytes)
+{
+	if (unlikely(!p)) {
+		fprintf(stderr, "linnet: out of memory asking for %zu bytes\n", bytes);
+		abort();
+	}
+	return p;
+}
+
+void *xmalloc(size_t bytes)
+{
+	return or_die(malloc(bytes ? bytes : 1), bytes);
+}
+
+void *xcalloc(size_t count, size_t bytes)
+{
+	return or_die(calloc(count ? count : 1, bytes ? bytes : 1), count * bytes);
+}
+
+void *xrealloc(void *old, size_t bytes)
+{
+	return or_die(realloc(old, bytes ? bytes : 1), bytes);
+}
+
+char *xstrdup(const char *text)
+{
+	return or_die(strdup(text), strlen(text) + 1);
+}
+
+char *xstrndup(const char *text, size_t max)
+{
+	return or_die(strndup(text, max), max + 1);
+}
+
+void *xmemdup(const void *from, size_t bytes)
+{
+	void *copy = xmalloc(bytes);
+
+	if (bytes)
+		memcpy(copy, from, bytes);
+	return copy;
+}
+
+char *xprintf(const char *format, ...)
+{
+	va_list args;
+	char *text;
+	int len;
+
+	va_start(args, format);
+	len = vasprintf(&text, format, args);
+	va_end(args);
+	return or_die(len < 0 ? NULL : text, 0);
+}
+
+void free_ptr(void *pointer_to_pointer)
+{
+	free(*(void **)pointer_to_pointer);
+}
+
+void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void wipe(void *secret, size_t bytes)
+{
+	explicit_bzero(secret, bytes);
+}

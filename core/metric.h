@@ -1,0 +1,37 @@
+/* core/metric.h - counters, gauges and histograms, each with a name, a help text and labels.
+ *   static struct metric stanzas = METRIC_COUNTER("stanzas_total", "Stanzas received", "kind");
+ *   metric_add(&stanzas, 1);
+ * Counting is a plain add in the running thread's own cache line; reading adds the lines up.
+ * Any thread. A metric is a static object that registers itself when first used or at metric_init. */
+#pragma once
+
+#include "core/attr.h"
+
+enum metric_kind { METRIC_KIND_COUNTER, METRIC_KIND_GAUGE, METRIC_KIND_HISTOGRAM };
+struct metric {
+	const char *name; /* without the "linnet_" that every exported name gets */
+	const char *help;
+	enum metric_kind kind;
+	const char *label;            /* "kind=\"message\"" or NULL: one object per label value */
+	int64_t (*read)(void);        /* a gauge that is asked, not counted; NULL otherwise */
+	_Atomic int slot;             /* 0: not registered yet; private */
+	struct metric *next;          /* private */
+};
+#define METRIC_COUNTER(n, h) { .name = (n), .help = (h), .kind = METRIC_KIND_COUNTER }
+#define METRIC_COUNTER_OF(n, l, h)                                                                 \
+	{ .name = (n), .label = (l), .help = (h), .kind = METRIC_KIND_COUNTER }
+#define METRIC_GAUGE(n, h) { .name = (n), .help = (h), .kind = METRIC_KIND_GAUGE }
+#define METRIC_GAUGE_READ(n, h, fn)                                                                \
+	{ .name = (n), .help = (h), .kind = METRIC_KIND_GAUGE, .read = (fn) }
+/* Histogram of microseconds in powers of two. */
+#define METRIC_TIME(n, h) { .name = (n), .help = (h), .kind = METRIC_KIND_HISTOGRAM }
+
+void metric_register(struct metric *m);          /* so that it shows at zero; idempotent */
+void metric_add(struct metric *m, int64_t by);   /* counter, gauge (by may be negative) */
+void metric_time(struct metric *m, uint64_t us); /* histogram */
+int64_t metric_value(const struct metric *m);    /* a histogram's count */
+
+/* Calls fn for each registered metric, in order of name and label. */
+void metric_each(void (*fn)(const struct metric *m, void *arg), void *arg);
+/* The whole registry as OpenMetrics text; the caller frees. */
+char *metric_text(void);

@@ -1,0 +1,41 @@
+/* router/access.h - who may do what: ejabberd's acl, access_rules, shaper and shaper_rules.
+ * Compiled from the settings into one snapshot, published under RCU, replaced by reload. */
+#pragma once
+
+#include "core/attr.h"
+#include "core/conf.h"
+#include "xml/jid.h"
+
+/* Whom a question is about; what is not known stays NULL or zero. */
+struct access_subject {
+	const struct jid *jid;            /* bare or full */
+	const struct conf_prefix *address; /* the peer's; bits 128 */
+};
+
+struct access_rules; /* a compiled snapshot */
+
+/* From the nodes of acl, access_rules, shaper, shaper_rules; any may be NULL. Errors are added to e
+ * with their place; 0 when there were none. */
+int access_compile(const struct conf_node *acl, const struct conf_node *access_rules,
+	const struct conf_node *shaper, const struct conf_node *shaper_rules, struct conf_errors *e,
+	struct access_rules **out);
+void access_free(struct access_rules *r);
+/* Publishes; the old snapshot goes after a grace period. Any thread that may block. */
+void access_publish(struct access_rules *r);
+/* Whether a name is defined in the snapshot, for checks of settings that name rules; `all` and
+ * `none` always are. */
+bool access_has_rule(const struct access_rules *r, const char *rule);
+bool access_has_shaper(const struct access_rules *r, const char *name);
+
+/* Questions to the published snapshot; RCU-registered thread. host: the virtual host asked about.
+ * An unknown rule denies and is logged seldom. */
+bool access_allowed(const char *rule, const char *host, const struct access_subject *who);
+bool acl_matches(const char *acl, const char *host, const struct access_subject *who);
+
+/* The rate a shaper name (or shaper_rules name) gives this subject. */
+struct shaper_rate {
+	int64_t bytes_per_s; /* 0: unlimited */
+	int64_t burst_bytes;
+};
+struct shaper_rate shaper_rate_for(const char *name, const char *host,
+	const struct access_subject *who);

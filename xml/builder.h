@@ -1,0 +1,57 @@
+/* xml/builder.h - the only place that writes XML, and so the only one that escapes.
+ * A builder fills a stanza's tree from the top; elem_wire() turns any tree into bytes.
+ * One thread; what it built is shared only after stanza_seal(). Strings are copied into the
+ * stanza's arena unless they are known names of xml/ns.h. Characters that XML 1.0 does not allow
+ * are left out of text and values. */
+#pragma once
+
+#include "core/attr.h"
+#include "core/buf.h"
+#include "xml/stanza.h"
+
+struct builder {
+	struct stanza *stanza; /* owned by whoever began */
+	struct elem *at;       /* children and attributes go here */
+};
+
+/* Begins a new stanza <name xmlns='ns'>. */
+void build_begin(struct builder *b, const char *name, const char *ns);
+/* <iq type='result' id= to=from from=to> for a request; the answer's payload follows. */
+void build_iq_result(struct builder *b, const struct stanza *request);
+/* type='error', addresses swapped, the request's payload, <error/>. cond is an enum stanza_error;
+ * text may be NULL. RFC 6120 §8.3. */
+void build_error(struct builder *b, const struct stanza *about, int cond, const char *text);
+/* Seals and gives the stanza away. Reads kind, type and addresses first (they are ours: REQUIREd). */
+struct stanza *build_end(struct builder *b);
+void build_drop(struct builder *b); /* changes its mind */
+
+void build_attr(struct builder *b, const char *name, const char *value); /* NULL value: nothing */
+void build_attr_ns(struct builder *b, const char *name, const char *ns, const char *value);
+void build_attr_int(struct builder *b, const char *name, int64_t value);
+void build_attr_jid(struct builder *b, const char *name, const struct jid *j); /* NULL: nothing */
+/* Opens a child; ns NULL: the parent's. */
+void build_open(struct builder *b, const char *name, const char *ns);
+void build_close(struct builder *b);
+void build_cdata(struct builder *b, const char *text, size_t len);
+/* <name>text</name>, in the parent's namespace. NULL text: an empty element. */
+void build_text(struct builder *b, const char *name, const char *text);
+void build_int(struct builder *b, const char *name, int64_t value);
+void build_copy(struct builder *b, const struct elem *e); /* the whole tree below and with e */
+
+/* Conditions of RFC 6120 §8.3.3, each with its usual type. */
+enum stanza_error {
+	ERR_BAD_REQUEST = 1, ERR_CONFLICT, ERR_FEATURE_NOT_IMPLEMENTED, ERR_FORBIDDEN, ERR_GONE,
+	ERR_INTERNAL_SERVER_ERROR, ERR_ITEM_NOT_FOUND, ERR_JID_MALFORMED, ERR_NOT_ACCEPTABLE,
+	ERR_NOT_ALLOWED, ERR_NOT_AUTHORIZED, ERR_POLICY_VIOLATION, ERR_RECIPIENT_UNAVAILABLE,
+	ERR_REDIRECT, ERR_REGISTRATION_REQUIRED, ERR_REMOTE_SERVER_NOT_FOUND,
+	ERR_REMOTE_SERVER_TIMEOUT, ERR_RESOURCE_CONSTRAINT, ERR_SERVICE_UNAVAILABLE,
+	ERR_SUBSCRIPTION_REQUIRED, ERR_UNDEFINED_CONDITION, ERR_UNEXPECTED_REQUEST,
+	ERR_COUNT
+};
+const char *stanza_error_name(int cond); /* "bad-request" */
+const char *stanza_error_type(int cond); /* "modify" */
+
+/* Bytes of a tree inside a stream whose default namespace is outer_ns ("" for a document). */
+void elem_wire(const struct elem *e, const char *outer_ns, struct buf **out);
+/* Escapes into *out; for attribute values quoted with ' as well as for text. */
+void xml_escape(const char *text, size_t len, struct buf **out);
