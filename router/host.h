@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "core/arena.h"
 #include "core/attr.h"
 #include "core/hook.h"
 #include "core/rcu.h"
