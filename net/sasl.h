@@ -1,0 +1,77 @@
+/* net/sasl.h - one SASL negotiation, server side: texts in, verdicts out, no I/O. RFC 6120 §6.
+ * SCRAM-SHA-1, -256, -512 and their -PLUS forms (RFC 5802, RFC 7677), PLAIN (RFC 4616), ANONYMOUS
+ * (RFC 4505). The base64 of RFC 6120 §6.4 is done here, both ways. What needs an account or a
+ * password check stops and says so; the stream does that on a job and tells the result:
+ *
+ *   s = sasl_new(host, offered, &channel);
+ *   verdict = sasl_start(s, mechanism, text, len);      <auth/>
+ *   for (;;) switch (verdict) {
+ *   case SASL_CONTINUE:     send <challenge/> with s->out, later sasl_step() with <response/>
+ *   case SASL_NEED_ACCOUNT: auth_find(s->user) on a job, then sasl_account()
+ *   case SASL_NEED_CHECK:   auth_check(s->user, s->password) on a job, then sasl_checked()
+ *   case SASL_DONE:         send <success/> with s->out; the account is s->user; sasl_free()
+ *   case SASL_FAIL:         send <failure/> with sasl_condition_name(s->condition); sasl_free()
+ *   }
+ *
+ * <abort/> is sasl_fail(s, SASL_ABORTED); a backend that is away, SASL_TEMPORARY_AUTH_FAILURE.
+ * One thread at a time. The memory lives as long as the negotiation, secrets are wiped. */
+#pragma once
+
+#include "core/attr.h"
+#include "net/tls.h"
+#include "router/auth.h"
+#include "router/host.h"
+
+#define SASL_MESSAGE_MAX 4096 /* decoded bytes of one message from the client */
+#define SASL_TEXT_MAX ((SASL_MESSAGE_MAX + 2) / 3 * 4) /* of the same in base64 */
+
+enum sasl_verdict { SASL_CONTINUE, SASL_NEED_ACCOUNT, SASL_NEED_CHECK, SASL_DONE, SASL_FAIL };
+enum sasl_condition { /* RFC 6120 §6.5 */
+	SASL_ABORTED, SASL_ACCOUNT_DISABLED, SASL_CREDENTIALS_EXPIRED, SASL_ENCRYPTION_REQUIRED,
+	SASL_INCORRECT_ENCODING, SASL_INVALID_AUTHZID, SASL_INVALID_MECHANISM,
+	SASL_MALFORMED_REQUEST, SASL_MECHANISM_TOO_WEAK, SASL_NOT_AUTHORIZED,
+	SASL_TEMPORARY_AUTH_FAILURE, SASL_CONDITIONS,
+};
+const char *sasl_condition_name(enum sasl_condition c); /* the element: "not-authorized" */
+
+/* The mechanisms to announce: those of the host's setting that this channel can carry. PLAIN only
+ * encrypted, -PLUS only with a channel binding, ANONYMOUS only where the host allows it. Bits of
+ * router/host.h (SASL_PLAIN, ...); the lowest is the strongest and is named first. */
+uint32_t sasl_mechanisms(const struct host_conf *conf, const struct tls_channel *channel);
+#define SASL_MECHANISMS 8
+const char *sasl_mechanism_name(unsigned index); /* of bit 1 << index; "SCRAM-SHA-1" */
+/* XEP-0440: whether to announce this binding type along with the offered mechanisms. */
+bool sasl_announces(uint32_t offered, const struct tls_channel *channel, enum tls_binding type);
+
+struct sasl {
+	/* For the caller to read. */
+	char *user;           /* owned: prepared local part; from SASL_NEED_* or SASL_DONE on */
+	char *password;       /* owned, wiped: with SASL_NEED_CHECK */
+	char *out;            /* owned: base64 for <challenge/> or <success/>; "" when empty ("=" in a
+	                       * success that carries data of no bytes); NULL: no data at all */
+	enum sasl_condition condition; /* with SASL_FAIL */
+	uint32_t mechanism;   /* bit; 0 before sasl_start() */
+	bool anonymous;       /* with SASL_DONE: a throw-away account that no backend knows */
+	/* Private to sasl.c. */
+	int step;
+	struct host *host;    /* counted */
+	uint32_t offered;
+	struct tls_channel channel;
+	struct scram *scram;  /* owned */
+};
+
+/* channel is copied. offered: what sasl_mechanisms() said when the features were sent. */
+struct sasl *sasl_new(struct host *host, uint32_t offered, const struct tls_channel *channel);
+void sasl_free(struct sasl *s); /* wipes; NULL is fine */
+
+/* Each returns an enum sasl_verdict. text: the element's character data as received.
+ * In <auth/> no text is no initial response and "=" an empty one (RFC 6120 §6.4.2). */
+int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t len);
+int sasl_step(struct sasl *s, const char *text, size_t len);
+/* After SASL_NEED_ACCOUNT. account NULL: there is none; the exchange goes on as if there were one
+ * and fails at its end. The account is copied. */
+int sasl_account(struct sasl *s, const struct auth_account *account);
+/* After SASL_NEED_CHECK. */
+int sasl_checked(struct sasl *s, bool right);
+/* Ends it from any state: returns SASL_FAIL. */
+int sasl_fail(struct sasl *s, enum sasl_condition condition);
