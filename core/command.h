@@ -9,33 +9,54 @@
 
 enum command_arg_type { ARG_STRING, ARG_SECRET, ARG_INT, ARG_JID, ARG_HOST, ARG_FLAG };
 struct command_arg {
-	const char *name;  /* "user"; ARG_FLAG: "--dry-run" is named "dry-run" */
+	const char *name; /* "user"; ARG_FLAG: "--dry-run" is named "dry-run" */
 	enum command_arg_type type;
 	bool optional;
+	bool option; /* given as --name VALUE, never by position; ARG_FLAG always is */
 	const char *help;
 };
 struct command_answer {
-	json_t *result;    /* owned; an object, or an array of like objects (a table); NULL: nothing */
-	char *error;       /* owned; set when the command failed: the cause, as a sentence */
+	json_t *result; /* owned; an object, or an array of like objects (a table); NULL: nothing */
+	char *error; /* owned; set when the command failed: the cause, as a sentence */
 };
 /* Runs on the control thread, which may block and is registered with RCU; job-only functions may be
  * called. args: an object with the given arguments, types checked already. */
 typedef void command_fn(const json_t *args, struct command_answer *answer);
 struct command {
-	const char *name;                /* "register" */
-	const char *group;               /* "accounts", for help */
+	const char *name; /* "register" */
+	const char *group; /* "accounts", for help */
 	const char *help;
-	const struct command_arg *args;  /* in order; ends with a NULL name */
-	command_fn *run;                 /* NULL in linnetctl's own copy of the table */
-	const char *const *columns;      /* of a table, in order; NULL: as they come */
+	const struct command_arg *args; /* in order; ends with a NULL name; NULL: none */
+	command_fn *run;
+	const char *const *columns; /* of a table, in order; NULL: as they come */
 };
-void command_add(const struct command *c);   /* any thread; c outlives it */
-void command_remove(const struct command *c); /* after it returns no call is running */
-const struct command *command_find(const char *name);
-void command_each(void (*fn)(const struct command *c, void *arg), void *arg); /* by group and name */
+/* Any thread that may block, except from inside command_each(). c outlives its registration; a
+ * second command of the same name is our own mistake. */
+void command_add(const struct command *c);
+/* After it returns no call is running, except the one that removes itself. Unknown is fine. */
+void command_remove(const struct command *c);
+const struct command *command_find(const char *name); /* NULL: no such command */
+void command_each(
+	void (*fn)(const struct command *c, void *arg), void *arg); /* by group and name */
+const char *command_arg_type_name(enum command_arg_type type); /* "string", as in help --json */
+
+/* Inside a command: the arguments, and why it failed (the first reason stays). */
+const char *command_text(const json_t *args, const char *name); /* NULL when absent */
+int64_t command_int(const json_t *args, const char *name, int64_t absent);
+bool command_flag(const json_t *args, const char *name);
 PRINTF_LIKE(2, 3) void command_fail(struct command_answer *a, const char *format, ...);
 
-/* The control socket: JSON lines {"command": name, "args": {...}} answered by
- * {"result": ...} or {"error": text}. Its own thread; several clients at once. */
-int command_listen(const char *socket_path, unsigned mode); /* 0 or negative errno */
+/* One request, {"command": name, "args": {...}}, checked against the table and run. Returns what
+ * goes back, owned by the caller: {"result": ...}, or {"error": text} with "usage": true when the
+ * request itself was wrong. Secrets in line are overwritten. On a thread a command may run on. */
+json_t *command_request(char *line, size_t len);
+
+/* The control socket: one JSON request a line, one JSON answer a line, in order. Its own thread;
+ * several clients at once, none of which waits for another's reading. Only root, the server's own
+ * user and whom the file's mode names may speak. `help` is the command that lists the others.
+ * mode: of the socket's file, as 0600. 0 or negative errno; -EADDRINUSE: a server answers there. */
+#define COMMAND_LINE_MAX (1 << 20) /* bytes of one request */
+#define COMMAND_CLIENTS_MAX 32 /* more wait in the kernel's backlog */
+int command_listen(const char *socket_path, unsigned mode);
+/* Lets the running command end and its answer leave, then ends the thread and removes the file. */
 void command_close(void);

@@ -1,0 +1,119 @@
+/* cmd/linnetctl.c - the console of a running server. It knows no command of its own: the server
+ * describes them (`help`), and that description parses, explains and completes them. */
+#include "cmd/linnetctl.h"
+
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/linnetctl_options.h"
+#include "core/mem.h"
+
+#define DEFAULT_DATA "./linnet-data"
+#define SYSTEM_SOCKET "/run/linnet/control.sock"
+
+void die(enum exit_code code, const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fputs("linnetctl: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(code);
+}
+
+static void print_usage(void)
+{
+	puts("usage: linnetctl [OPTIONS] COMMAND [ARGUMENTS]\n"
+	     "Asks a running Linnet server. `linnetctl help` lists the commands it knows.\n");
+	cli_help(ctl_options, stdout);
+	puts("\nWithout one of the first three, the socket is " DEFAULT_DATA
+	     "/control.sock if that\n"
+	     "is there, else " SYSTEM_SOCKET ".\n"
+	     "Exit status: 0 done, 1 the command failed, 2 wrong usage, 3 no server answered.");
+}
+
+/* The socket's path; the caller frees. */
+static char *socket_path(const char *const *values)
+{
+	char *path;
+
+	if (!!values[CTL_DATA] + !!values[CTL_SOCKET] + !!values[CTL_CONFIG] > 1)
+		die(EXIT_USAGE, "one of --data, --socket and --config is enough");
+	if (values[CTL_SOCKET])
+		return xstrdup(values[CTL_SOCKET]);
+	if (values[CTL_DATA])
+		return xprintf("%s/control.sock", values[CTL_DATA]);
+	path = xstrdup(DEFAULT_DATA "/control.sock");
+	if (!access(path, F_OK))
+		return path;
+	free(path);
+	return xstrdup(SYSTEM_SOCKET);
+}
+
+static const json_t *find_command(const json_t *commands, const char *name)
+{
+	const json_t *command;
+	size_t i;
+
+	json_array_foreach(commands, i, command)
+	{
+		const char *has = json_string_value(json_object_get(command, "name"));
+
+		if (has && !strcmp(has, name))
+			return command;
+	}
+	die(EXIT_USAGE, "there is no command '%s'; linnetctl help lists them", name);
+}
+
+static void run(int fd, int argc, char **argv, bool json)
+{
+	json_t *commands = control_ask(fd, "help", NULL), *args, *result;
+	const json_t *command = find_command(commands, argv[0]);
+	bool help = !strcmp(argv[0], "help");
+
+	args = args_read(command, argc - 1, argv + 1, &json);
+	if (help && json_object_size(args))
+		find_command(commands, json_string_value(json_object_get(args, "command")));
+	result = control_ask(fd, argv[0], json_incref(args));
+	if (json)
+		print_json(result);
+	else if (help)
+		print_help(result, json_string_value(json_object_get(args, "command")));
+	else
+		print_result(result, json_object_get(command, "columns"));
+	json_decref(args);
+	json_decref(result);
+	json_decref(commands);
+}
+
+int main(int argc, char **argv)
+{
+	const char *values[CTL_OPTIONS];
+	int first = cli_parse(ctl_options, argc, argv, values), fd;
+	char *path;
+
+	setlocale(LC_CTYPE, "");
+	if (first < 0)
+		return EXIT_USAGE;
+	if (values[CTL_HELP])
+		return print_usage(), EXIT_DONE;
+	if (values[CTL_VERSION])
+		return puts("linnetctl " LINNET_VERSION), EXIT_DONE;
+	if (first == argc) {
+		print_usage();
+		return EXIT_USAGE;
+	}
+	path = socket_path(values);
+	fd = control_connect(path);
+	run(fd, argc - first, argv + first, values[CTL_JSON]);
+	close(fd);
+	free(path);
+	return fflush(stdout) || ferror(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
