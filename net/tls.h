@@ -46,8 +46,7 @@ ANY_THREAD bool tls_store_names(struct tls_store *st, const char *host);
 /* One certificate with a key. Times are seconds since 1970. */
 struct tls_cert_info {
 	const char *file;
-	const char *subject;      /* first name it is for, or its subject */
-	const char *names;        /* all of them, with commas */
+	const char *names;        /* domains it is for: "example.org, *.example.org" */
 	int64_t not_before, not_after;
 };
 /* Any registered thread; what fn gets is good during the call. */

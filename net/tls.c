@@ -1,0 +1,439 @@
+/* net/tls.c - OpenSSL, kept small: no buffer stays with a connection that has nothing to say. */
+#include "net/tls.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "core/mem.h"
+#include "core/metric.h"
+#include "net/cert.h"
+#include "net/tls_store.h"
+#include "xml/jid.h"
+
+#define RECORD_MAX 16384 /* plain bytes of one record, RFC 8446 §5.1 */
+#define WIRE_MAX (RECORD_MAX * 3) /* what one tls_read() takes from the socket */
+#define ALPN_XMPP_CLIENT "\x0bxmpp-client"
+
+/* ---- metrics ---- */
+
+static struct metric handshakes[TLS_VERSIONS] = {
+	METRIC_COUNTER_OF(
+		"tls_handshakes_total", "result=\"ok\",version=\"1.2\"", "TLS handshakes"),
+	METRIC_COUNTER_OF(
+		"tls_handshakes_total", "result=\"ok\",version=\"1.3\"", "TLS handshakes"),
+};
+static struct metric handshakes_failed =
+	METRIC_COUNTER_OF("tls_handshakes_total", "result=\"failed\"", "TLS handshakes");
+static struct metric handshakes_resumed =
+	METRIC_COUNTER("tls_resumed_total", "TLS handshakes that resumed a session");
+
+struct tls {
+	SSL *ssl; /* owned */
+	struct tls_store *store;
+	const char *error; /* static */
+	const uint8_t *wire; /* during tls_read(): what came from the socket and is not decrypted */
+	size_t wire_len;
+	uint8_t *left; /* owned: such bytes that a call could not use up; rare */
+	size_t left_len;
+	int fd;
+	bool direct;
+	bool host_known; /* the certificate was chosen by the stream's `to` */
+	bool reading; /* the socket is read by tls_read(), in large pieces */
+	bool eof;
+};
+
+/* ---- what a client asks for: chosen before anything else of its hello is looked at ---- */
+
+/* The host name of a server_name extension, RFC 6066 §3. */
+static bool sni_of(SSL *ssl, const uint8_t **name, size_t *len)
+{
+	const uint8_t *ext;
+	size_t bytes;
+
+	if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &bytes))
+		return false;
+	if (bytes < 5 || (size_t)(ext[0] << 8 | ext[1]) != bytes - 2 ||
+		ext[2] != TLSEXT_NAMETYPE_host_name)
+		return false;
+	*len = (size_t)(ext[3] << 8 | ext[4]);
+	*name = ext + 5;
+	return *len && *len <= bytes - 5;
+}
+
+/* Before a session is looked for, because a session belongs to the certificate it was made with. */
+int tls_client_hello(SSL *ssl, int *alert, void *arg)
+{
+	struct tls *t = SSL_get_app_data(ssl);
+	char domain[JID_PART_MAX + 1];
+	const uint8_t *name;
+	SSL_CTX *ctx;
+	size_t len;
+
+	(void)alert, (void)arg;
+	if (t->host_known || !sni_of(ssl, &name, &len) ||
+		jid_prep_domain((const char *)name, len, domain) <= 0)
+		return SSL_CLIENT_HELLO_SUCCESS;
+	ctx = tls_store_find(t->store, domain);
+	if (ctx && ctx != SSL_get_SSL_CTX(ssl) && !SSL_set_SSL_CTX(ssl, ctx))
+		return SSL_CLIENT_HELLO_ERROR;
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+int tls_server_name(SSL *ssl, int *alert, void *arg)
+{
+	(void)ssl, (void)alert, (void)arg;
+	return SSL_TLSEXT_ERR_OK; /* seen in tls_client_hello(); any name is fine */
+}
+
+/* XEP-0368 §4: "xmpp-client", when ALPN is used at all. */
+int tls_choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+	const unsigned char *in, unsigned in_len, void *arg)
+{
+	const struct tls *t = SSL_get_app_data(ssl);
+
+	(void)arg;
+	for (unsigned at = 0; at < in_len; at += 1u + in[at])
+		if (in[at] + at < in_len && in[at] == sizeof(ALPN_XMPP_CLIENT) - 2 &&
+			!memcmp(in + at, ALPN_XMPP_CLIENT, sizeof(ALPN_XMPP_CLIENT) - 1)) {
+			*out = in + at + 1;
+			*out_len = in[at];
+			return SSL_TLSEXT_ERR_OK;
+		}
+	return t->direct ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
+}
+
+/* ---- one connection: OpenSSL's way to the socket ---- */
+
+static int socket_write(BIO *bio, const char *bytes, int len)
+{
+	const struct tls *t = BIO_get_data(bio);
+	ssize_t sent;
+
+	BIO_clear_retry_flags(bio);
+	do
+		sent = send(t->fd, bytes, (size_t)len, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno == EAGAIN)
+		BIO_set_retry_write(bio);
+	return (int)sent;
+}
+
+/* During the handshake from the socket, no more than OpenSSL wants; afterwards from what tls_read()
+ * took, so that a wake-up is one system call however many records it brought. */
+static int socket_read(BIO *bio, char *room, int len)
+{
+	struct tls *t = BIO_get_data(bio);
+	ssize_t got = (ssize_t)t->wire_len < len ? (ssize_t)t->wire_len : len;
+
+	BIO_clear_retry_flags(bio);
+	if (t->reading) {
+		if (!got && !t->eof) {
+			BIO_set_retry_read(bio);
+			return -1;
+		}
+		memcpy(room, t->wire, (size_t)got);
+		t->wire += got;
+		t->wire_len -= (size_t)got;
+		return (int)got;
+	}
+	do
+		got = recv(t->fd, room, (size_t)len, 0);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == EAGAIN)
+		BIO_set_retry_read(bio);
+	else if (got <= 0)
+		t->eof = true; /* a reset is an end like another */
+	return (int)got;
+}
+
+static long socket_ctrl(BIO *bio, int what, long n, void *arg)
+{
+	const struct tls *t = BIO_get_data(bio);
+
+	(void)n, (void)arg;
+	switch (what) {
+	case BIO_CTRL_FLUSH:
+		return 1;
+	case BIO_CTRL_EOF:
+		return t->eof && !t->wire_len;
+	default:
+		return 0;
+	}
+}
+
+static BIO_METHOD *socket_method; /* for good */
+static pthread_once_t started = PTHREAD_ONCE_INIT;
+
+static void start(void)
+{
+	socket_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "connection");
+	REQUIRE(socket_method);
+	BIO_meth_set_write(socket_method, socket_write);
+	BIO_meth_set_read(socket_method, socket_read);
+	BIO_meth_set_ctrl(socket_method, socket_ctrl);
+	for (int v = 0; v < TLS_VERSIONS; v++)
+		metric_register(&handshakes[v]);
+	metric_register(&handshakes_failed);
+	metric_register(&handshakes_resumed);
+}
+
+struct tls *tls_new(struct tls_store *st, int fd, const char *host, enum tls_entry entry)
+{
+	SSL_CTX *ctx = host ? tls_store_find(st, host) : NULL;
+	SSL_CTX *first = tls_store_default(st);
+	struct tls *t;
+	BIO *bio;
+
+	if (!first)
+		return NULL;
+	pthread_once(&started, start);
+	t = xcalloc(1, sizeof(*t));
+	t->store = st;
+	t->fd = fd;
+	t->direct = entry == TLS_DIRECT;
+	t->host_known = ctx != NULL;
+	t->ssl = SSL_new(ctx ? ctx : first);
+	bio = BIO_new(socket_method);
+	if (!t->ssl || !bio || !SSL_set_app_data(t->ssl, t)) {
+		BIO_free(bio);
+		tls_free(t);
+		return NULL;
+	}
+	BIO_set_data(bio, t);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_accept_state(t->ssl);
+	return t;
+}
+
+void tls_free(struct tls *t)
+{
+	if (!t)
+		return;
+	SSL_free(t->ssl);
+	free(t->left);
+	free(t);
+}
+
+const char *tls_openssl_reason(void)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_last_error());
+
+	return text ? text : "OpenSSL gives no reason";
+}
+
+/* What a call of OpenSSL that returned `result` means. */
+static int outcome(struct tls *t, int result)
+{
+	switch (SSL_get_error(t->ssl, result)) {
+	case SSL_ERROR_WANT_READ:
+		return TLS_WANT_READ;
+	case SSL_ERROR_WANT_WRITE:
+		return TLS_WANT_WRITE;
+	case SSL_ERROR_ZERO_RETURN:
+		return TLS_CLOSED;
+	case SSL_ERROR_SYSCALL:
+		if (!ERR_peek_error())
+			return TLS_CLOSED;
+		/* fall through */
+	default:
+		if (t->eof)
+			return TLS_CLOSED;
+		t->error = tls_openssl_reason();
+		return TLS_FAILED;
+	}
+}
+
+int tls_handshake(struct tls *t)
+{
+	int result, what;
+
+	ERR_clear_error();
+	result = SSL_accept(t->ssl);
+	if (result == 1) {
+		t->reading = true;
+		metric_add(
+			&handshakes[SSL_version(t->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2], 1);
+		if (SSL_session_reused(t->ssl))
+			metric_add(&handshakes_resumed, 1);
+		return 0;
+	}
+	what = outcome(t, result);
+	if (what == TLS_FAILED || what == TLS_CLOSED)
+		metric_add(&handshakes_failed, 1);
+	return what;
+}
+
+/* Makes wire of what the last call left, or of what the socket has. */
+static void take_wire(struct tls *t, uint8_t *room, size_t max)
+{
+	ssize_t got;
+
+	t->wire = room;
+	t->wire_len = 0;
+	if (t->left_len) {
+		size_t n = t->left_len < max ? t->left_len : max;
+
+		memcpy(room, t->left, n);
+		memmove(t->left, t->left + n, t->left_len - n);
+		t->left_len -= n;
+		t->wire_len = n;
+		return;
+	}
+	do
+		got = recv(t->fd, room, max, 0);
+	while (got < 0 && errno == EINTR);
+	if (got > 0)
+		t->wire_len = (size_t)got;
+	else if (got == 0 || errno != EAGAIN)
+		t->eof = true;
+}
+
+/* Keeps what OpenSSL did not come to, in front of what was left before. */
+static void keep_wire(struct tls *t)
+{
+	uint8_t *both = xmalloc(t->wire_len + t->left_len);
+
+	memcpy(both, t->wire, t->wire_len);
+	if (t->left_len)
+		memcpy(both + t->wire_len, t->left, t->left_len);
+	free(t->left);
+	t->left = both;
+	t->left_len += t->wire_len;
+}
+
+int tls_read(struct tls *t, void *room, size_t room_bytes, size_t *got)
+{
+	uint8_t wire[WIRE_MAX];
+	/* A record of which OpenSSL has a part already adds at most its own size. */
+	size_t max = room_bytes - RECORD_MAX;
+	int result, what;
+
+	REQUIRE(t->reading && room_bytes >= TLS_READ_ROOM);
+	*got = 0;
+	ERR_clear_error();
+	take_wire(t, wire, max < sizeof(wire) ? max : sizeof(wire));
+	for (;;) {
+		size_t bytes = room_bytes - *got;
+
+		result = SSL_read(
+			t->ssl, (char *)room + *got, (int)(bytes < INT32_MAX ? bytes : INT32_MAX));
+		if (result <= 0)
+			break;
+		*got += (size_t)result;
+	}
+	what = outcome(t, result);
+	if (what == TLS_WANT_WRITE && t->wire_len)
+		keep_wire(t);
+	t->wire = NULL;
+	t->wire_len = 0;
+	if (!t->left_len && t->left) {
+		free(t->left);
+		t->left = NULL;
+	}
+	return what == TLS_WANT_READ ? 0 : what;
+}
+
+/* Where the next record's bytes are, from `skip` on: in one piece, or copied together into room. */
+static size_t gather(
+	const struct iovec *pieces, unsigned n, size_t skip, uint8_t *room, const uint8_t **out)
+{
+	size_t len = 0;
+
+	for (unsigned i = 0; i < n && len < RECORD_MAX; i++) {
+		const uint8_t *from = pieces[i].iov_base;
+		size_t left = pieces[i].iov_len;
+
+		if (left <= skip) {
+			skip -= left;
+			continue;
+		}
+		from += skip;
+		left -= skip;
+		skip = 0;
+		if (!len && (left >= RECORD_MAX || i + 1 == n)) {
+			*out = from;
+			return left < RECORD_MAX ? left : RECORD_MAX;
+		}
+		if (left > RECORD_MAX - len)
+			left = RECORD_MAX - len;
+		memcpy(room + len, from, left);
+		len += left;
+	}
+	*out = room;
+	return len;
+}
+
+int tls_write(struct tls *t, const struct iovec *pieces, unsigned n, size_t *written)
+{
+	uint8_t room[RECORD_MAX];
+	const uint8_t *bytes;
+	size_t len;
+
+	*written = 0;
+	ERR_clear_error();
+	while ((len = gather(pieces, n, *written, room, &bytes)) > 0) {
+		int result = SSL_write(t->ssl, bytes, (int)len);
+
+		if (result <= 0)
+			return outcome(t, result);
+		*written += (size_t)result;
+	}
+	return 0;
+}
+
+void tls_shutdown(struct tls *t)
+{
+	ERR_clear_error();
+	if (t->reading && !t->error && !t->eof)
+		SSL_shutdown(t->ssl);
+	ERR_clear_error();
+}
+
+const char *tls_error(const struct tls *t)
+{
+	return t->error ? t->error : t->eof ? "the peer closed the connection" : "";
+}
+
+/* ---- what SASL and the log want to know ---- */
+
+const char *tls_binding_name(enum tls_binding type)
+{
+	return type == TLS_BIND_EXPORTER ? "tls-exporter" : "tls-server-end-point";
+}
+
+size_t tls_channel_binding(struct tls *t, enum tls_binding type, uint8_t *out, size_t room)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	X509 *leaf;
+
+	if (type == TLS_BIND_EXPORTER) {
+		if (room < 32 || SSL_version(t->ssl) != TLS1_3_VERSION ||
+			SSL_export_keying_material(t->ssl, out, 32, label, sizeof(label) - 1,
+				(const uint8_t *)"", 0, 1) != 1)
+			return 0;
+		return 32;
+	}
+	leaf = SSL_get_certificate(t->ssl);
+	return leaf ? cert_end_point(leaf, out, room) : 0;
+}
+
+void tls_channel(struct tls *t, struct tls_channel *out)
+{
+	*out = (struct tls_channel){ .encrypted = t != NULL };
+	for (int type = 0; t && type < TLS_BINDINGS; type++)
+		out->len[type] = (uint8_t)tls_channel_binding(
+			t, type, out->data[type], sizeof(out->data[type]));
+}
+
+void tls_info(struct tls *t, struct tls_info *out)
+{
+	*out = (struct tls_info){ .version = SSL_get_version(t->ssl),
+		.cipher = SSL_get_cipher_name(t->ssl),
+		.sni = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name),
+		.resumed = SSL_session_reused(t->ssl) };
+}
