@@ -46,9 +46,10 @@ bool sasl_announces(uint32_t offered, const struct tls_channel *channel, enum tl
 struct sasl {
 	/* For the caller to read. */
 	char *user;           /* owned: prepared local part; from SASL_NEED_* or SASL_DONE on */
-	char *password;       /* owned, wiped: with SASL_NEED_CHECK */
-	char *out;            /* owned: base64 for <challenge/> or <success/>; "" when empty ("=" in a
-	                       * success that carries data of no bytes); NULL: no data at all */
+	char *password;       /* owned, wiped: with SASL_NEED_CHECK. A job takes it, leaving NULL, and
+	                       * wipes it itself: the negotiation may end before the job */
+	char *out;            /* owned: base64 for <challenge/> ("": an empty one) or <success/> (NULL:
+	                       * without data) */
 	enum sasl_condition condition; /* with SASL_FAIL */
 	uint32_t mechanism;   /* bit; 0 before sasl_start() */
 	bool anonymous;       /* with SASL_DONE: a throw-away account that no backend knows */

@@ -1,0 +1,350 @@
+/* net/sasl.c - mechanisms, their steps, and the conditions they end with. */
+#include "net/sasl.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "core/mem.h"
+#include "net/base64.h"
+#include "net/scram.h"
+#include "xml/jid.h"
+
+enum step { STEP_NEW, STEP_FIRST, STEP_ACCOUNT, STEP_FINAL, STEP_CHECK, STEP_ENDED };
+
+#define SASL_PLUS (SASL_SCRAM_SHA_512_PLUS | SASL_SCRAM_SHA_256_PLUS | SASL_SCRAM_SHA_1_PLUS)
+#define SASL_SCRAM (SASL_PLUS | SASL_SCRAM_SHA_512 | SASL_SCRAM_SHA_256 | SASL_SCRAM_SHA_1)
+
+static const struct {
+	const char *name;
+	enum scram_hash hash; /* of SCRAM */
+} mechanisms[SASL_MECHANISMS] = {
+	{ "SCRAM-SHA-512-PLUS", SCRAM_SHA_512 },
+	{ "SCRAM-SHA-256-PLUS", SCRAM_SHA_256 },
+	{ "SCRAM-SHA-1-PLUS", SCRAM_SHA_1 },
+	{ "SCRAM-SHA-512", SCRAM_SHA_512 },
+	{ "SCRAM-SHA-256", SCRAM_SHA_256 },
+	{ "SCRAM-SHA-1", SCRAM_SHA_1 },
+	{ "PLAIN" },
+	{ "ANONYMOUS" },
+};
+
+const char *sasl_condition_name(enum sasl_condition c)
+{
+	static const char *const names[SASL_CONDITIONS] = {
+		[SASL_ABORTED] = "aborted",
+		[SASL_ACCOUNT_DISABLED] = "account-disabled",
+		[SASL_CREDENTIALS_EXPIRED] = "credentials-expired",
+		[SASL_ENCRYPTION_REQUIRED] = "encryption-required",
+		[SASL_INCORRECT_ENCODING] = "incorrect-encoding",
+		[SASL_INVALID_AUTHZID] = "invalid-authzid",
+		[SASL_INVALID_MECHANISM] = "invalid-mechanism",
+		[SASL_MALFORMED_REQUEST] = "malformed-request",
+		[SASL_MECHANISM_TOO_WEAK] = "mechanism-too-weak",
+		[SASL_NOT_AUTHORIZED] = "not-authorized",
+		[SASL_TEMPORARY_AUTH_FAILURE] = "temporary-auth-failure",
+	};
+
+	REQUIRE(c < SASL_CONDITIONS);
+	return names[c];
+}
+
+uint32_t sasl_mechanisms(const struct host_conf *conf, const struct tls_channel *channel)
+{
+	uint32_t set = conf->sasl_mechanisms;
+	bool binds = false;
+
+	for (int type = 0; type < TLS_BINDINGS; type++)
+		binds |= channel->len[type] != 0;
+	if (!binds)
+		set &= ~SASL_PLUS;
+	if (!channel->encrypted)
+		set &= ~SASL_PLAIN;
+	if (!conf->anonymous)
+		set &= ~SASL_ANONYMOUS;
+	return set;
+}
+
+const char *sasl_mechanism_name(unsigned index)
+{
+	REQUIRE(index < SASL_MECHANISMS);
+	return mechanisms[index].name;
+}
+
+bool sasl_announces(uint32_t offered, const struct tls_channel *channel, enum tls_binding type)
+{
+	return offered & SASL_PLUS && channel->len[type];
+}
+
+struct sasl *sasl_new(struct host *host, uint32_t offered, const struct tls_channel *channel)
+{
+	struct sasl *s = xcalloc(1, sizeof(*s));
+
+	s->host = host_ref(host);
+	s->offered = offered;
+	s->channel = *channel;
+	return s;
+}
+
+static void forget_password(struct sasl *s)
+{
+	if (s->password)
+		wipe(s->password, strlen(s->password));
+	free(s->password);
+	s->password = NULL;
+}
+
+void sasl_free(struct sasl *s)
+{
+	if (!s)
+		return;
+	forget_password(s);
+	free(s->user);
+	free(s->out);
+	scram_free(s->scram);
+	host_unref(s->host);
+	wipe(s, sizeof(*s));
+	free(s);
+}
+
+int sasl_fail(struct sasl *s, enum sasl_condition condition)
+{
+	if (s->step != STEP_ENDED)
+		s->condition = condition;
+	s->step = STEP_ENDED;
+	forget_password(s);
+	return SASL_FAIL;
+}
+
+/* Puts the text to send into s->out; NULL: none. */
+static void answer(struct sasl *s, const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	free(s->out);
+	s->out = NULL;
+	if (!text)
+		return;
+	s->out = xmalloc(BASE64_LEN(len) + 1);
+	base64_encode(text, len, s->out);
+}
+
+static int succeed(struct sasl *s, const char *text)
+{
+	answer(s, text);
+	s->step = STEP_ENDED;
+	forget_password(s);
+	return SASL_DONE;
+}
+
+/* Makes s->user of the name a client gave. */
+static bool take_user(struct sasl *s, const char *name)
+{
+	char local[JID_PART_MAX + 1];
+	int len = jid_prep_local(name, strlen(name), local);
+
+	if (len <= 0)
+		return false;
+	s->user = xstrndup(local, (size_t)len);
+	return true;
+}
+
+/* Nobody acts for another: an authorization identity is the account's own bare JID.
+ * RFC 6120 §6.3.8. */
+static bool is_own_jid(const struct sasl *s, const char *authzid)
+{
+	struct jid *jid;
+	bool own;
+
+	if (jid_parse(authzid, strlen(authzid), NULL, &jid) != JID_OK)
+		return false;
+	own = jid_is_bare(jid) && !strcmp(jid_local(jid), s->user) &&
+		!strcmp(jid_domain(jid), s->host->name);
+	jid_free(jid);
+	return own;
+}
+
+static int identify(struct sasl *s, const char *user, const char *authzid, int step, int verdict)
+{
+	if (!take_user(s, user))
+		return sasl_fail(s, SASL_NOT_AUTHORIZED);
+	if (authzid && *authzid && !is_own_jid(s, authzid))
+		return sasl_fail(s, SASL_INVALID_AUTHZID);
+	s->step = step;
+	return verdict;
+}
+
+static int scram_begin(struct sasl *s, const char *message, size_t len)
+{
+	int fails;
+
+	s->scram = scram_new(mechanisms[__builtin_ctz(s->mechanism)].hash, &s->channel);
+	if (!s->scram)
+		return sasl_fail(s, SASL_TEMPORARY_AUTH_FAILURE);
+	s->scram->plus = s->mechanism & SASL_PLUS;
+	s->scram->plus_offered = s->offered & SASL_PLUS;
+	fails = scram_first(s->scram, message, len);
+	if (fails)
+		return sasl_fail(s, (enum sasl_condition)(fails - 1));
+	return identify(s, s->scram->user, s->scram->authzid, STEP_ACCOUNT, SASL_NEED_ACCOUNT);
+}
+
+static int scram_end(struct sasl *s, const char *message, size_t len)
+{
+	AUTO(free_ptr) char *text = NULL;
+	int fails = scram_final(s->scram, message, len, &text);
+
+	return fails ? sasl_fail(s, (enum sasl_condition)(fails - 1)) : succeed(s, text);
+}
+
+/* RFC 4616 §2: [authzid] NUL authcid NUL passwd. The decoded message ends with a NUL of ours. */
+static int plain(struct sasl *s, const char *message, size_t len)
+{
+	const char *end = message + len, *user, *password;
+
+	user = message + strlen(message) + 1;
+	if (user > end)
+		return sasl_fail(s, SASL_MALFORMED_REQUEST);
+	password = user + strlen(user) + 1;
+	if (!*user || password >= end || password + strlen(password) != end)
+		return sasl_fail(s, SASL_MALFORMED_REQUEST);
+	s->password = xstrdup(password);
+	return identify(s, user, message, STEP_CHECK, SASL_NEED_CHECK);
+}
+
+/* RFC 4505: the trace is the client's to choose and tells nothing. */
+static int anonymous(struct sasl *s)
+{
+	uint8_t random[16];
+	char *at;
+
+	if (RAND_bytes(random, sizeof(random)) != 1)
+		return sasl_fail(s, SASL_TEMPORARY_AUTH_FAILURE);
+	at = s->user = xmalloc(2 * sizeof(random) + 1);
+	for (size_t i = 0; i < sizeof(random); i++) {
+		*at++ = "0123456789abcdef"[random[i] >> 4];
+		*at++ = "0123456789abcdef"[random[i] & 15];
+	}
+	*at = 0;
+	s->anonymous = true;
+	return succeed(s, NULL);
+}
+
+static int decoded(struct sasl *s, const char *message, size_t len)
+{
+	switch (s->step) {
+	case STEP_FIRST:
+		if (s->mechanism & SASL_SCRAM)
+			return scram_begin(s, message, len);
+		return s->mechanism == SASL_PLAIN ? plain(s, message, len) : anonymous(s);
+	case STEP_FINAL:
+		return scram_end(s, message, len);
+	default: /* a response that nobody asked for */
+		return sasl_fail(s, SASL_MALFORMED_REQUEST);
+	}
+}
+
+int sasl_step(struct sasl *s, const char *text, size_t len)
+{
+	uint8_t message[SASL_TEXT_MAX / 4 * 3 + 1];
+	ssize_t bytes;
+	int verdict;
+
+	if (len == 1 && *text == '=')
+		len = 0;
+	if (len > SASL_TEXT_MAX)
+		return sasl_fail(s, SASL_MALFORMED_REQUEST);
+	bytes = base64_decode(text, len, message);
+	if (bytes < 0)
+		return sasl_fail(s, SASL_INCORRECT_ENCODING);
+	message[bytes] = 0;
+	verdict = decoded(s, (const char *)message, (size_t)bytes);
+	wipe(message, (size_t)bytes);
+	return verdict;
+}
+
+/* Why a mechanism that was not offered is refused. RFC 6120 §6.5.4, §6.5.7, §6.5.9. */
+static enum sasl_condition refusal(const struct sasl *s, uint32_t mechanism)
+{
+	if (mechanism == SASL_PLAIN && !s->channel.encrypted)
+		return SASL_ENCRYPTION_REQUIRED;
+	if (mechanism != SASL_ANONYMOUS && s->offered & (mechanism - 1))
+		return SASL_MECHANISM_TOO_WEAK;
+	return SASL_INVALID_MECHANISM;
+}
+
+int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t len)
+{
+	unsigned i;
+
+	REQUIRE(s->step == STEP_NEW);
+	for (i = 0; i < SASL_MECHANISMS && strcmp(mechanisms[i].name, mechanism); i++)
+		;
+	if (i == SASL_MECHANISMS)
+		return sasl_fail(s, SASL_INVALID_MECHANISM);
+	if (!(s->offered & 1u << i))
+		return sasl_fail(s, refusal(s, 1u << i));
+	s->mechanism = 1u << i;
+	s->step = STEP_FIRST;
+	if (len)
+		return sasl_step(s, text, len);
+	answer(s, ""); /* every mechanism here begins with the client's message: ask for it */
+	return SASL_CONTINUE;
+}
+
+static uint8_t secret[32];
+
+static void make_secret(void)
+{
+	REQUIRE(RAND_priv_bytes(secret, sizeof(secret)) == 1);
+}
+
+/* What a stranger gets to see in place of an account: the same salt whenever the same name comes.
+ */
+static void make_up(const struct sasl *s, enum scram_hash hash, struct scram_verifier *v)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	AUTO(free_ptr) char *whom = xprintf("%d:%s@%s", (int)hash, s->user, s->host->name);
+	struct host_conf *conf = host_conf_hold(s->host);
+	uint8_t random[EVP_MAX_MD_SIZE];
+
+	pthread_once(&once, make_secret);
+	HMAC(EVP_sha512(), secret, sizeof(secret), (const uint8_t *)whom, strlen(whom), random,
+		NULL);
+	*v = (struct scram_verifier){ .salt_len = 16,
+		.iterations = (uint32_t)conf->scram_iterations };
+	memcpy(v->salt, random, v->salt_len);
+	memcpy(v->stored_key, random, sizeof(v->stored_key));
+	memcpy(v->server_key, random, sizeof(v->server_key));
+	host_conf_drop(conf);
+}
+
+int sasl_account(struct sasl *s, const struct auth_account *account)
+{
+	AUTO(free_ptr) char *challenge = NULL;
+	enum scram_hash hash;
+
+	if (s->step == STEP_ENDED) /* aborted while the account was looked up */
+		return SASL_FAIL;
+	REQUIRE(s->step == STEP_ACCOUNT);
+	hash = s->scram->hash;
+	s->scram->known = account && account->scram[hash].iterations;
+	s->scram->disabled = account && account->disabled;
+	make_up(s, hash, &s->scram->verifier);
+	if (s->scram->known)
+		s->scram->verifier = account->scram[hash];
+	challenge = scram_challenge(s->scram);
+	answer(s, challenge);
+	s->step = STEP_FINAL;
+	return SASL_CONTINUE;
+}
+
+int sasl_checked(struct sasl *s, bool right)
+{
+	if (s->step == STEP_ENDED)
+		return SASL_FAIL;
+	REQUIRE(s->step == STEP_CHECK);
+	return right ? succeed(s, NULL) : sasl_fail(s, SASL_NOT_AUTHORIZED);
+}
