@@ -30,8 +30,8 @@ enum conf_type {
 	CONF_MAP,         /* struct conf_list: a map of free keys; each item a struct whose first
 	                   * member is const char *name, filled from .rows (or .item for one value) */
 	CONF_GROUP,       /* a nested struct filled from .rows */
-	CONF_RAW,         /* const struct conf_node *, NULL when absent: kept for whoever owns a grammar of its own (acl,
-	                   * access_rules, modules), who reads it with conf_node_* and conf_fail() */
+	CONF_RAW,         /* const struct conf_node *, NULL when absent: kept for whoever owns a grammar
+	                   * of its own (acl, access_rules, modules) and reads it with conf_node_* */
 };
 
 struct conf_list {
@@ -96,6 +96,10 @@ void conf_fail(struct conf_errors *e, const struct conf_node *at, const char *fo
 void conf_fail_key(struct conf_errors *e, const struct conf_node *at, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 
+/* The same where there is no node: a place as in struct conf_error. */
+void conf_fail_place(struct conf_errors *e, const struct conf_error *place, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+
 /* The nearest of some names, for "did you mean": start with { .given = text }, offer each name,
  * then conf_fail_guess() adds the best one to its text when it is near enough. */
 struct conf_guess {
@@ -105,6 +109,8 @@ struct conf_guess {
 void conf_guess(struct conf_guess *g, const char *candidate);
 void conf_fail_guess(struct conf_errors *e, const struct conf_node *at, const struct conf_guess *g,
 	const char *format, ...) PRINTF_LIKE(4, 5);
+void conf_fail_key_guess(struct conf_errors *e, const struct conf_node *at,
+	const struct conf_guess *g, const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* ---- Files and their nodes. Nodes never change and live as long as their file. */
 struct conf_file;
@@ -134,6 +140,8 @@ const char *conf_node_key(const struct conf_node *n);
 /* The value of a key; NULL: no such key, or not a mapping, or map is NULL. */
 const struct conf_node *conf_node_get(const struct conf_node *map, const char *key);
 struct conf_error conf_node_place(const struct conf_node *n); /* text is NULL */
+struct conf_error conf_node_key_place(const struct conf_node *n); /* of its key, if it has one */
+const char *conf_node_folder(const struct conf_node *n);       /* of its file, "." at least */
 bool conf_node_same(const struct conf_node *a, const struct conf_node *b); /* either may be NULL */
 
 /* ---- Filling structs by tables. Errors are added to e; 0, or CONF_BAD when there were any: what
@@ -163,6 +171,8 @@ int conf_fill_value(const struct conf_item *row, const struct conf_node *node, v
 void conf_names_each(struct conf_errors *e,
 	void (*fn)(enum conf_type type, const char *name, const struct conf_node *at, void *arg),
 	void *arg);
+void conf_name_note(struct conf_errors *e, enum conf_type type, const char *name,
+	const struct conf_node *at);
 void conf_names_forget(struct conf_errors *e);
 
 /* ---- Comparing two structs of one table. */
