@@ -50,6 +50,15 @@ void rcu_wait(void);
 /* Waits until everything given to rcu_later() so far has run. Blocks: never on a shard. */
 void rcu_wait_later(void);
 
-/* Every thread that reads registers itself once, and is offline while it blocks. */
+/* Every thread that reads registers itself, and is offline while it blocks. The pair nests. */
 void rcu_thread_begin(void);
 void rcu_thread_end(void);
+/* Around a call that may block long: lets go of everything read so far. rcu_online() takes what
+ * rcu_offline() returned, so that the pair may stand in code that threads of every kind run:
+ *   bool reading = rcu_offline();
+ *   pthread_cond_wait(...);
+ *   rcu_online(reading); */
+bool rcu_offline(void);
+void rcu_online(bool reading);
+/* Between two pieces of work: lets go of everything read so far, and goes on. */
+void rcu_quiescent(void);
