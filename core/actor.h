@@ -33,6 +33,7 @@ ON_SHARD void actor_end(struct actor *a);
 /* The live actor of an id that names the running shard, or NULL. */
 ON_SHARD struct actor *actor_find(struct actor_id id);
 ANY_THREAD struct shard *actor_shard(struct actor_id id); /* NULL for ACTOR_NONE */
+ANY_THREAD unsigned actor_count(unsigned shard);          /* live ones there, about */
 
 struct letter {
 	struct msg msg;
