@@ -9,6 +9,7 @@
 
 struct job {
 	struct msg msg;                  /* the way there and back */
+	struct carrier *carrier;         /* the carrier's, while it has the job */
 	struct shard *home;              /* set at submission; NULL when not submitted by a shard */
 	void (*work)(struct job *j);     /* ON_JOB (inline: on the shard) */
 	void (*done)(struct job *j);     /* on the home shard, or on the job thread when home is NULL;
