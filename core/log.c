@@ -1,5 +1,5 @@
-/* core/log.c - composes lines on the caller's stack, pushes them on a lock-free stack that the
- * writer thread takes whole and turns round. Orders to the writer (flush, new destination, end)
+/* core/log.c - composes lines on the caller's stack and hands them in, without a lock, to the
+ * writer thread. Orders to the writer (flush, new destination, end)
  * travel the same way, so they keep their place among the lines. */
 #include "core/log.h"
 
@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/intake.h"
 #include "core/mem.h"
 #include "core/metric.h"
 
@@ -32,7 +33,7 @@ _Atomic bool log_following;
 
 enum item_kind { ITEM_LINE, ITEM_FLUSH, ITEM_SWITCH, ITEM_END };
 struct item {
-	struct item *older;
+	struct intake_item node;
 	enum item_kind kind;
 };
 struct line {
@@ -48,7 +49,7 @@ struct order {
 };
 
 /* Any thread. */
-static struct item *_Atomic newest;
+static struct intake items;
 static _Atomic uint32_t waiting_bytes;
 static _Atomic uint64_t lost; /* lines since this was last told */
 static _Atomic bool is_open;
@@ -337,22 +338,6 @@ static void output_line(struct output *o, const struct line *l)
 	o->lines++;
 }
 
-/* Everything pushed so far, oldest first; `older` then leads to the next newer. */
-static struct item *take_items(void)
-{
-	struct item *i = atomic_exchange_explicit(&newest, NULL, memory_order_acquire);
-	struct item *oldest = NULL;
-
-	while (i) {
-		struct item *older = i->older;
-
-		i->older = oldest;
-		oldest = i;
-		i = older;
-	}
-	return oldest;
-}
-
 /* Returns true when the order was to end. */
 static bool obey(struct output *o, struct order *order)
 {
@@ -370,12 +355,13 @@ static bool obey(struct output *o, struct order *order)
 
 static bool write_items(struct output *o)
 {
-	struct item *i = take_items();
+	struct intake_item *node = intake_take(&items);
 	bool end = false;
 
-	while (i) {
-		struct item *newer = i->older;
+	while (node) {
+		struct item *i = container_of(node, struct item, node);
 
+		node = node->next;
 		if (i->kind == ITEM_LINE) {
 			struct line *l = container_of(i, struct line, item);
 
@@ -385,7 +371,6 @@ static bool write_items(struct output *o)
 		} else {
 			end |= obey(o, container_of(i, struct order, item));
 		}
-		i = newer;
 	}
 	output_flush(o);
 	return end;
@@ -408,17 +393,11 @@ static void *writer_main(void *arg)
 
 /* --- the callers' side ----------------------------------------------------------------------- */
 
-/* i may be gone when it returns. */
-static void push(struct item *i)
+static void hand_in(struct item *i)
 {
-	struct item *head = atomic_load_explicit(&newest, memory_order_relaxed);
 	uint64_t one = 1;
 
-	do {
-		i->older = head;
-	} while (!atomic_compare_exchange_weak_explicit(
-		&newest, &head, i, memory_order_release, memory_order_relaxed));
-	if (!head && write(bell, &one, sizeof(one)) < 0) {
+	if (intake_push(&items, &i->node) && write(bell, &one, sizeof(one)) < 0) {
 		/* The counter is full, so it rings already. */
 	}
 }
@@ -443,7 +422,7 @@ void log_write(enum log_level level, const char *part, const char *what,
 		l->item.kind = ITEM_LINE;
 		l->len = (uint32_t)len;
 		memcpy(l->text, text, len);
-		push(&l->item);
+		hand_in(&l->item);
 	}
 	errno = saved_errno;
 }
@@ -452,7 +431,7 @@ void log_write(enum log_level level, const char *part, const char *what,
 static void order_writer(struct order *order)
 {
 	sem_init(&order->done, 0, 0);
-	push(&order->item);
+	hand_in(&order->item);
 	while (sem_wait(&order->done) < 0)
 		;
 	sem_destroy(&order->done);
