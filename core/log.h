@@ -19,7 +19,11 @@ struct log_field {
 	const char *text; /* NULL: number */
 	int64_t number;
 };
-#define L_STR(k, v) ((struct log_field){ .key = (k), .text = (v) ? (v) : "" })
+static inline const char *log_text(const char *text)
+{
+	return text ? text : "";
+}
+#define L_STR(k, v) ((struct log_field){ .key = (k), .text = log_text(v) })
 #define L_INT(k, v) ((struct log_field){ .key = (k), .number = (int64_t)(v) })
 
 void log_write(enum log_level level, const char *part, const char *what,

@@ -82,6 +82,11 @@ void shard_check(const struct shard *s)
 	REQUIRE(self && (!s || s == self));
 }
 
+unsigned shard_waiting(const struct shard *s)
+{
+	return mailbox_waiting(s->mailbox);
+}
+
 unsigned shard_load(const struct shard *s)
 {
 	return actor_count(s->index);

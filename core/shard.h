@@ -42,6 +42,8 @@ ANY_THREAD void shard_check(const struct shard *s) TAKES_SHARD_ROLE;
 ANY_THREAD void shard_post(struct shard *s, struct msg *m);
 ANY_THREAD unsigned shard_load(const struct shard *s); /* live actors, about; picks a shard */
 
+ANY_THREAD unsigned shard_waiting(const struct shard *s); /* messages in its box, about */
+
 ON_SHARD uint64_t shard_now_ms(void); /* monotonic, read once per turn */
 ON_SHARD int shard_watch(struct watch *w);      /* 0 or negative errno; level-triggered */
 ON_SHARD int shard_rewatch(struct watch *w);    /* after w->events changed */
