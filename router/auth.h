@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/attr.h"
+#include "core/job.h"
 #include "router/host.h"
 
 enum scram_hash { SCRAM_SHA_1, SCRAM_SHA_256, SCRAM_SHA_512, SCRAM_HASHES };
@@ -49,6 +50,30 @@ ON_JOB int auth_remove(struct host *h, const char *user); /* also runs account_r
 ON_JOB int auth_list(struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 ON_JOB int auth_count(struct host *h, uint64_t *out);
+
+/* The same asked from a shard, without waiting: a job in lanes keyed by account, so that what is
+ * asked of one account runs in order. The request is part of its owner's object. */
+enum auth_ask {
+	AUTH_ASK_FIND,   /* auth_find() into account */
+	AUTH_ASK_CHECK,  /* auth_check() */
+};
+struct auth_request {
+	struct job job;
+	enum auth_ask ask;
+	struct host *host;           /* counted */
+	char *user;                  /* owned */
+	char *password;              /* owned, wiped; NULL for AUTH_ASK_FIND */
+	int result;                  /* what the function returned */
+	struct auth_account account; /* with AUTH_ASK_FIND and result 0 */
+	/* On the asking shard; owns r, which it gives to auth_request_fini(). */
+	void (*done)(struct auth_request *r);
+};
+/* Copies user and password (may be NULL). */
+void auth_request_init(struct auth_request *r, enum auth_ask ask, struct host *h, const char *user,
+	const char *password, void (*done)(struct auth_request *r));
+void auth_request_fini(struct auth_request *r); /* wipes */
+/* 0, or -EAGAIN: too much is asked already, and r is still the caller's. */
+ON_SHARD int auth_ask(struct auth_request *r);
 
 /* After the account is gone, on a job thread. subject: struct jid, bare. */
 extern struct hook account_removed_hook;

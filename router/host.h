@@ -20,6 +20,7 @@ enum { /* sasl_mechanisms, in the order of sasl_mechanism_words */
 /* Options that host_config may set for one host. Counted: whoever keeps one across a turn refs it. */
 struct host_conf {
 	_Atomic uint32_t refs;
+	struct rcu_head rcu;
 	struct arena arena;           /* holds the strings below */
 	const char *name;
 	bool anonymous;               /* allow_anonymous: SASL ANONYMOUS makes throw-away accounts */
@@ -30,7 +31,6 @@ struct host_conf {
 	const char *certfile;         /* PEM with chain; NULL: the server's certfiles by name */
 	const char *keyfile;          /* NULL: in certfile */
 	const char *language;         /* xml:lang for those who ask none */
-	int64_t negotiation_timeout_ms;
 	int64_t max_out_bytes;        /* output waiting for one client before it is closed */
 	int64_t auth_fails;           /* failed logins per address ... */
 	int64_t auth_fail_window_ms;  /* ... within this time, then refused until it is over */
@@ -53,8 +53,13 @@ struct host {
 	struct rcu_head rcu;
 };
 
+/* A host that nobody finds yet: it is found once route_register_host() has taken it. Takes conf. */
+struct host *host_new(const char *name, struct host_conf *conf);
+void host_set_conf(struct host *h, struct host_conf *conf); /* takes conf; any registered thread */
 struct host *host_ref(struct host *h);
 void host_unref(struct host *h); /* the last one frees after a grace period; NULL is fine */
 /* The conf, counted for the caller. Any registered thread. */
 struct host_conf *host_conf_hold(struct host *h);
-void host_conf_drop(struct host_conf *c);
+void host_conf_drop(struct host_conf *c); /* the last one frees; NULL is fine */
+/* An empty snapshot with one reference, to be filled from settings (router/host_conf.c). */
+struct host_conf *host_conf_new(void);

@@ -56,6 +56,9 @@ int iq_register(struct host *h, const struct iq_handler_spec *spec);
 void iq_unregister(struct host *h, enum iq_scope scope, const char *ns);
 bool iq_registered(struct host *h, enum iq_scope scope, const char *ns); /* RCU-registered thread */
 
+/* With its host, which nobody finds any more and whose handlers are withdrawn. */
+void iq_table_free(struct host *h);
+
 /* Hands a sealed get or set to the handler for its namespace. Takes no reference. An answer is
  * routed. IQ_NO_HANDLER: nobody is registered; the caller answers. */
 #define IQ_NO_HANDLER 1

@@ -1,0 +1,93 @@
+/* router/deliver.c - call the receiver here, or hop with an id and one reference. */
+#include "router/deliver.h"
+
+#include <stdlib.h>
+
+#include "core/mem.h"
+#include "core/metric.h"
+#include "router/route.h"
+#include "xml/builder.h"
+
+struct delivery {
+	struct letter letter;
+	struct stanza *stanza; /* one reference */
+	enum deliver_copies copies;
+};
+
+/* Letters waiting at a shard beyond which its senders' sockets rest. */
+#define CONGESTED 8192
+
+static _Thread_local bool congested;
+static struct metric hops_metric =
+	METRIC_COUNTER("deliveries_hopped_total", "Stanzas handed to a session on another shard.");
+static struct metric local_metric =
+	METRIC_COUNTER("deliveries_local_total", "Stanzas handed to a session on the same shard.");
+
+void deliver_failed(struct stanza *s, enum deliver_copies copies)
+{
+	if (copies == DELIVER_COPY)
+		return;
+	if (s->kind == STANZA_MESSAGE)
+		route(stanza_ref(s)); /* the directory knows better by now */
+	else if (s->type == IQ_GET || s->type == IQ_SET)
+		route_error(s, ERR_SERVICE_UNAVAILABLE, NULL);
+}
+
+ON_SHARD static void hand_over(struct actor *a, struct stanza *s, enum deliver_copies copies)
+{
+	const struct recipient_class *class =
+		a ? container_of(a->class, struct recipient_class, actor) : NULL;
+
+	if (!class || !class->receive(a, s, copies))
+		deliver_failed(s, copies);
+}
+
+static void delivery_open(struct actor *a, struct letter *l)
+{
+	struct delivery *d = container_of(l, struct delivery, letter);
+
+	shard_check(NULL);
+	hand_over(a, d->stanza, d->copies);
+	stanza_unref(d->stanza);
+	free(d);
+}
+
+static void hop(struct actor_id to, struct stanza *s, enum deliver_copies copies)
+{
+	struct delivery *d = xmalloc(sizeof(*d));
+
+	REQUIRE(s->sealed);
+	d->letter.to = to;
+	d->letter.open = delivery_open;
+	d->stanza = stanza_ref(s);
+	d->copies = copies;
+	letter_post(&d->letter);
+}
+
+void deliver(struct actor_id to, struct stanza *s, enum deliver_copies copies)
+{
+	struct shard *there = actor_shard(to);
+
+	if (there != shard_self()) {
+		metric_add(&hops_metric, 1);
+		if (there && shard_waiting(there) > CONGESTED)
+			congested = true;
+		hop(to, s, copies);
+		return;
+	}
+	metric_add(&local_metric, 1);
+	hand_over(actor_find(to), s, copies);
+}
+
+void deliver_to(struct actor_id to, struct stanza *s)
+{
+	hop(to, s, DELIVER_COPY);
+}
+
+bool deliver_congested(void)
+{
+	bool was = congested;
+
+	congested = false;
+	return was;
+}

@@ -1,0 +1,36 @@
+/* router/deliver.h - a stanza's last step inside the server: to the actor that receives it.
+ * The receiver is named by id. On its own shard it is called at once; elsewhere the stanza hops as
+ * a letter with one reference. A receiver that is gone meanwhile is an ordinary answer: a message
+ * that had no other receiver is routed again, a request is answered service-unavailable. */
+#pragma once
+
+#include "core/actor.h"
+#include "core/attr.h"
+#include "xml/stanza.h"
+
+struct session;
+
+
+enum deliver_copies {
+	DELIVER_SOLE,   /* nobody else gets it */
+	DELIVER_COPY,   /* others get it too: when this receiver is gone, that is all */
+};
+
+/* The class of an actor that can receive stanzas. */
+struct recipient_class {
+	struct actor_class actor;
+	/* On the actor's shard. Does not take s: keeps a reference of its own if it needs one. False:
+	 * it is on its way out and has not received it. */
+	bool (*receive)(struct actor *a, struct stanza *s, enum deliver_copies copies);
+	/* Its session, when it is bound; NULL otherwise. */
+	struct session *(*session)(struct actor *a);
+};
+/* Sealed stanzas only. Does not take s. */
+ON_SHARD void deliver(struct actor_id to, struct stanza *s, enum deliver_copies copies);
+/* What happens to a stanza whose receiver was gone, or went before it had read it. Not taken. */
+ON_SHARD void deliver_failed(struct stanza *s, enum deliver_copies copies);
+/* deliver() as a copy, from any thread, for answers to a stream that is not bound yet. */
+ANY_THREAD void deliver_to(struct actor_id to, struct stanza *s);
+/* True when a shard this turn delivered to has fallen far behind: whoever reads from a socket
+ * should rest until the next turn. Asking clears it. */
+ON_SHARD bool deliver_congested(void);

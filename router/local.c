@@ -1,0 +1,203 @@
+/* router/local.c - what happens to a stanza whose domain is ours. */
+#include "router/local.h"
+
+#include <stdlib.h>
+
+#include "core/mem.h"
+#include "router/auth.h"
+#include "router/deliver.h"
+#include "router/iq.h"
+
+#define DELIVER(whom) ((struct local_decision){ .verdict = ROUTE_DELIVER, .to = (whom) })
+#define BOUNCE(cond) ((struct local_decision){ .verdict = ROUTE_BOUNCE, .error = (cond) })
+#define DISPATCH(where) ((struct local_decision){ .verdict = ROUTE_DISPATCH, .scope = (where) })
+#define STORE ((struct local_decision){ .verdict = ROUTE_STORE, .error = ERR_SERVICE_UNAVAILABLE })
+#define DROP ((struct local_decision){ .verdict = ROUTE_DROP })
+
+static bool is_request(const struct stanza *s)
+{
+	return s->type == IQ_GET || s->type == IQ_SET;
+}
+
+static bool has_available(const struct sessions *all, int least_priority)
+{
+	for (unsigned i = 0; all && i < all->n; i++)
+		if (all->at[i].available && all->at[i].priority >= least_priority)
+			return true;
+	return false;
+}
+
+/* RFC 6120 §10.5.1, §10.5.2: to the server itself. */
+static struct local_decision decide_domain(const struct stanza *s)
+{
+	if (s->kind == STANZA_IQ)
+		return !is_request(s)        ? DROP
+			: jid_is_full(s->to) ? BOUNCE(ERR_SERVICE_UNAVAILABLE)
+					     : DISPATCH(IQ_LOCAL);
+	if (s->kind == STANZA_MESSAGE)
+		return s->type == MSG_ERROR ? DROP : BOUNCE(ERR_SERVICE_UNAVAILABLE);
+	return DROP;
+}
+
+/* RFC 6121 §8.5.2.1.1 with resources to choose from, §8.5.2.2.1 without. */
+static struct local_decision decide_message_bare(const struct stanza *s, const struct sessions *all)
+{
+	bool somebody = has_available(all, 0);
+
+	switch (s->type) {
+	case MSG_NORMAL:
+	case MSG_CHAT:
+		return somebody ? DELIVER(LOCAL_BEST) : STORE;
+	case MSG_HEADLINE:
+		return somebody ? DELIVER(LOCAL_NOT_NEGATIVE) : DROP;
+	case MSG_GROUPCHAT:
+		return BOUNCE(ERR_SERVICE_UNAVAILABLE);
+	default:
+		return DROP; /* errors */
+	}
+}
+
+static struct local_decision decide_presence_bare(
+	const struct stanza *s, const struct sessions *all)
+{
+	if (s->type == PRES_AVAILABLE || s->type == PRES_UNAVAILABLE || s->type == PRES_ERROR)
+		return has_available(all, -128) ? DELIVER(LOCAL_AVAILABLE) : DROP;
+	return DROP; /* subscriptions and probes are the roster's */
+}
+
+static struct local_decision decide_bare(const struct stanza *s, const struct sessions *all)
+{
+	if (s->kind == STANZA_MESSAGE)
+		return decide_message_bare(s, all);
+	if (s->kind == STANZA_PRESENCE)
+		return decide_presence_bare(s, all);
+	return is_request(s) ? DISPATCH(IQ_SM) : DROP; /* §8.5.2.1.3 */
+}
+
+static bool is_plain_presence(const struct stanza *s)
+{
+	return s->type == PRES_AVAILABLE || s->type == PRES_UNAVAILABLE || s->type == PRES_ERROR;
+}
+
+/* RFC 6121 §8.5.3.2: the full JID matches nobody. */
+static struct local_decision decide_full_absent(const struct stanza *s, const struct sessions *all)
+{
+	if (s->kind == STANZA_IQ)
+		return is_request(s) ? BOUNCE(ERR_SERVICE_UNAVAILABLE) : DROP;
+	if (s->kind == STANZA_PRESENCE)
+		return is_plain_presence(s) ? DROP : decide_presence_bare(s, all);
+	if (s->type == MSG_CHAT)
+		return decide_message_bare(s, all);
+	return s->type == MSG_ERROR ? DROP : BOUNCE(ERR_SERVICE_UNAVAILABLE);
+}
+
+struct local_decision local_decide(
+	const struct stanza *s, const struct sessions *all, const struct session_entry *one)
+{
+	if (!s->to->local_len)
+		return decide_domain(s);
+	if (jid_is_bare(s->to))
+		return decide_bare(s, all);
+	if (!one)
+		return decide_full_absent(s, all);
+	/* §8.5.3.1: subscriptions are always handled for the account. */
+	if (s->kind == STANZA_PRESENCE && !is_plain_presence(s))
+		return decide_presence_bare(s, all);
+	return DELIVER(LOCAL_ONE);
+}
+
+static bool chosen(const struct session_entry *e, enum local_to to, int best)
+{
+	return e->available && (to == LOCAL_AVAILABLE || e->priority >= best);
+}
+
+ON_SHARD static void deliver_chosen(const struct sessions *all, enum local_to to, struct stanza *s)
+{
+	unsigned n = 0;
+	int best = 0;
+
+	for (unsigned i = 0; i < all->n; i++)
+		if (to == LOCAL_BEST && all->at[i].available && all->at[i].priority > best)
+			best = all->at[i].priority;
+	for (unsigned i = 0; i < all->n; i++)
+		n += chosen(&all->at[i], to, best);
+	for (unsigned i = 0; i < all->n; i++)
+		if (chosen(&all->at[i], to, best))
+			deliver(all->at[i].id, s, n == 1 ? DELIVER_SOLE : DELIVER_COPY);
+}
+
+/* A request to an account nobody is connected to: does the account exist? RFC 6121 §8.5.1. */
+struct account_question {
+	struct auth_request auth;
+	struct stanza *stanza; /* one reference */
+};
+
+static void question_free(struct account_question *q)
+{
+	auth_request_fini(&q->auth);
+	stanza_unref(q->stanza);
+	free(q);
+}
+
+static void account_known(struct auth_request *r)
+{
+	struct account_question *q = container_of(r, struct account_question, auth);
+
+	shard_check(NULL);
+	if (r->result < 0)
+		route_error(q->stanza, ERR_INTERNAL_SERVER_ERROR, NULL);
+	else if (r->result || dispatch_iq(r->host, IQ_SM, q->stanza) == IQ_NO_HANDLER)
+		route_error(q->stanza, ERR_SERVICE_UNAVAILABLE, NULL);
+	question_free(q);
+}
+
+ON_SHARD static void dispatch_to_absent(struct host *h, struct stanza *s)
+{
+	struct account_question *q = xcalloc(1, sizeof(*q));
+
+	auth_request_init(&q->auth, AUTH_ASK_FIND, h, jid_local(s->to), NULL, account_known);
+	q->stanza = stanza_ref(s);
+	if (auth_ask(&q->auth)) {
+		route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
+		question_free(q);
+	}
+}
+
+ON_SHARD static void dispatch(struct host *h, int scope, bool present, struct stanza *s)
+{
+	if (scope == IQ_SM && !present && !jid_equal_bare(s->from, s->to))
+		dispatch_to_absent(h, s);
+	else if (dispatch_iq(h, (enum iq_scope)scope, s) == IQ_NO_HANDLER)
+		route_error(s, ERR_SERVICE_UNAVAILABLE, NULL);
+}
+
+enum verdict local_route(struct host *h, struct stanza *s)
+{
+	const struct sessions *all = s->to->local_len ? directory_find(s->to) : NULL;
+	const struct session_entry *one =
+		all && jid_is_full(s->to) ? sessions_find(all, s->to) : NULL;
+	struct local_decision d = local_decide(s, all, one);
+
+	switch (d.verdict) {
+	case ROUTE_DELIVER:
+		if (d.to == LOCAL_ONE)
+			deliver(one->id, s, DELIVER_SOLE);
+		else
+			deliver_chosen(all, d.to, s);
+		break;
+	case ROUTE_DISPATCH:
+		dispatch(h, d.scope, all != NULL, s);
+		break;
+	case ROUTE_STORE:
+		if (hook_run(h->hooks, &offline_message_hook, s) == HOOK_STOP)
+			break;
+		d.verdict = ROUTE_BOUNCE;
+		__attribute__((fallthrough)); /* nobody keeps it */
+	case ROUTE_BOUNCE:
+		route_error(s, d.error, NULL);
+		break;
+	default:
+		break;
+	}
+	return d.verdict;
+}

@@ -1,0 +1,216 @@
+/* router/route.c - the route table, and the first of the router's decisions: whose domain is it? */
+#include "router/route.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu/rculfhash.h>
+
+#include "core/mem.h"
+#include "core/metric.h"
+#include "core/shard.h"
+#include "router/local.h"
+#include "xml/builder.h"
+
+HOOK(offline_message);
+
+struct route_entry {
+	struct cds_lfht_node node;
+	struct rcu_head rcu;
+	char *domain;
+	struct host *host; /* counted; NULL: a service */
+	service_fn *fn;
+	void *arg;
+};
+
+static struct {
+	pthread_mutex_t writing;
+	pthread_once_t made;
+	struct cds_lfht *routes;
+	_Atomic unsigned n;
+} table = { .writing = PTHREAD_MUTEX_INITIALIZER, .made = PTHREAD_ONCE_INIT };
+
+static struct metric routed_metrics[] = {
+	METRIC_COUNTER_OF("stanzas_routed_total", "kind=\"message\"", "Stanzas routed."),
+	METRIC_COUNTER_OF("stanzas_routed_total", "kind=\"presence\"", "Stanzas routed."),
+	METRIC_COUNTER_OF("stanzas_routed_total", "kind=\"iq\"", "Stanzas routed."),
+};
+static struct metric bounced_metric =
+	METRIC_COUNTER("stanzas_bounced_total", "Stanzas answered with an error by the router.");
+
+static void make_table(void)
+{
+	table.routes = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
+	REQUIRE(table.routes);
+	for (size_t i = 0; i < ARRAY_LEN(routed_metrics); i++)
+		metric_register(&routed_metrics[i]);
+	metric_register(&bounced_metric);
+}
+
+static int entry_matches(struct cds_lfht_node *node, const void *key)
+{
+	struct route_entry *e = caa_container_of(node, struct route_entry, node);
+
+	tsan_acquire(e);
+	return !strcmp(e->domain, key);
+}
+
+static struct route_entry *find(const char *domain)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	pthread_once(&table.made, make_table);
+	cds_lfht_lookup(table.routes, jid_hash_domain(domain, strlen(domain)), entry_matches,
+		domain, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	return node ? caa_container_of(node, struct route_entry, node) : NULL;
+}
+
+static int add(const char *domain, struct host *h, service_fn *fn, void *arg)
+{
+	struct route_entry *e;
+	int rc = ROUTE_TAKEN;
+
+	pthread_mutex_lock(&table.writing);
+	if (!find(domain)) {
+		e = xcalloc(1, sizeof(*e));
+		e->domain = xstrdup(domain);
+		e->host = h ? host_ref(h) : NULL;
+		e->fn = fn;
+		e->arg = arg;
+		cds_lfht_node_init(&e->node);
+		tsan_release(e);
+		cds_lfht_add(table.routes, jid_hash_domain(domain, strlen(domain)), &e->node);
+		atomic_fetch_add(&table.n, 1);
+		rc = 0;
+	}
+	pthread_mutex_unlock(&table.writing);
+	return rc;
+}
+
+int route_register_host(struct host *h)
+{
+	return add(h->name, h, NULL, NULL);
+}
+
+int route_register_service(const char *domain, service_fn *fn, void *arg)
+{
+	return add(domain, NULL, fn, arg);
+}
+
+void route_unregister(const char *domain)
+{
+	struct route_entry *e;
+
+	pthread_mutex_lock(&table.writing);
+	e = find(domain);
+	if (e) {
+		cds_lfht_del(table.routes, &e->node);
+		atomic_fetch_sub(&table.n, 1);
+	}
+	pthread_mutex_unlock(&table.writing);
+	if (!e)
+		return;
+	rcu_wait(); /* no reader calls e->fn any more */
+	host_unref(e->host);
+	free(e->domain);
+	free(e);
+}
+
+struct host *route_host(const char *domain)
+{
+	struct route_entry *e = find(domain);
+
+	return e ? e->host : NULL;
+}
+
+bool route_has(const char *domain)
+{
+	return find(domain) != NULL;
+}
+
+void route_each_host(void (*fn)(struct host *h, void *arg), void *arg)
+{
+	struct cds_lfht_iter iter;
+	struct route_entry *e;
+
+	pthread_once(&table.made, make_table);
+	cds_lfht_for_each_entry (table.routes, &iter, e, node) {
+		tsan_acquire(e);
+		if (e->host)
+			fn(e->host, arg);
+	}
+}
+
+unsigned route_count(void)
+{
+	return atomic_load(&table.n);
+}
+
+ON_SHARD static enum verdict to_service(const struct route_entry *e, struct stanza *s)
+{
+	e->fn(e->arg, s);
+	return ROUTE_SERVICE;
+}
+
+/* Behind the tables stands the s2s manager; until it does, no other server is found. */
+ON_SHARD static enum verdict to_elsewhere(struct stanza *s)
+{
+	route_error(s, ERR_REMOTE_SERVER_NOT_FOUND, NULL);
+	return ROUTE_FORWARD;
+}
+
+enum verdict route(struct stanza *s)
+{
+	const struct route_entry *e;
+	enum verdict verdict;
+
+	REQUIRE(s->sealed && s->to && s->from);
+	if (s->kind < ARRAY_LEN(routed_metrics))
+		metric_add(&routed_metrics[s->kind], 1);
+	e = find(jid_domain(s->to));
+	if (!e)
+		verdict = to_elsewhere(s);
+	else if (e->host)
+		verdict = local_route(e->host, s);
+	else
+		verdict = to_service(e, s);
+	stanza_unref(s);
+	return verdict;
+}
+
+struct posted {
+	struct msg msg;
+	struct stanza *stanza;
+};
+
+static void posted_run(struct msg *m)
+{
+	struct posted *p = container_of(m, struct posted, msg);
+
+	shard_check(NULL);
+	route(p->stanza);
+	free(p);
+}
+
+void route_post(struct stanza *s)
+{
+	struct posted *p = xmalloc(sizeof(*p));
+
+	p->msg.run = posted_run;
+	p->stanza = s;
+	shard_post(shard_at(s->from->full_hash % shards_count()), &p->msg);
+}
+
+void route_error(const struct stanza *s, int cond, const char *text)
+{
+	struct builder b;
+
+	if (!s->from || s->type == MSG_ERROR || s->type == PRES_ERROR || s->type == IQ_ERROR ||
+		s->type == IQ_RESULT)
+		return;
+	metric_add(&bounced_metric, 1);
+	build_error(&b, s, cond, text);
+	route(build_end(&b));
+}

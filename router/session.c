@@ -1,0 +1,266 @@
+/* router/session.c - presence of a client's own, as far as it goes without a roster. */
+#include "router/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "router/deliver.h"
+#include "router/directory.h"
+#include "router/route.h"
+#include "xml/builder.h"
+
+HOOK(session_opened);
+HOOK(session_closed);
+HOOK(session_presence);
+
+/* Addresses told directly that this session is available: RFC 6121 §4.6.3. */
+struct directed {
+	unsigned n, room;
+	struct jid *at[];
+};
+
+static int directed_index(const struct directed *d, const struct jid *to)
+{
+	for (unsigned i = 0; d && i < d->n; i++)
+		if (jid_equal(d->at[i], to))
+			return (int)i;
+	return -1;
+}
+
+static bool directed_add(struct session *ss, const struct jid *to)
+{
+	struct directed *d = ss->directed;
+
+	if (directed_index(d, to) >= 0)
+		return true;
+	if (d && d->n == SESSION_DIRECTED_MAX)
+		return false;
+	if (!d || d->n == d->room) {
+		unsigned room = d ? d->room * 2 : 4, n = d ? d->n : 0;
+
+		d = xrealloc(d, sizeof(*d) + room * sizeof(d->at[0]));
+		d->n = n;
+		d->room = room;
+		ss->directed = d;
+	}
+	d->at[d->n++] = jid_dup(to, NULL);
+	return true;
+}
+
+static void directed_remove(struct session *ss, const struct jid *to)
+{
+	struct directed *d = ss->directed;
+	int i = directed_index(d, to);
+
+	if (i < 0)
+		return;
+	jid_free(d->at[i]);
+	d->at[i] = d->at[--d->n];
+}
+
+static void directed_clear(struct session *ss)
+{
+	struct directed *d = ss->directed;
+
+	for (unsigned i = 0; d && i < d->n; i++)
+		jid_free(d->at[i]);
+	free(d);
+	ss->directed = NULL;
+}
+
+/* To every available resource of the account; self says whether to the sender too. */
+ON_SHARD static void tell_own_resources(struct session *ss, struct stanza *s, bool self)
+{
+	const struct sessions *all = directory_find(ss->jid);
+
+	for (unsigned i = 0; all && i < all->n; i++) {
+		bool is_self = actor_id_equal(all->at[i].id, ss->id);
+
+		if (is_self ? self : all->at[i].available)
+			deliver(all->at[i].id, s, DELIVER_COPY);
+	}
+}
+
+/* A newcomer asks another resource of its account to tell it where it stands. */
+struct presence_ask {
+	struct letter letter;
+	struct actor_id newcomer;
+};
+
+static void presence_ask_open(struct actor *a, struct letter *l)
+{
+	struct presence_ask *ask = container_of(l, struct presence_ask, letter);
+
+	shard_check(NULL);
+	if (a) {
+		const struct recipient_class *class =
+			container_of(a->class, struct recipient_class, actor);
+		struct session *ss = class->session ? class->session(a) : NULL;
+
+		if (ss && ss->presence)
+			deliver(ask->newcomer, ss->presence, DELIVER_COPY);
+	}
+	free(ask);
+}
+
+ON_SHARD static void ask_own_resources(struct session *ss)
+{
+	const struct sessions *all = directory_find(ss->jid);
+
+	for (unsigned i = 0; all && i < all->n; i++) {
+		struct presence_ask *ask;
+
+		if (!all->at[i].available || actor_id_equal(all->at[i].id, ss->id))
+			continue;
+		ask = xmalloc(sizeof(*ask));
+		ask->letter.to = all->at[i].id;
+		ask->letter.open = presence_ask_open;
+		ask->newcomer = ss->id;
+		letter_post(&ask->letter);
+	}
+}
+
+/* RFC 6121 §4.7.2.3: an integer from -128 to 127, 0 when there is none. */
+static bool read_priority(const struct stanza *s, struct arena *a, int *out)
+{
+	const char *text = elem_child_text(s->root, "priority", NS_CLIENT, a);
+	char *end;
+	long value;
+
+	*out = 0;
+	if (!text)
+		return true;
+	value = strtol(text, &end, 10);
+	if (end == text || end[strspn(end, " \t\r\n")] || value < -128 || value > 127)
+		return false;
+	*out = (int)value;
+	return true;
+}
+
+ON_SHARD static void became_available(struct session *ss, struct stanza *s, int priority)
+{
+	struct session_presence subject = { ss, s, !ss->presence };
+
+	stanza_unref(ss->presence);
+	ss->presence = stanza_ref(s);
+	ss->priority = (int8_t)priority;
+	directory_presence(ss, true, priority);
+	tell_own_resources(ss, s, true);
+	if (subject.initial)
+		ask_own_resources(ss);
+	hook_run(ss->host->hooks, &session_presence_hook, &subject);
+}
+
+ON_SHARD static void tell_directed_unavailable(struct session *ss, const char *status)
+{
+	struct directed *d = ss->directed;
+
+	ss->directed = NULL; /* what is told below may come back here */
+	for (unsigned i = 0; d && i < d->n; i++) {
+		struct builder b;
+
+		build_begin(&b, "presence", NS_CLIENT);
+		build_attr(&b, "type", "unavailable");
+		build_attr_jid(&b, "from", ss->jid);
+		build_attr_jid(&b, "to", d->at[i]);
+		if (status)
+			build_text(&b, "status", status);
+		route(build_end(&b));
+		jid_free(d->at[i]);
+	}
+	free(d);
+}
+
+ON_SHARD static void became_unavailable(struct session *ss, struct stanza *s)
+{
+	struct session_presence subject = { ss, s, false };
+
+	stanza_unref(ss->presence);
+	ss->presence = NULL;
+	ss->priority = 0;
+	directory_presence(ss, false, 0);
+	tell_own_resources(ss, s, true);
+	hook_run(ss->host->hooks, &session_presence_hook, &subject);
+}
+
+ON_SHARD static void broadcast(struct session *ss, struct stanza *s)
+{
+	struct jid *bare = jid_bare(ss->jid, &s->arena);
+	int priority;
+
+	if (!read_priority(s, &s->arena, &priority)) {
+		stanza_seal(s);
+		route_error(s, ERR_BAD_REQUEST, "priority is an integer from -128 to 127");
+		return;
+	}
+	stanza_set_to(s, bare);
+	stanza_seal(s);
+	if (s->type == PRES_AVAILABLE) {
+		became_available(ss, s, priority);
+		return;
+	}
+	if (ss->presence)
+		became_unavailable(ss, s);
+	tell_directed_unavailable(ss, NULL);
+}
+
+/* RFC 6121 §4.6.2. False: remembered for too many already. */
+static bool note_directed(struct session *ss, const struct stanza *s)
+{
+	if (s->type == PRES_AVAILABLE)
+		return directed_add(ss, s->to);
+	if (s->type == PRES_UNAVAILABLE)
+		directed_remove(ss, s->to);
+	return true;
+}
+
+void session_presence_out(struct session *ss, struct stanza *s)
+{
+	if (s->to) {
+		stanza_seal(s);
+		if (note_directed(ss, s))
+			route(stanza_ref(s));
+		else
+			route_error(s, ERR_RESOURCE_CONSTRAINT, "too many directed presences");
+	} else if (s->type == PRES_AVAILABLE || s->type == PRES_UNAVAILABLE) {
+		broadcast(ss, s);
+	} else {
+		stanza_seal(s);
+		/* Subscriptions and probes name somebody: RFC 6121 §3.1.1, §4.3. */
+		route_error(s, ERR_BAD_REQUEST, NULL);
+	}
+	stanza_unref(s);
+}
+
+void session_unavailable(struct session *ss, const char *status)
+{
+	if (ss->presence) {
+		struct stanza *s;
+		struct builder b;
+
+		build_begin(&b, "presence", NS_CLIENT);
+		build_attr(&b, "type", "unavailable");
+		build_attr_jid(&b, "from", ss->jid);
+		build_attr_jid(&b, "to", jid_bare(ss->jid, &b.stanza->arena));
+		if (status)
+			build_text(&b, "status", status);
+		s = build_end(&b);
+		stanza_unref(ss->presence);
+		ss->presence = NULL;
+		directory_presence(ss, false, 0);
+		tell_own_resources(ss, s, false);
+		hook_run(ss->host->hooks, &session_presence_hook,
+			&(struct session_presence){ ss, s, false });
+		stanza_unref(s);
+	}
+	tell_directed_unavailable(ss, status);
+}
+
+void session_fini(struct session *ss)
+{
+	directed_clear(ss);
+	stanza_unref(ss->presence);
+	jid_free(ss->jid);
+	host_unref(ss->host);
+}

@@ -1,0 +1,51 @@
+/* router/session.h - a bound resource: what the rest of the server may know of a client.
+ * Part of a client stream (net/c2s.h), which makes and ends it. Whoever finds it through the
+ * directory may read the constant part until the thread's next quiescent state; everything else is
+ * the owning shard's. Its presence follows RFC 6121 §4; contacts come in with the roster, so for
+ * now it is told to the account's own resources and to whom the client directed it. */
+#pragma once
+
+#include "core/actor.h"
+#include "core/attr.h"
+#include "core/conf.h"
+#include "core/hook.h"
+#include "router/host.h"
+#include "xml/stanza.h"
+
+struct directed; /* whom this session has sent directed presence; private to session.c */
+
+struct session {
+	/* Constant once bound. */
+	struct actor_id id;
+	struct host *host;          /* counted */
+	struct jid *jid;            /* full; owned */
+	struct conf_prefix address; /* the client's */
+	uint16_t port;
+	bool tls;
+	uint64_t since_ms;          /* wall clock */
+	/* Owning shard only. */
+	int8_t priority;
+	struct stanza *presence;    /* the last broadcast one; NULL: not available */
+	struct directed *directed;  /* owned */
+};
+/* Directed presence is remembered for at most so many addresses at once. */
+#define SESSION_DIRECTED_MAX 2000
+
+/* The client's own presence stanza, sealed, with or without `to`: RFC 6121 §4.2-4.6. Takes s. */
+ON_SHARD void session_presence_out(struct session *ss, struct stanza *s);
+/* The stream is gone or going: unavailable goes to all who were told otherwise. status may be
+ * NULL. Idempotent. */
+ON_SHARD void session_unavailable(struct session *ss, const char *status);
+/* Frees what a session owns, the struct itself excepted. After a grace period. */
+void session_fini(struct session *ss);
+
+/* Run on the session's shard; subject: struct session. */
+extern struct hook session_opened_hook; /* after bind */
+extern struct hook session_closed_hook; /* after it has left the directory */
+/* Also told of each change of presence; subject: struct session_presence. */
+struct session_presence {
+	struct session *session;
+	struct stanza *stanza;
+	bool initial; /* it was not available before */
+};
+extern struct hook session_presence_hook;
