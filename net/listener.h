@@ -5,8 +5,11 @@
 
 #include <stdatomic.h>
 
+#include "core/arena.h"
 #include "core/attr.h"
 #include "core/conf.h"
+#include "core/rcu.h"
+#include "net/tls.h"
 
 enum listen_module { LISTEN_C2S }; /* words: ejabberd_c2s (also: c2s) */
 
@@ -24,6 +27,38 @@ struct listen_conf {
 	const char *shaper;         /* name of a shaper or shaper_rules entry; NULL: none */
 	int64_t max_stanza_size;    /* bytes, once authenticated */
 	int64_t max_stanza_size_unauthenticated;
+	int64_t negotiation_timeout_ms; /* from accept to a bound resource */
 	int64_t max_connections;    /* 0: no limit of its own */
 	int64_t max_unauthenticated_per_address;
 };
+
+/* A listener's settings as one reload left them; a stream keeps those it was accepted with. */
+struct listener_options {
+	_Atomic uint32_t refs;
+	struct arena arena;
+	struct listen_conf conf; /* its strings are in the arena */
+	struct tls_store *tls;   /* not owned: lives as long as the server */
+};
+struct listener_options *listener_options_ref(struct listener_options *o);
+void listener_options_unref(struct listener_options *o); /* NULL is fine */
+
+/* An open port. Found by its descriptor's place in the acceptors' epoll sets. */
+struct listener {
+	int fd;
+	uint16_t port;               /* the bound one */
+	_Atomic int64_t connections; /* of this listener, now */
+	_Atomic uint32_t refs;       /* its streams and the list */
+	struct rcu_head rcu;
+	RCU_PTR(struct listener_options) options;
+};
+void listener_unref(struct listener *l);
+
+/* Opens what conf says and starts the acceptors. 0, or a negative errno and *why ("0.0.0.0 port
+ * 5222: Address already in use"), which the caller frees. main. */
+int listeners_start(const struct listen_conf *conf, size_t n, struct tls_store *tls,
+	unsigned acceptors, char **why);
+/* All or nothing: what is the same stays open, the new opens, the rest closes. */
+int listeners_reload(const struct listen_conf *conf, size_t n, char **why);
+void listeners_stop(void); /* nothing is accepted any more */
+void listeners_each(void (*fn)(const struct listener *l, const struct listen_conf *conf, void *arg),
+	void *arg);

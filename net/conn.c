@@ -1,0 +1,479 @@
+/* net/conn.c - sockets on a shard. */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "core/metric.h"
+
+/* DOOMED: over at the end of the turn, for the reason in c->doom. */
+enum { OPEN, HANDSHAKE, CLOSING, LINGERING, DOOMED, LOST };
+enum { PAUSED_BUSY = 1, PAUSED_REST = 2 };
+
+#define PIECES 64 /* of one writev */
+#define WRITE_BUDGET (256 * 1024) /* bytes one connection may write in one turn */
+#define CLOSE_MS 3000 /* for a peer to take what is left */
+#define LINGER_MS 1000 /* for a peer to close its side, so that it sees our last words */
+#define KEPT_IDLE 16 /* slots of the ring an idle connection keeps */
+
+static struct metric in_metric = METRIC_COUNTER("received_bytes_total", "Bytes read, decrypted.");
+static struct metric out_metric = METRIC_COUNTER("sent_bytes_total", "Bytes written, before TLS.");
+static struct metric overflow_metric = METRIC_COUNTER(
+	"connections_overflown_total", "Connections ended because nobody read them.");
+
+const char *conn_loss_text(enum conn_loss why)
+{
+	static const char *const texts[] = {
+		[CONN_PEER_CLOSED] = "closed by peer",
+		[CONN_FAILED] = "failed",
+		[CONN_OVERFLOW] = "peer does not read",
+		[CONN_CLOSED_BY_US] = "closed",
+	};
+
+	return texts[why];
+}
+
+ON_SHARD static void update_watch(struct conn *c)
+{
+	uint32_t events =
+		(c->paused && c->state < CLOSING ? 0 : EPOLLIN) | (c->wants_write ? EPOLLOUT : 0);
+
+	if (c->state == LOST || events == c->watch.events)
+		return;
+	c->watch.events = events;
+	shard_rewatch(&c->watch);
+}
+
+ON_SHARD static void set_wants_write(struct conn *c, bool wants)
+{
+	c->wants_write = wants;
+	update_watch(c);
+}
+
+/* --- out --------------------------------------------------------------------------------- */
+
+struct out_piece {
+	struct buf *buf;
+	struct stanza *stanza; /* NULL: nobody asks what became of it */
+};
+
+static void out_push(struct conn *c, struct buf *b, struct stanza *s)
+{
+	if (c->out_count == c->out_room) {
+		uint32_t room = c->out_room ? c->out_room * 2 : 4;
+		struct out_piece *ring = xmalloc(room * sizeof(*ring));
+
+		for (uint32_t i = 0; i < c->out_count; i++)
+			ring[i] = c->out[(c->out_first + i) % c->out_room];
+		free(c->out);
+		c->out = ring;
+		c->out_first = 0;
+		c->out_room = room;
+	}
+	c->out[(c->out_first + c->out_count++) % c->out_room] =
+		(struct out_piece){ b, s ? stanza_ref(s) : NULL };
+	c->out_bytes += b->len;
+}
+
+/* The first piece leaves the ring. */
+static struct out_piece out_shift(struct conn *c)
+{
+	struct out_piece piece = c->out[c->out_first];
+
+	c->out_first = (c->out_first + 1) % c->out_room;
+	c->out_count--;
+	c->out_offset = 0;
+	return piece;
+}
+
+static void piece_drop(struct out_piece piece)
+{
+	buf_unref(piece.buf);
+	stanza_unref(piece.stanza);
+}
+
+static void out_consume(struct conn *c, size_t bytes)
+{
+	c->out_bytes -= bytes;
+	c->sent_bytes += bytes;
+	metric_add(&out_metric, (int64_t)bytes);
+	while (c->out_count) {
+		size_t left = c->out[c->out_first].buf->len - c->out_offset;
+
+		if (bytes < left) {
+			c->out_offset += (uint32_t)bytes;
+			return;
+		}
+		bytes -= left;
+		piece_drop(out_shift(c));
+	}
+}
+
+static unsigned out_pieces(const struct conn *c, struct iovec *pieces)
+{
+	unsigned n = c->out_count < PIECES ? c->out_count : PIECES;
+	uint32_t skip = c->out_offset;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct buf *b = c->out[(c->out_first + i) % c->out_room].buf;
+
+		pieces[i] = (struct iovec){ b->data + skip, b->len - skip };
+		skip = 0;
+	}
+	return n;
+}
+
+static int plain_write(int fd, const struct iovec *pieces, unsigned n, size_t *written)
+{
+	const struct msghdr msg = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = n };
+	ssize_t got = sendmsg(fd, &msg, MSG_NOSIGNAL);
+
+	*written = got > 0 ? (size_t)got : 0;
+	if (got >= 0)
+		return 0;
+	return errno == EAGAIN || errno == EINTR ? TLS_WANT_WRITE : TLS_CLOSED;
+}
+
+/* 0: all written or the rest waits for the socket; else an enum tls_outcome that ends it. */
+ON_SHARD static int flush(struct conn *c)
+{
+	size_t budget = WRITE_BUDGET;
+	int rc = 0;
+
+	while (c->out_count && budget && !rc) {
+		struct iovec pieces[PIECES];
+		unsigned n = out_pieces(c, pieces);
+		size_t written = 0;
+
+		rc = c->tls ? tls_write(c->tls, pieces, n, &written)
+			    : plain_write(c->watch.fd, pieces, n, &written);
+		out_consume(c, written);
+		budget = written < budget ? budget - written : 0;
+	}
+	if (rc && rc != TLS_WANT_WRITE && rc != TLS_WANT_READ)
+		return rc;
+	set_wants_write(c, c->out_count != 0);
+	return 0;
+}
+
+/* What was never written goes back to its owner. */
+ON_SHARD static void give_back(struct conn *c)
+{
+	while (c->out_count) {
+		struct out_piece piece = out_shift(c);
+
+		if (piece.stanza)
+			c->events->unsent(c, piece.stanza);
+		piece_drop(piece);
+	}
+}
+
+ON_SHARD static void lose(struct conn *c, enum conn_loss why)
+{
+	if (c->state == LOST)
+		return;
+	c->state = LOST;
+	if (why == CONN_OVERFLOW)
+		metric_add(&overflow_metric, 1);
+	timer_cancel(&c->timer);
+	shard_not_at_turn_end(&c->at_turn_end);
+	shard_unwatch(&c->watch);
+	give_back(c);
+	c->events->lost(c, why); /* may free c */
+}
+
+/* All is written: say so to the peer and give it a moment to have read it. */
+ON_SHARD static void begin_linger(struct conn *c)
+{
+	c->state = LINGERING;
+	if (c->tls)
+		tls_shutdown(c->tls);
+	shutdown(c->watch.fd, SHUT_WR);
+	timer_set(&c->timer, LINGER_MS);
+	update_watch(c);
+}
+
+ON_SHARD static void write_out(struct conn *c)
+{
+	if (c->state == DOOMED) {
+		lose(c, c->doom);
+		return;
+	}
+	if (c->state == HANDSHAKE)
+		return;
+	if (flush(c)) {
+		lose(c, c->state == CLOSING ? CONN_CLOSED_BY_US : CONN_FAILED);
+		return;
+	}
+	if (c->state == CLOSING && !c->out_count)
+		begin_linger(c);
+}
+
+ON_SHARD static void doom(struct conn *c, enum conn_loss why)
+{
+	c->state = DOOMED;
+	c->doom = (uint8_t)why;
+	shard_at_turn_end(&c->at_turn_end);
+}
+
+static void turn_ends(struct turn_end *t)
+{
+	shard_check(NULL);
+	write_out(container_of(t, struct conn, at_turn_end));
+}
+
+void conn_write(struct conn *c, struct buf *b, struct stanza *s)
+{
+	if (c->state > HANDSHAKE || !b->len) {
+		buf_unref(b);
+		return;
+	}
+	out_push(c, b, s);
+	if (c->out_max_bytes && c->out_bytes > c->out_max_bytes)
+		doom(c, CONN_OVERFLOW);
+	else
+		shard_at_turn_end(&c->at_turn_end);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->state > HANDSHAKE)
+		return;
+	free(c->kept);
+	c->kept = NULL;
+	c->kept_bytes = 0;
+	if (c->state == HANDSHAKE) { /* not finished, so there is nobody to say goodbye to */
+		doom(c, CONN_CLOSED_BY_US);
+		return;
+	}
+	c->state = CLOSING;
+	timer_set(&c->timer, CLOSE_MS);
+	shard_at_turn_end(&c->at_turn_end);
+}
+
+bool conn_closing(const struct conn *c)
+{
+	return c->state > HANDSHAKE;
+}
+
+/* --- in ---------------------------------------------------------------------------------- */
+
+static void keep(struct conn *c, const char *bytes, size_t len)
+{
+	char *fresh = len ? xmemdup(bytes, len) : NULL;
+
+	free(c->kept);
+	c->kept = fresh;
+	c->kept_bytes = (uint32_t)len;
+}
+
+/* Refills the bucket for the time gone by and takes what was read; rests when it is overdrawn. */
+ON_SHARD static void shape(struct conn *c, size_t bytes)
+{
+	uint64_t now = shard_now_ms();
+
+	if (!c->rate.bytes_per_s)
+		return;
+	c->tokens += (int64_t)(now - c->tokens_at_ms) * c->rate.bytes_per_s / 1000;
+	c->tokens_at_ms = now;
+	if (c->tokens > c->rate.burst_bytes)
+		c->tokens = c->rate.burst_bytes;
+	c->tokens -= (int64_t)bytes;
+	if (c->tokens < 0)
+		conn_rest(c, (uint64_t)(-c->tokens * 1000 / c->rate.bytes_per_s) + 1);
+}
+
+ON_SHARD static void offer(struct conn *c, const char *bytes, size_t len)
+{
+	size_t took = c->events->bytes(c, bytes, len);
+
+	if (took < len && c->state <= HANDSHAKE) {
+		keep(c, bytes + took, len - took);
+		conn_pause(c);
+	}
+}
+
+/* 0, or what ends the connection; *got bytes lie in the scratch area. */
+ON_SHARD static int read_some(struct conn *c, char *room, size_t *got)
+{
+	ssize_t n;
+
+	if (c->tls)
+		return tls_read(c->tls, room, SHARD_SCRATCH, got);
+	n = recv(c->watch.fd, room, SHARD_SCRATCH, 0);
+	*got = n > 0 ? (size_t)n : 0;
+	if (n > 0)
+		return 0;
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : TLS_CLOSED;
+}
+
+ON_SHARD static void conn_readable(struct conn *c)
+{
+	char *room = shard_scratch();
+	size_t got = 0;
+	int rc = read_some(c, room, &got);
+
+	if (got && c->state <= HANDSHAKE) {
+		c->heard_ms = shard_now_ms();
+		c->in_bytes += got;
+		metric_add(&in_metric, (int64_t)got);
+		shape(c, got);
+		offer(c, room, got);
+	}
+	if (rc == TLS_WANT_WRITE)
+		set_wants_write(c, true);
+	else if (rc == TLS_CLOSED)
+		lose(c, c->state >= CLOSING ? CONN_CLOSED_BY_US : CONN_PEER_CLOSED);
+	else if (rc == TLS_FAILED)
+		lose(c, c->state >= CLOSING ? CONN_CLOSED_BY_US : CONN_FAILED);
+}
+
+ON_SHARD static void go_on_handshake(struct conn *c)
+{
+	int rc = tls_handshake(c->tls);
+
+	if (rc == TLS_WANT_READ || rc == TLS_WANT_WRITE) {
+		set_wants_write(c, rc == TLS_WANT_WRITE);
+	} else if (rc) {
+		lose(c, rc == TLS_CLOSED ? CONN_PEER_CLOSED : CONN_FAILED);
+	} else {
+		c->state = OPEN;
+		set_wants_write(c, false);
+		c->events->secured(c);
+	}
+}
+
+static void conn_ready(struct watch *w, uint32_t events)
+{
+	struct conn *c = container_of(w, struct conn, watch);
+
+	shard_check(NULL);
+	if (c->state == HANDSHAKE) {
+		go_on_handshake(c);
+		return;
+	}
+	if (events & EPOLLOUT)
+		shard_at_turn_end(&c->at_turn_end);
+	if (events & EPOLLIN && (c->state >= CLOSING || !c->paused))
+		conn_readable(c);
+	else if (events & (EPOLLERR | EPOLLHUP))
+		lose(c, c->state >= CLOSING ? CONN_CLOSED_BY_US : CONN_PEER_CLOSED);
+}
+
+void conn_pause(struct conn *c)
+{
+	c->paused |= PAUSED_BUSY;
+	update_watch(c);
+}
+
+void conn_resume(struct conn *c)
+{
+	char *kept = c->kept;
+	uint32_t kept_bytes = c->kept_bytes;
+
+	c->paused &= (uint8_t)~PAUSED_BUSY;
+	c->kept = NULL;
+	c->kept_bytes = 0;
+	if (kept && c->state == OPEN)
+		offer(c, kept, kept_bytes);
+	free(kept);
+	update_watch(c);
+}
+
+void conn_rest(struct conn *c, uint64_t ms)
+{
+	if (c->state > HANDSHAKE)
+		return;
+	c->paused |= PAUSED_REST;
+	if (!timer_armed(&c->timer) || timer_left_ms(&c->timer) < ms)
+		timer_set(&c->timer, ms);
+	update_watch(c);
+}
+
+static void time_is_up(struct timer *t)
+{
+	struct conn *c = container_of(t, struct conn, timer);
+
+	shard_check(NULL);
+	if (c->state >= CLOSING) {
+		lose(c, CONN_CLOSED_BY_US);
+		return;
+	}
+	c->paused &= (uint8_t)~PAUSED_REST;
+	update_watch(c);
+}
+
+void conn_set_shaper(struct conn *c, struct shaper_rate rate)
+{
+	c->rate = rate;
+	c->tokens = rate.burst_bytes;
+	c->tokens_at_ms = shard_now_ms();
+}
+
+/* --- life -------------------------------------------------------------------------------- */
+
+int conn_begin(struct conn *c, int fd, const struct conn_events *events)
+{
+	const int on = 1;
+	int rc;
+
+	memset(c, 0, sizeof(*c));
+	c->events = events;
+	c->heard_ms = shard_now_ms();
+	c->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .ready = conn_ready };
+	turn_end_init(&c->at_turn_end, turn_ends);
+	timer_init(&c->timer, time_is_up);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	rc = shard_watch(&c->watch);
+	if (rc)
+		close(fd);
+	return rc;
+}
+
+void conn_end(struct conn *c)
+{
+	timer_cancel(&c->timer);
+	shard_not_at_turn_end(&c->at_turn_end);
+	if (c->state != LOST)
+		shard_unwatch(&c->watch);
+	c->state = LOST;
+	tls_free(c->tls);
+	c->tls = NULL;
+	close(c->watch.fd);
+	while (c->out_count)
+		piece_drop(out_shift(c));
+	free(c->out);
+	free(c->kept);
+	c->out = NULL;
+	c->kept = NULL;
+}
+
+int conn_start_tls(struct conn *c, struct tls_store *store, const char *host, enum tls_entry entry)
+{
+	if (c->state != OPEN)
+		return -EPIPE;
+	if (flush(c) || c->out_count)
+		return -EAGAIN;
+	c->tls = tls_new(store, c->watch.fd, host, entry);
+	if (!c->tls)
+		return -ENOENT;
+	c->state = HANDSHAKE;
+	return 0;
+}
+
+void conn_hibernate(struct conn *c)
+{
+	if (c->out_count || c->out_room <= KEPT_IDLE)
+		return;
+	free(c->out);
+	c->out = NULL;
+	c->out_room = 0;
+	c->out_first = 0;
+}

@@ -1,0 +1,90 @@
+/* net/conn.h - one accepted socket: bytes in, bytes out, through TLS or plain, at its owner's pace.
+ * Part of a stream. Everything here is for the owning shard alone and nothing blocks. Output is
+ * gathered and written once at the end of the turn; what waits for a reader that does not read is
+ * bounded. Input is not read while its owner is busy, while the shaper's bucket is empty or while
+ * the shards it feeds are behind: the backlog stays in the kernel.
+ * However a connection ends, lost() is called once, from the top of the shard's loop, and the
+ * owner frees it then or later. */
+#pragma once
+
+#include <sys/socket.h>
+
+#include "core/attr.h"
+#include "core/buf.h"
+#include "core/conf.h"
+#include "core/shard.h"
+#include "core/timer.h"
+#include "net/tls.h"
+#include "router/access.h"
+#include "xml/stanza.h"
+
+struct conn;
+enum conn_loss {
+	CONN_PEER_CLOSED, /* end of file, reset */
+	CONN_FAILED,      /* TLS or the socket failed */
+	CONN_OVERFLOW,    /* the peer does not read: output over its bound */
+	CONN_CLOSED_BY_US, /* after conn_close(), all written or its time over */
+};
+const char *conn_loss_text(enum conn_loss why);
+
+struct conn_events {
+	/* Returns how many bytes it took. Those it left are kept and offered again by
+	 * conn_resume(); nothing is read until then. */
+	size_t (*bytes)(struct conn *c, const char *bytes, size_t len);
+	void (*secured)(struct conn *c); /* the TLS handshake is done */
+	/* A stanza given with conn_write() that the peer cannot have got whole. Before lost(). */
+	void (*unsent)(struct conn *c, struct stanza *s);
+	void (*lost)(struct conn *c, enum conn_loss why);
+};
+
+struct out_piece; /* private */
+
+struct conn {
+	const struct conn_events *events;
+	struct watch watch;
+	struct turn_end at_turn_end;
+	struct timer timer;           /* end of a rest, or of a close */
+	struct tls *tls;              /* owned; NULL: plain */
+	struct out_piece *out;        /* owned ring */
+	uint32_t out_first, out_count, out_room;
+	uint32_t out_offset;          /* bytes of the first one already written */
+	uint64_t out_bytes;           /* waiting */
+	uint64_t out_max_bytes;       /* beyond it the connection is lost; 0: no bound */
+	char *kept;                   /* owned: input its owner could not take yet */
+	uint32_t kept_bytes;
+	uint8_t state, doom;          /* private */
+	uint8_t paused;               /* bits, private */
+	bool wants_write;             /* EPOLLOUT is on */
+	struct shaper_rate rate;
+	int64_t tokens;               /* bytes it may read now; may go below zero */
+	uint64_t tokens_at_ms;
+	uint64_t heard_ms;            /* shard_now_ms() at the last byte received */
+	uint64_t in_bytes, sent_bytes; /* totals */
+};
+
+/* Takes fd (non-blocking). 0, or a negative errno and fd is closed. */
+ON_SHARD int conn_begin(struct conn *c, int fd, const struct conn_events *events);
+/* Frees what it holds and closes the socket; no events any more. */
+ON_SHARD void conn_end(struct conn *c);
+
+/* Takes the reference of b; s is kept with it, to be given back by unsent(), or NULL. Once the
+ * connection closes, b is dropped. */
+ON_SHARD void conn_write(struct conn *c, struct buf *b, struct stanza *s);
+/* Writes what waits, then ends: half-closes, lets the peer finish for a moment, lost(). */
+ON_SHARD void conn_close(struct conn *c);
+ON_SHARD bool conn_closing(const struct conn *c);
+
+/* Writes what waits as plain text and begins a handshake: secured() follows. -EAGAIN when the
+ * socket did not take all plain output at once, -ENOENT when there is no certificate. */
+ON_SHARD int conn_start_tls(struct conn *c, struct tls_store *store, const char *host,
+	enum tls_entry entry);
+
+/* The owner is busy: nothing is read until conn_resume(), which first offers what was kept.
+ * conn_resume() is not called from within bytes(). */
+ON_SHARD void conn_pause(struct conn *c);
+ON_SHARD void conn_resume(struct conn *c);
+/* Reads nothing for so long. */
+ON_SHARD void conn_rest(struct conn *c, uint64_t ms);
+ON_SHARD void conn_set_shaper(struct conn *c, struct shaper_rate rate);
+/* Gives back buffers that an idle connection does not need. */
+ON_SHARD void conn_hibernate(struct conn *c);

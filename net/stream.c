@@ -1,0 +1,388 @@
+/* net/stream.c - the parser between a connection and its owner, and the bytes of a stream's frame.
+ */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/mem.h"
+#include "xml/ns.h"
+
+#define DICTIONARY_MAX 20000 /* names of one shard before its dictionary is replaced */
+
+static const char *const conditions[STREAM_CONDITIONS] = {
+	[STREAM_BAD_FORMAT] = "bad-format",
+	[STREAM_BAD_NAMESPACE_PREFIX] = "bad-namespace-prefix",
+	[STREAM_CONFLICT] = "conflict",
+	[STREAM_CONNECTION_TIMEOUT] = "connection-timeout",
+	[STREAM_HOST_GONE] = "host-gone",
+	[STREAM_HOST_UNKNOWN] = "host-unknown",
+	[STREAM_IMPROPER_ADDRESSING] = "improper-addressing",
+	[STREAM_INTERNAL_SERVER_ERROR] = "internal-server-error",
+	[STREAM_INVALID_FROM] = "invalid-from",
+	[STREAM_INVALID_NAMESPACE] = "invalid-namespace",
+	[STREAM_INVALID_XML] = "invalid-xml",
+	[STREAM_NOT_AUTHORIZED] = "not-authorized",
+	[STREAM_NOT_WELL_FORMED] = "not-well-formed",
+	[STREAM_POLICY_VIOLATION] = "policy-violation",
+	[STREAM_REMOTE_CONNECTION_FAILED] = "remote-connection-failed",
+	[STREAM_RESET] = "reset",
+	[STREAM_RESOURCE_CONSTRAINT] = "resource-constraint",
+	[STREAM_RESTRICTED_XML] = "restricted-xml",
+	[STREAM_SEE_OTHER_HOST] = "see-other-host",
+	[STREAM_SYSTEM_SHUTDOWN] = "system-shutdown",
+	[STREAM_UNDEFINED_CONDITION] = "undefined-condition",
+	[STREAM_UNSUPPORTED_ENCODING] = "unsupported-encoding",
+	[STREAM_UNSUPPORTED_FEATURE] = "unsupported-feature",
+	[STREAM_UNSUPPORTED_STANZA_TYPE] = "unsupported-stanza-type",
+	[STREAM_UNSUPPORTED_VERSION] = "unsupported-version",
+};
+
+const char *stream_condition_name(enum stream_condition c)
+{
+	return conditions[c];
+}
+
+/* --- one parser pool a shard, freed with its thread ---------------------------------------- */
+
+static pthread_key_t pool_key;
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+
+static void pool_free(void *pool)
+{
+	parser_pool_free(pool);
+}
+
+static void make_pool_key(void)
+{
+	REQUIRE(!pthread_key_create(&pool_key, pool_free));
+}
+
+ON_SHARD static struct parser_pool *shard_pool(void)
+{
+	struct parser_pool *pool;
+
+	pthread_once(&pool_once, make_pool_key);
+	pool = pthread_getspecific(pool_key);
+	if (!pool) {
+		pool = parser_pool_new(DICTIONARY_MAX);
+		pthread_setspecific(pool_key, pool);
+	}
+	return pool;
+}
+
+/* --- what comes in ------------------------------------------------------------------------- */
+
+/* Whether the parser should go on behind the element whose callback just ran. */
+ON_SHARD static bool go_on(const struct stream *st)
+{
+	return !st->busy && !st->starting_tls && !conn_closing(&st->conn);
+}
+
+static bool parsed_start(void *arg, const struct stanza *head, const char *default_ns)
+{
+	struct stream *st = arg;
+
+	shard_check(NULL);
+	st->events->opened(st, head, default_ns);
+	return go_on(st);
+}
+
+static bool parsed_stanza(void *arg, struct stanza *s)
+{
+	struct stream *st = arg;
+
+	shard_check(NULL);
+	st->events->stanza(st, s);
+	return go_on(st);
+}
+
+static bool parsed_end(void *arg)
+{
+	struct stream *st = arg;
+
+	shard_check(NULL);
+	st->events->ended(st);
+	return false;
+}
+
+static const struct parser_events parser_calls = {
+	.stream_start = parsed_start,
+	.stanza = parsed_stanza,
+	.stream_end = parsed_end,
+};
+
+static enum stream_condition condition_of(int parser_error)
+{
+	switch (parser_error) {
+	case PARSER_RESTRICTED:
+		return STREAM_RESTRICTED_XML;
+	case PARSER_BAD_PREFIX:
+		return STREAM_BAD_NAMESPACE_PREFIX;
+	case PARSER_TOO_BIG:
+		return STREAM_POLICY_VIOLATION;
+	case PARSER_BAD_ENCODING:
+		return STREAM_UNSUPPORTED_ENCODING;
+	case PARSER_TEXT_OUTSIDE:
+		return STREAM_BAD_FORMAT;
+	default:
+		return STREAM_NOT_WELL_FORMED;
+	}
+}
+
+static bool only_white(const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!memchr(" \t\r\n", bytes[i], 4))
+			return false;
+	return true;
+}
+
+/* <starttls/> has been read; behind it lie these bytes. */
+ON_SHARD static void enter_tls(struct stream *st, const char *behind, size_t len)
+{
+	struct builder b;
+
+	st->starting_tls = false;
+	if (!only_white(behind, len)) {
+		stream_error(st, STREAM_POLICY_VIOLATION, "nothing may follow <starttls/>");
+		return;
+	}
+	build_begin(&b, "proceed", NS_TLS);
+	stream_send_element(st, &b);
+	st->header_sent = false;
+	parser_reset(st->parser);
+	if (conn_start_tls(&st->conn, st->tls, st->tls_host, TLS_STARTTLS))
+		conn_close(&st->conn);
+}
+
+static size_t stream_bytes(struct conn *c, const char *bytes, size_t len)
+{
+	struct stream *st = container_of(c, struct stream, conn);
+	size_t used = 0;
+
+	shard_check(NULL);
+	while (used < len && go_on(st)) {
+		size_t step = 0;
+		int rc = parser_feed(st->parser, bytes + used, len - used, &step);
+
+		used += step;
+		if (rc == PARSER_OK)
+			break;
+		if (rc != PARSER_STOPPED) {
+			stream_error(st, condition_of(rc), parser_error_text(rc));
+			return len;
+		}
+	}
+	if (st->starting_tls) {
+		enter_tls(st, bytes + used, len - used);
+		return len;
+	}
+	return conn_closing(&st->conn) ? len : used;
+}
+
+static void stream_secured(struct conn *c)
+{
+	struct stream *st = container_of(c, struct stream, conn);
+
+	shard_check(NULL);
+	st->events->secured(st);
+}
+
+static void stream_unsent(struct conn *c, struct stanza *s)
+{
+	struct stream *st = container_of(c, struct stream, conn);
+
+	shard_check(NULL);
+	st->events->unsent(st, s);
+}
+
+static void stream_lost(struct conn *c, enum conn_loss why)
+{
+	struct stream *st = container_of(c, struct stream, conn);
+
+	shard_check(NULL);
+	st->events->lost(st, why);
+}
+
+static const struct conn_events conn_calls = {
+	.bytes = stream_bytes,
+	.secured = stream_secured,
+	.unsent = stream_unsent,
+	.lost = stream_lost,
+};
+
+int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
+	const struct stream_events *events)
+{
+	int rc = conn_begin(&st->conn, fd, &conn_calls);
+
+	if (rc)
+		return rc;
+	st->events = events;
+	st->parser = parser_new(shard_pool(), limits, &parser_calls, st);
+	return 0;
+}
+
+void stream_end(struct stream *st)
+{
+	conn_end(&st->conn);
+	parser_free(st->parser);
+	st->parser = NULL;
+}
+
+/* --- what goes out ------------------------------------------------------------------------- */
+
+static void append(struct buf **b, const char *text)
+{
+	buf_append(b, text, strlen(text));
+}
+
+static void append_attr(struct buf **b, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	append(b, " ");
+	append(b, name);
+	append(b, "='");
+	xml_escape(value, strlen(value), b);
+	append(b, "'");
+}
+
+void stream_send_header(struct stream *st, const char *from, const char *to, const char *lang)
+{
+	struct buf *b = buf_new(320);
+	char id[17];
+
+	REQUIRE(getrandom(&st->id, sizeof(st->id), 0) == sizeof(st->id));
+	snprintf(id, sizeof(id), "%016" PRIx64, st->id);
+	append(&b,
+		"<?xml version='1.0'?><stream:stream xmlns='jabber:client'"
+		" xmlns:stream='http://etherx.jabber.org/streams'");
+	append_attr(&b, "id", id);
+	append_attr(&b, "from", from);
+	append_attr(&b, "to", to);
+	append_attr(&b, "version", "1.0");
+	append_attr(&b, "xml:lang", lang ? lang : "en");
+	append(&b, ">");
+	st->header_sent = true;
+	conn_write(&st->conn, b, NULL);
+}
+
+/* The stream's own elements carry its prefix, as many clients expect to the letter; builders
+ * write default namespaces, so their frame is written here. */
+ON_SHARD static void send_framed(struct stream *st, const char *name, const struct stanza *s)
+{
+	struct buf *b = buf_new(512);
+
+	append(&b, "<stream:");
+	append(&b, name);
+	append(&b, ">");
+	elem_each_child (s->root, child)
+		elem_wire(child, NS_CLIENT, &b);
+	append(&b, "</stream:");
+	append(&b, name);
+	append(&b, ">");
+	conn_write(&st->conn, b, NULL);
+}
+
+void stream_send_features(struct stream *st, struct builder *features)
+{
+	struct stanza *s = build_end(features);
+
+	send_framed(st, "features", s);
+	stanza_unref(s);
+}
+
+void stream_send_element(struct stream *st, struct builder *b)
+{
+	struct stanza *s = build_end(b);
+	struct buf *wire = buf_new(256);
+
+	elem_wire(s->root, NS_CLIENT, &wire);
+	stanza_unref(s);
+	conn_write(&st->conn, wire, NULL);
+}
+
+void stream_send_stanza(struct stream *st, struct stanza *s)
+{
+	conn_write(&st->conn, stanza_wire(s), NULL);
+}
+
+/* --- its course ---------------------------------------------------------------------------- */
+
+void stream_restart(struct stream *st)
+{
+	st->header_sent = false;
+	parser_reset(st->parser);
+}
+
+void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host)
+{
+	st->starting_tls = true;
+	st->tls = tls;
+	st->tls_host = host;
+}
+
+void stream_wait(struct stream *st)
+{
+	st->busy = true;
+	conn_pause(&st->conn);
+}
+
+void stream_go_on(struct stream *st)
+{
+	st->busy = false;
+	conn_resume(&st->conn);
+}
+
+void stream_close(struct stream *st)
+{
+	static const char end[] = "</stream:stream>";
+
+	if (conn_closing(&st->conn))
+		return;
+	if (st->header_sent)
+		conn_write(&st->conn, buf_of(end, sizeof(end) - 1), NULL);
+	conn_close(&st->conn);
+}
+
+void stream_error(struct stream *st, enum stream_condition c, const char *text)
+{
+	struct builder b;
+	struct stanza *s;
+
+	if (conn_closing(&st->conn))
+		return;
+	if (!st->header_sent)
+		stream_send_header(st, NULL, NULL, NULL);
+	build_begin(&b, "error", NS_STREAM);
+	build_open(&b, conditions[c], NS_STREAMS);
+	build_close(&b);
+	if (text) {
+		build_open(&b, "text", NS_STREAMS);
+		build_attr_ns(&b, "lang", NS_XML, "en");
+		build_cdata(&b, text, strlen(text));
+		build_close(&b);
+	}
+	s = build_end(&b);
+	send_framed(st, "error", s);
+	stanza_unref(s);
+	stream_close(st);
+}
+
+bool stream_closing(const struct stream *st)
+{
+	return conn_closing(&st->conn);
+}
+
+void stream_hibernate(struct stream *st)
+{
+	parser_hibernate(st->parser);
+	conn_hibernate(&st->conn);
+}

@@ -1,0 +1,73 @@
+/* net/stream.h - an XML stream over a connection: opening, features, errors, closing (RFC 6120 §4).
+ * What is the same for clients and, later, servers and components. Owning shard only. */
+#pragma once
+
+#include "core/attr.h"
+#include "net/conn.h"
+#include "xml/builder.h"
+#include "xml/parser.h"
+
+/* RFC 6120 §4.9.3. */
+enum stream_condition {
+	STREAM_BAD_FORMAT, STREAM_BAD_NAMESPACE_PREFIX, STREAM_CONFLICT, STREAM_CONNECTION_TIMEOUT,
+	STREAM_HOST_GONE, STREAM_HOST_UNKNOWN, STREAM_IMPROPER_ADDRESSING,
+	STREAM_INTERNAL_SERVER_ERROR, STREAM_INVALID_FROM, STREAM_INVALID_NAMESPACE,
+	STREAM_INVALID_XML, STREAM_NOT_AUTHORIZED, STREAM_NOT_WELL_FORMED, STREAM_POLICY_VIOLATION,
+	STREAM_REMOTE_CONNECTION_FAILED, STREAM_RESET, STREAM_RESOURCE_CONSTRAINT,
+	STREAM_RESTRICTED_XML, STREAM_SEE_OTHER_HOST, STREAM_SYSTEM_SHUTDOWN,
+	STREAM_UNDEFINED_CONDITION, STREAM_UNSUPPORTED_ENCODING, STREAM_UNSUPPORTED_FEATURE,
+	STREAM_UNSUPPORTED_STANZA_TYPE, STREAM_UNSUPPORTED_VERSION, STREAM_CONDITIONS,
+};
+const char *stream_condition_name(enum stream_condition c); /* "bad-format" */
+
+struct stream;
+struct stream_events {
+	/* The peer's start tag. */
+	void (*opened)(struct stream *st, const struct stanza *head, const char *default_ns);
+	void (*stanza)(struct stream *st, struct stanza *s); /* takes s, unsealed */
+	void (*ended)(struct stream *st);                    /* </stream:stream> from the peer */
+	void (*secured)(struct stream *st);                  /* after stream_start_tls() */
+	void (*unsent)(struct stream *st, struct stanza *s); /* as conn's */
+	void (*lost)(struct stream *st, enum conn_loss why); /* as conn's */
+};
+
+struct stream {
+	struct conn conn;
+	const struct stream_events *events;
+	struct parser *parser;    /* owned */
+	uint64_t id;              /* random, of the present stream */
+	bool header_sent;         /* for the present stream */
+	bool busy;                /* stream_wait() */
+	bool starting_tls;        /* asked for within a callback */
+	struct tls_store *tls;    /* with starting_tls: not owned */
+	const char *tls_host;     /* with starting_tls: not owned */
+};
+
+/* Takes fd. 0 or negative errno. */
+ON_SHARD int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
+	const struct stream_events *events);
+ON_SHARD void stream_end(struct stream *st); /* frees what it holds */
+
+/* The answer to the peer's start tag. to and lang may be NULL. */
+ON_SHARD void stream_send_header(struct stream *st, const char *from, const char *to,
+	const char *lang);
+/* <stream:features> with the children of what was built; ends the builder. */
+ON_SHARD void stream_send_features(struct stream *st, struct builder *features);
+ON_SHARD void stream_send_element(struct stream *st, struct builder *b); /* ends the builder */
+ON_SHARD void stream_send_stanza(struct stream *st, struct stanza *s);   /* does not take s */
+
+/* The next bytes begin a new stream: after SASL. */
+ON_SHARD void stream_restart(struct stream *st);
+/* Answers <starttls/> with <proceed/> once the running callback returns; secured() follows. Bytes
+ * that came behind <starttls/> end the stream instead: they were not protected (RFC 6120 §5.3.3). */
+ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host);
+/* The owner waits for an answer: nothing more is parsed until stream_go_on(). */
+ON_SHARD void stream_wait(struct stream *st);
+ON_SHARD void stream_go_on(struct stream *st);
+
+/* <stream:error>, </stream:stream>, and the connection closes. text may be NULL. A header is sent
+ * first if none was (RFC 6120 §4.9.1.2). Once. */
+ON_SHARD void stream_error(struct stream *st, enum stream_condition c, const char *text);
+ON_SHARD void stream_close(struct stream *st); /* without an error */
+ON_SHARD bool stream_closing(const struct stream *st);
+ON_SHARD void stream_hibernate(struct stream *st);
