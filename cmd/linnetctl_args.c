@@ -144,6 +144,16 @@ static json_t *secret_from_terminal(const json_t *command, const char *name)
 
 /* ---- Arguments ---- */
 
+/* The server runs in another folder than its operator. */
+static json_t *path_value(const char *text)
+{
+	AUTO(free_ptr) char *folder = getcwd(NULL, 0);
+
+	if (*text == '/' || !folder)
+		return json_string(text);
+	return json_sprintf("%s/%s", folder, text);
+}
+
 static json_t *value_of(const json_t *command, const json_t *arg, char *text)
 {
 	json_t *value;
@@ -165,7 +175,7 @@ static json_t *value_of(const json_t *command, const json_t *arg, char *text)
 			usage(command, "a whole number is expected, not ", text);
 		return json_integer(number);
 	}
-	value = json_string(text);
+	value = is_type(arg, "file") ? path_value(text) : json_string(text);
 	if (!value)
 		usage(command, "not valid UTF-8: ", text_of(arg, "name"));
 	return value;

@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/rcu.h"
+#include "core/thread.h"
 
 /* ---- The table ---- */
 
@@ -38,6 +38,7 @@ static const char *const arg_type_names[] = {
 	[ARG_INT] = "int",
 	[ARG_JID] = "jid",
 	[ARG_HOST] = "host",
+	[ARG_FILE] = "file",
 	[ARG_FLAG] = "flag",
 };
 
@@ -547,6 +548,8 @@ static void control_turn(int timeout_ms)
 			.events = POLLIN },
 	};
 	unsigned n = control.n;
+	bool reading;
+	int woken;
 
 	for (unsigned i = 0; i < n; i++) {
 		const struct client *c = &control.clients[i];
@@ -556,12 +559,11 @@ static void control_turn(int timeout_ms)
 		if (client_ready(c))
 			timeout_ms = 0;
 	}
-	rcu_thread_offline();
-	if (poll(at, 2 + n, timeout_ms) < 0) {
-		rcu_thread_online();
+	reading = rcu_offline();
+	woken = poll(at, 2 + n, timeout_ms);
+	rcu_online(reading);
+	if (woken < 0)
 		return;
-	}
-	rcu_thread_online();
 	for (unsigned i = 0; i < n; i++)
 		client_turn(&control.clients[i], at[2 + i].revents);
 	if (at[1].revents & POLLIN)
@@ -581,7 +583,6 @@ static void *control_main(void *arg UNUSED)
 {
 	int64_t until;
 
-	pthread_setname_np(pthread_self(), "control");
 	rcu_thread_begin();
 	while (!atomic_load(&control.closing))
 		control_turn(CLIENT_IDLE_MS / 10);
@@ -657,24 +658,28 @@ int command_listen(const char *socket_path, unsigned mode)
 	if (command_find(help_command.name) == NULL)
 		command_add(&help_command);
 	control.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	error = control.wake_fd < 0 ? errno
-				    : pthread_create(&control.thread, NULL, control_main, NULL);
+	error = control.wake_fd < 0 ? -errno
+				    : thread_start(&control.thread, "control", control_main, NULL);
 	if (!error)
 		return 0;
 	unlink(control.path);
 	fd_close(&control.fd);
 	fd_close(&control.wake_fd);
 	free(control.path);
-	return -error;
+	return error;
 }
 
 void command_close(void)
 {
+	bool reading;
+
 	if (control.fd < 0)
 		return;
 	atomic_store(&control.closing, true);
 	eventfd_write(control.wake_fd, 1);
+	reading = rcu_offline(); /* its command may wait for a grace period */
 	pthread_join(control.thread, NULL);
+	rcu_online(reading);
 	unlink(control.path);
 	fd_close(&control.fd);
 	fd_close(&control.wake_fd);

@@ -7,7 +7,8 @@
 
 #include "core/attr.h"
 
-enum command_arg_type { ARG_STRING, ARG_SECRET, ARG_INT, ARG_JID, ARG_HOST, ARG_FLAG };
+enum command_arg_type { ARG_STRING, ARG_SECRET, ARG_INT, ARG_JID, ARG_HOST, ARG_FILE, ARG_FLAG };
+/* ARG_FILE: a path on the server's machine; linnetctl makes it absolute. */
 struct command_arg {
 	const char *name; /* "user"; ARG_FLAG: "--dry-run" is named "dry-run" */
 	enum command_arg_type type;
