@@ -51,7 +51,9 @@ enum stanza_error {
 const char *stanza_error_name(int cond); /* "bad-request" */
 const char *stanza_error_type(int cond); /* "modify" */
 
-/* Bytes of a tree inside a stream whose default namespace is outer_ns ("" for a document). */
+/* Appends to *out (which may be NULL) the bytes of a tree inside a stream whose default namespace is outer_ns ("" for a document). */
 void elem_wire(const struct elem *e, const char *outer_ns, struct buf **out);
-/* Escapes into *out; for attribute values quoted with ' as well as for text. */
+/* What stanza_wire() keeps: a new buf, from the children's raw bytes where there are any. */
+struct buf *stanza_write(const struct stanza *s);
+/* Appends to *out, which may be NULL, what is allowed of text; for attribute values quoted with ' as well as for text. */
 void xml_escape(const char *text, size_t len, struct buf **out);

@@ -1,37 +1,252 @@
-/* xml/ns.h - namespaces by name, each one object, so that equal pointers mean equal names.
- * To add one: a line here, a line in ns.c. */
+/* xml/ns.h - namespaces and common names, each one object, so that equal pointers mean equal names.
+ * Parser and builder use these objects wherever the text is the same: a known name may be compared
+ * with == against any name in a stanza. To add one: a line here. */
 #pragma once
 
 #define NS_LIST(X)                                                                                 \
 	X(NS_CLIENT, "jabber:client")                                                              \
 	X(NS_SERVER, "jabber:server")                                                              \
+	X(NS_COMPONENT, "jabber:component:accept")                                                 \
+	X(NS_DIALBACK, "jabber:server:dialback")                                                   \
 	X(NS_STREAM, "http://etherx.jabber.org/streams")                                           \
 	X(NS_STREAMS, "urn:ietf:params:xml:ns:xmpp-streams")                                       \
 	X(NS_STANZAS, "urn:ietf:params:xml:ns:xmpp-stanzas")                                       \
 	X(NS_TLS, "urn:ietf:params:xml:ns:xmpp-tls")                                               \
 	X(NS_SASL, "urn:ietf:params:xml:ns:xmpp-sasl")                                             \
+	X(NS_SASL2, "urn:xmpp:sasl:2")                                                             \
 	X(NS_SASL_CB, "urn:xmpp:sasl-cb:0")                                                        \
 	X(NS_BIND, "urn:ietf:params:xml:ns:xmpp-bind")                                             \
+	X(NS_BIND2, "urn:xmpp:bind:0")                                                             \
+	X(NS_FAST, "urn:xmpp:fast:0")                                                              \
 	X(NS_SESSION, "urn:ietf:params:xml:ns:xmpp-session")                                       \
+	X(NS_FRAMING, "urn:ietf:params:xml:ns:xmpp-framing")                                       \
+	X(NS_SM, "urn:xmpp:sm:3")                                                                  \
+	X(NS_CSI, "urn:xmpp:csi:0")                                                                \
 	X(NS_XML, "http://www.w3.org/XML/1998/namespace")                                          \
 	X(NS_AUTH, "jabber:iq:auth")                                                               \
 	X(NS_FEATURE_AUTH, "http://jabber.org/features/iq-auth")                                   \
 	X(NS_REGISTER, "jabber:iq:register")                                                       \
 	X(NS_FEATURE_REGISTER, "http://jabber.org/features/iq-register")                           \
+	X(NS_FEATURE_COMPRESS, "http://jabber.org/features/compress")                              \
+	X(NS_COMPRESS, "http://jabber.org/protocol/compress")                                      \
 	X(NS_DISCO_INFO, "http://jabber.org/protocol/disco#info")                                  \
 	X(NS_DISCO_ITEMS, "http://jabber.org/protocol/disco#items")                                \
+	X(NS_CAPS, "http://jabber.org/protocol/caps")                                              \
 	X(NS_DATA, "jabber:x:data")                                                                \
+	X(NS_OOB, "jabber:x:oob")                                                                  \
+	X(NS_CONFERENCE, "jabber:x:conference")                                                    \
 	X(NS_PING, "urn:xmpp:ping")                                                                \
 	X(NS_VERSION, "jabber:iq:version")                                                         \
 	X(NS_TIME, "urn:xmpp:time")                                                                \
 	X(NS_LAST, "jabber:iq:last")                                                               \
 	X(NS_ROSTER, "jabber:iq:roster")                                                           \
+	X(NS_FEATURE_ROSTERVER, "urn:xmpp:features:rosterver")                                     \
+	X(NS_FEATURE_PREAPPROVAL, "urn:xmpp:features:pre-approval")                                \
+	X(NS_PRIVACY, "jabber:iq:privacy")                                                         \
+	X(NS_PRIVATE, "jabber:iq:private")                                                         \
+	X(NS_SEARCH, "jabber:iq:search")                                                           \
+	X(NS_BLOCKING, "urn:xmpp:blocking")                                                        \
+	X(NS_VCARD, "vcard-temp")                                                                  \
+	X(NS_VCARD_UPDATE, "vcard-temp:x:update")                                                  \
+	X(NS_VCARD4, "urn:ietf:params:xml:ns:vcard-4.0")                                           \
+	X(NS_AVATAR_DATA, "urn:xmpp:avatar:data")                                                  \
+	X(NS_AVATAR_METADATA, "urn:xmpp:avatar:metadata")                                          \
+	X(NS_NICK, "http://jabber.org/protocol/nick")                                              \
+	X(NS_DELAY, "urn:xmpp:delay")                                                              \
+	X(NS_CHATSTATES, "http://jabber.org/protocol/chatstates")                                  \
+	X(NS_RECEIPTS, "urn:xmpp:receipts")                                                        \
+	X(NS_CHAT_MARKERS, "urn:xmpp:chat-markers:0")                                              \
+	X(NS_CORRECT, "urn:xmpp:message-correct:0")                                                \
+	X(NS_HINTS, "urn:xmpp:hints")                                                              \
+	X(NS_SID, "urn:xmpp:sid:0")                                                                \
+	X(NS_CARBONS, "urn:xmpp:carbons:2")                                                        \
+	X(NS_FORWARD, "urn:xmpp:forward:0")                                                        \
+	X(NS_MAM, "urn:xmpp:mam:2")                                                                \
+	X(NS_MAM_EXTENDED, "urn:xmpp:mam:2#extended")                                              \
+	X(NS_RSM, "http://jabber.org/protocol/rsm")                                                \
+	X(NS_PUSH, "urn:xmpp:push:0")                                                              \
+	X(NS_COMMANDS, "http://jabber.org/protocol/commands")                                      \
+	X(NS_ADMIN, "http://jabber.org/protocol/admin")                                            \
+	X(NS_PUBSUB, "http://jabber.org/protocol/pubsub")                                          \
+	X(NS_PUBSUB_EVENT, "http://jabber.org/protocol/pubsub#event")                              \
+	X(NS_PUBSUB_OWNER, "http://jabber.org/protocol/pubsub#owner")                              \
+	X(NS_PUBSUB_ERRORS, "http://jabber.org/protocol/pubsub#errors")                            \
+	X(NS_PUBSUB_OPTIONS, "http://jabber.org/protocol/pubsub#publish-options")                  \
+	X(NS_MUC, "http://jabber.org/protocol/muc")                                                \
+	X(NS_MUC_USER, "http://jabber.org/protocol/muc#user")                                      \
+	X(NS_MUC_ADMIN, "http://jabber.org/protocol/muc#admin")                                    \
+	X(NS_MUC_OWNER, "http://jabber.org/protocol/muc#owner")                                    \
+	X(NS_ADDRESS, "http://jabber.org/protocol/address")                                        \
+	X(NS_STATS, "http://jabber.org/protocol/stats")                                            \
+	X(NS_HTTP_UPLOAD, "urn:xmpp:http:upload:0")                                                \
+	X(NS_HTTPBIND, "http://jabber.org/protocol/httpbind")                                      \
+	X(NS_XBOSH, "urn:xmpp:xbosh")                                                              \
+	X(NS_IBB, "http://jabber.org/protocol/ibb")                                                \
+	X(NS_BYTESTREAMS, "http://jabber.org/protocol/bytestreams")                                \
+	X(NS_XHTML_IM, "http://jabber.org/protocol/xhtml-im")                                      \
+	X(NS_XHTML, "http://www.w3.org/1999/xhtml")                                                \
 	X(NS_CPUTIME, "ejabberd:cputime")                                                          \
 	X(NS_LIMITS, "urn:xmpp:stream-limits:0")
 
-#define NS_DECLARE(name, text) extern const char name[];
-NS_LIST(NS_DECLARE)
-#undef NS_DECLARE
+/* Names of elements and attributes that most stanzas are made of. */
+#define NAME_LIST(X)                                                                               \
+	X(NAME_MESSAGE, "message")                                                                 \
+	X(NAME_PRESENCE, "presence")                                                               \
+	X(NAME_IQ, "iq")                                                                           \
+	X(NAME_TO, "to")                                                                           \
+	X(NAME_FROM, "from")                                                                       \
+	X(NAME_ID, "id")                                                                           \
+	X(NAME_TYPE, "type")                                                                       \
+	X(NAME_LANG, "lang")                                                                       \
+	X(NAME_ERROR, "error")                                                                     \
+	X(NAME_QUERY, "query")                                                                     \
+	X(NAME_ITEM, "item")                                                                       \
+	X(NAME_ITEMS, "items")                                                                     \
+	X(NAME_X, "x")                                                                             \
+	X(NAME_BODY, "body")                                                                       \
+	X(NAME_SUBJECT, "subject")                                                                 \
+	X(NAME_THREAD, "thread")                                                                   \
+	X(NAME_PARENT, "parent")                                                                   \
+	X(NAME_SHOW, "show")                                                                       \
+	X(NAME_STATUS, "status")                                                                   \
+	X(NAME_PRIORITY, "priority")                                                               \
+	X(NAME_NAME, "name")                                                                       \
+	X(NAME_JID, "jid")                                                                         \
+	X(NAME_NODE, "node")                                                                       \
+	X(NAME_SUBSCRIPTION, "subscription")                                                       \
+	X(NAME_ASK, "ask")                                                                         \
+	X(NAME_APPROVED, "approved")                                                               \
+	X(NAME_GROUP, "group")                                                                     \
+	X(NAME_VER, "ver")                                                                         \
+	X(NAME_HASH, "hash")                                                                       \
+	X(NAME_C, "c")                                                                             \
+	X(NAME_A, "a")                                                                             \
+	X(NAME_R, "r")                                                                             \
+	X(NAME_H, "h")                                                                             \
+	X(NAME_XMLNS, "xmlns")                                                                     \
+	X(NAME_STREAM, "stream")                                                                   \
+	X(NAME_FEATURES, "features")                                                               \
+	X(NAME_FEATURE, "feature")                                                                 \
+	X(NAME_IDENTITY, "identity")                                                               \
+	X(NAME_CATEGORY, "category")                                                               \
+	X(NAME_VAR, "var")                                                                         \
+	X(NAME_FIELD, "field")                                                                     \
+	X(NAME_VALUE, "value")                                                                     \
+	X(NAME_FORM_TYPE, "FORM_TYPE")                                                             \
+	X(NAME_OPTION, "option")                                                                   \
+	X(NAME_LABEL, "label")                                                                     \
+	X(NAME_TITLE, "title")                                                                     \
+	X(NAME_INSTRUCTIONS, "instructions")                                                       \
+	X(NAME_REQUIRED, "required")                                                               \
+	X(NAME_OPTIONAL, "optional")                                                               \
+	X(NAME_BIND, "bind")                                                                       \
+	X(NAME_RESOURCE, "resource")                                                               \
+	X(NAME_SESSION, "session")                                                                 \
+	X(NAME_AUTH, "auth")                                                                       \
+	X(NAME_MECHANISM, "mechanism")                                                             \
+	X(NAME_MECHANISMS, "mechanisms")                                                           \
+	X(NAME_CHALLENGE, "challenge")                                                             \
+	X(NAME_RESPONSE, "response")                                                               \
+	X(NAME_SUCCESS, "success")                                                                 \
+	X(NAME_FAILURE, "failure")                                                                 \
+	X(NAME_ABORT, "abort")                                                                     \
+	X(NAME_STARTTLS, "starttls")                                                               \
+	X(NAME_PROCEED, "proceed")                                                                 \
+	X(NAME_ENABLE, "enable")                                                                   \
+	X(NAME_ENABLED, "enabled")                                                                 \
+	X(NAME_RESUME, "resume")                                                                   \
+	X(NAME_RESUMED, "resumed")                                                                 \
+	X(NAME_FAILED, "failed")                                                                   \
+	X(NAME_PREVID, "previd")                                                                   \
+	X(NAME_MAX, "max")                                                                         \
+	X(NAME_PING, "ping")                                                                       \
+	X(NAME_TEXT, "text")                                                                       \
+	X(NAME_CODE, "code")                                                                       \
+	X(NAME_BY, "by")                                                                           \
+	X(NAME_STAMP, "stamp")                                                                     \
+	X(NAME_DELAY, "delay")                                                                     \
+	X(NAME_FORWARDED, "forwarded")                                                             \
+	X(NAME_SENT, "sent")                                                                       \
+	X(NAME_RECEIVED, "received")                                                               \
+	X(NAME_REQUEST, "request")                                                                 \
+	X(NAME_PRIVATE, "private")                                                                 \
+	X(NAME_NO_COPY, "no-copy")                                                                 \
+	X(NAME_NO_STORE, "no-store")                                                               \
+	X(NAME_STORE, "store")                                                                     \
+	X(NAME_STANZA_ID, "stanza-id")                                                             \
+	X(NAME_ORIGIN_ID, "origin-id")                                                             \
+	X(NAME_RESULT, "result")                                                                   \
+	X(NAME_FIN, "fin")                                                                         \
+	X(NAME_SET, "set")                                                                         \
+	X(NAME_FIRST, "first")                                                                     \
+	X(NAME_LAST, "last")                                                                       \
+	X(NAME_INDEX, "index")                                                                     \
+	X(NAME_COUNT, "count")                                                                     \
+	X(NAME_BEFORE, "before")                                                                   \
+	X(NAME_AFTER, "after")                                                                     \
+	X(NAME_COMPLETE, "complete")                                                               \
+	X(NAME_QUERYID, "queryid")                                                                 \
+	X(NAME_ACTIVE, "active")                                                                   \
+	X(NAME_INACTIVE, "inactive")                                                               \
+	X(NAME_COMPOSING, "composing")                                                             \
+	X(NAME_PAUSED, "paused")                                                                   \
+	X(NAME_GONE, "gone")                                                                       \
+	X(NAME_MARKABLE, "markable")                                                               \
+	X(NAME_DISPLAYED, "displayed")                                                             \
+	X(NAME_ACKNOWLEDGED, "acknowledged")                                                       \
+	X(NAME_REPLACE, "replace")                                                                 \
+	X(NAME_AFFILIATION, "affiliation")                                                         \
+	X(NAME_ROLE, "role")                                                                       \
+	X(NAME_NICK, "nick")                                                                       \
+	X(NAME_REASON, "reason")                                                                   \
+	X(NAME_INVITE, "invite")                                                                   \
+	X(NAME_DECLINE, "decline")                                                                 \
+	X(NAME_HISTORY, "history")                                                                 \
+	X(NAME_PASSWORD, "password")                                                               \
+	X(NAME_USERNAME, "username")                                                               \
+	X(NAME_EMAIL, "email")                                                                     \
+	X(NAME_DIGEST, "digest")                                                                   \
+	X(NAME_REMOVE, "remove")                                                                   \
+	X(NAME_PUBSUB, "pubsub")                                                                   \
+	X(NAME_EVENT, "event")                                                                     \
+	X(NAME_PUBLISH, "publish")                                                                 \
+	X(NAME_RETRACT, "retract")                                                                 \
+	X(NAME_SUBSCRIBE, "subscribe")                                                             \
+	X(NAME_UNSUBSCRIBE, "unsubscribe")                                                         \
+	X(NAME_CONFIGURE, "configure")                                                             \
+	X(NAME_CREATE, "create")                                                                   \
+	X(NAME_DELETE, "delete")                                                                   \
+	X(NAME_PURGE, "purge")                                                                     \
+	X(NAME_COMMAND, "command")                                                                 \
+	X(NAME_ACTION, "action")                                                                   \
+	X(NAME_SESSIONID, "sessionid")                                                             \
+	X(NAME_NOTE, "note")                                                                       \
+	X(NAME_PHOTO, "photo")                                                                     \
+	X(NAME_VCARD, "vCard")                                                                     \
+	X(NAME_HANDSHAKE, "handshake")                                                             \
+	X(NAME_VERIFY, "verify")                                                                   \
+	X(NAME_KEY, "key")                                                                         \
+	X(NAME_VERSION, "version")                                                                 \
+	X(NAME_OS, "os")                                                                           \
+	X(NAME_TZO, "tzo")                                                                         \
+	X(NAME_UTC, "utc")                                                                         \
+	X(NAME_SECONDS, "seconds")                                                                 \
+	X(NAME_LIST_, "list")                                                                      \
+	X(NAME_BLOCK, "block")                                                                     \
+	X(NAME_UNBLOCK, "unblock")                                                                 \
+	X(NAME_BLOCKLIST, "blocklist")                                                             \
+	X(NAME_DATA, "data")                                                                       \
+	X(NAME_ENCRYPTED, "encrypted")                                                             \
+	X(NAME_HEADER, "header")                                                                   \
+	X(NAME_PAYLOAD, "payload")                                                                 \
+	X(NAME_IV, "iv")                                                                           \
+	X(NAME_RID, "rid")                                                                         \
+	X(NAME_SID, "sid")
+
+#define NAME_DECLARE(name, text) extern const char name[];
+NS_LIST(NAME_DECLARE)
+NAME_LIST(NAME_DECLARE)
+#undef NAME_DECLARE
 
 /* The shared pointer of a well-known namespace, element or attribute name, or NULL. Any thread. */
 const char *name_known(const char *text, unsigned len);
