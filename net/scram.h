@@ -21,7 +21,7 @@ struct scram {
 	char *gs2;          /* owned: gs2-header as the client sent it */
 	char *auth_message; /* owned: grows to AuthMessage; the client's first message, bare, at first */
 	char *nonce;        /* owned: the client's, then both */
-	char server_nonce[SCRAM_NONCE_BYTES / 3 * 4 + 1]; /* set by scram_new(); tests put theirs */
+	char server_nonce[40]; /* set by scram_new(); tests put theirs */
 	const struct tls_channel *channel; /* the negotiation's */
 	int binding;        /* enum tls_binding of p=, or -1 */
 	struct scram_verifier verifier;

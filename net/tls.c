@@ -16,6 +16,7 @@
 
 #define RECORD_MAX 16384 /* plain bytes of one record, RFC 8446 §5.1 */
 #define WIRE_MAX (RECORD_MAX * 3) /* what one tls_read() takes from the socket */
+#define OUT_MAX (1 << 18) /* a flight of the handshake, a record, answers to key updates */
 #define ALPN_XMPP_CLIENT "\x0bxmpp-client"
 
 /* ---- metrics ---- */
@@ -37,8 +38,9 @@ struct tls {
 	const char *error; /* static */
 	const uint8_t *wire; /* during tls_read(): what came from the socket and is not decrypted */
 	size_t wire_len;
-	uint8_t *left; /* owned: such bytes that a call could not use up; rare */
-	size_t left_len;
+	uint8_t *out; /* owned: records the socket did not take; NULL most of the time */
+	uint32_t out_at, out_len; /* the part still to send, and where all ends */
+	uint32_t out_plain; /* bytes of the caller's in there, not yet reported as written */
 	int fd;
 	bool direct;
 	bool host_known; /* the certificate was chosen by the stream's `to` */
@@ -108,18 +110,59 @@ int tls_choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 
 /* ---- one connection: OpenSSL's way to the socket ---- */
 
+/* 0, TLS_WANT_WRITE or TLS_CLOSED. */
+static int send_some(const struct tls *t, const void *bytes, size_t len, size_t *sent)
+{
+	ssize_t n;
+
+	do
+		n = send(t->fd, bytes, len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	*sent = n > 0 ? (size_t)n : 0;
+	if (n < 0)
+		return errno == EAGAIN ? TLS_WANT_WRITE : TLS_CLOSED;
+	return *sent == len ? 0 : TLS_WANT_WRITE;
+}
+
+/* What the socket does not take is kept here and OpenSSL is told that it is gone: OpenSSL 3.0 fails
+ * a connection that asks for a key update while one of our records waits in its own buffer. */
 static int socket_write(BIO *bio, const char *bytes, int len)
 {
-	const struct tls *t = BIO_get_data(bio);
-	ssize_t sent;
+	struct tls *t = BIO_get_data(bio);
+	size_t sent = 0, more = (size_t)len;
 
 	BIO_clear_retry_flags(bio);
-	do
-		sent = send(t->fd, bytes, (size_t)len, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0 && errno == EAGAIN)
-		BIO_set_retry_write(bio);
-	return (int)sent;
+	if (!t->out && send_some(t, bytes, more, &sent) == TLS_CLOSED) {
+		t->eof = true;
+		return -1;
+	}
+	more -= sent;
+	if (more && t->out_len + more > OUT_MAX)
+		return -1;
+	if (more) {
+		t->out = xrealloc(t->out, t->out_len + more);
+		memcpy(t->out + t->out_len, bytes + sent, more);
+		t->out_len += (uint32_t)more;
+	}
+	return len;
+}
+
+/* Sends what was kept. 0, TLS_WANT_WRITE or TLS_CLOSED. */
+static int flush(struct tls *t)
+{
+	size_t sent;
+	int says;
+
+	if (!t->out)
+		return 0;
+	says = send_some(t, t->out + t->out_at, t->out_len - t->out_at, &sent);
+	t->out_at += (uint32_t)sent;
+	if (says)
+		return says;
+	free(t->out);
+	t->out = NULL;
+	t->out_at = t->out_len = 0;
+	return 0;
 }
 
 /* During the handshake from the socket, no more than OpenSSL wants; afterwards from what tls_read()
@@ -215,7 +258,7 @@ void tls_free(struct tls *t)
 	if (!t)
 		return;
 	SSL_free(t->ssl);
-	free(t->left);
+	free(t->out);
 	free(t);
 }
 
@@ -248,62 +291,46 @@ static int outcome(struct tls *t, int result)
 	}
 }
 
+static void handshake_done(struct tls *t)
+{
+	t->reading = true;
+	metric_add(&handshakes[SSL_version(t->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2], 1);
+	if (SSL_session_reused(t->ssl))
+		metric_add(&handshakes_resumed, 1);
+}
+
 int tls_handshake(struct tls *t)
 {
-	int result, what;
+	int result, what = flush(t);
 
+	if (what == TLS_WANT_WRITE)
+		return what;
 	ERR_clear_error();
 	result = SSL_accept(t->ssl);
-	if (result == 1) {
-		t->reading = true;
-		metric_add(
-			&handshakes[SSL_version(t->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2], 1);
-		if (SSL_session_reused(t->ssl))
-			metric_add(&handshakes_resumed, 1);
-		return 0;
-	}
-	what = outcome(t, result);
-	if (what == TLS_FAILED || what == TLS_CLOSED)
+	what = result == 1 ? 0 : outcome(t, result);
+	if (what > TLS_WANT_WRITE) {
 		metric_add(&handshakes_failed, 1);
+		return what;
+	}
+	if (t->out) /* the peer waits for it before it says more */
+		return TLS_WANT_WRITE;
+	if (!what)
+		handshake_done(t);
 	return what;
 }
 
-/* Makes wire of what the last call left, or of what the socket has. */
+/* Makes wire of what the socket has. */
 static void take_wire(struct tls *t, uint8_t *room, size_t max)
 {
 	ssize_t got;
 
-	t->wire = room;
-	t->wire_len = 0;
-	if (t->left_len) {
-		size_t n = t->left_len < max ? t->left_len : max;
-
-		memcpy(room, t->left, n);
-		memmove(t->left, t->left + n, t->left_len - n);
-		t->left_len -= n;
-		t->wire_len = n;
-		return;
-	}
 	do
 		got = recv(t->fd, room, max, 0);
 	while (got < 0 && errno == EINTR);
-	if (got > 0)
-		t->wire_len = (size_t)got;
-	else if (got == 0 || errno != EAGAIN)
-		t->eof = true;
-}
-
-/* Keeps what OpenSSL did not come to, in front of what was left before. */
-static void keep_wire(struct tls *t)
-{
-	uint8_t *both = xmalloc(t->wire_len + t->left_len);
-
-	memcpy(both, t->wire, t->wire_len);
-	if (t->left_len)
-		memcpy(both + t->wire_len, t->left, t->left_len);
-	free(t->left);
-	t->left = both;
-	t->left_len += t->wire_len;
+	t->wire = room;
+	t->wire_len = got > 0 ? (size_t)got : 0;
+	if (got == 0 || (got < 0 && errno != EAGAIN))
+		t->eof = true; /* a reset is an end like another */
 }
 
 int tls_read(struct tls *t, void *room, size_t room_bytes, size_t *got)
@@ -327,14 +354,8 @@ int tls_read(struct tls *t, void *room, size_t room_bytes, size_t *got)
 		*got += (size_t)result;
 	}
 	what = outcome(t, result);
-	if (what == TLS_WANT_WRITE && t->wire_len)
-		keep_wire(t);
 	t->wire = NULL;
 	t->wire_len = 0;
-	if (!t->left_len && t->left) {
-		free(t->left);
-		t->left = NULL;
-	}
 	return what == TLS_WANT_READ ? 0 : what;
 }
 
@@ -373,14 +394,23 @@ int tls_write(struct tls *t, const struct iovec *pieces, unsigned n, size_t *wri
 	uint8_t room[RECORD_MAX];
 	const uint8_t *bytes;
 	size_t len;
+	int what = flush(t);
 
 	*written = 0;
+	if (what)
+		return what;
+	*written = t->out_plain;
+	t->out_plain = 0;
 	ERR_clear_error();
 	while ((len = gather(pieces, n, *written, room, &bytes)) > 0) {
 		int result = SSL_write(t->ssl, bytes, (int)len);
 
 		if (result <= 0)
 			return outcome(t, result);
+		if (t->out) {
+			t->out_plain = (uint32_t)result;
+			return TLS_WANT_WRITE;
+		}
 		*written += (size_t)result;
 	}
 	return 0;
@@ -389,7 +419,7 @@ int tls_write(struct tls *t, const struct iovec *pieces, unsigned n, size_t *wri
 void tls_shutdown(struct tls *t)
 {
 	ERR_clear_error();
-	if (t->reading && !t->error && !t->eof)
+	if (t->reading && !t->error && !t->eof && !flush(t))
 		SSL_shutdown(t->ssl);
 	ERR_clear_error();
 }

@@ -77,15 +77,15 @@ void tls_free(struct tls *t); /* NULL is fine */
 int tls_handshake(struct tls *t);
 /* Takes what the socket has, at most about room bytes of it, and decrypts all it took: nothing waits
  * inside that epoll does not know of, so level-triggered readiness is enough. *got is always set and
- * those bytes count whatever the outcome: 0 (go on when readable again), TLS_WANT_WRITE (an answer to
- * a key update waits), TLS_CLOSED or TLS_FAILED. A peer that closed without close_notify is
- * TLS_CLOSED too: XMPP ends its stream itself (RFC 6120 §4.4). */
+ * those bytes count whatever the outcome: 0 (go on when readable again), TLS_CLOSED or TLS_FAILED. A
+ * peer that closed without close_notify is TLS_CLOSED too: XMPP ends its stream itself (RFC 6120
+ * §4.4). */
 #define TLS_READ_ROOM 32768 /* room is at least this */
 int tls_read(struct tls *t, void *room, size_t room_bytes, size_t *got);
 /* Encrypts and sends, gathering short pieces into full records: one send() for each 16 KiB.
- * *written counts plain bytes that are done with. 0: all; TLS_WANT_WRITE: call again when writable with
- * the bytes from *written on, at another address and with more behind them if that suits; TLS_CLOSED;
- * TLS_FAILED. */
+ * *written counts plain bytes that the socket has taken. 0: all of them; TLS_WANT_WRITE: call again when
+ * writable with the same bytes from *written on, at another address and with more behind them if that
+ * suits; TLS_CLOSED; TLS_FAILED. */
 int tls_write(struct tls *t, const struct iovec *pieces, unsigned n, size_t *written);
 void tls_shutdown(struct tls *t); /* sends close_notify if the socket takes it; waits for nothing */
 const char *tls_error(const struct tls *t); /* static or the connection's; no secrets */
