@@ -1,0 +1,61 @@
+/* One client's bytes as a SASL exchange: first byte the mechanism and channel, then messages with a
+ * zero byte between them, in base64 or, for reach, encoded here. */
+#include <stdlib.h>
+
+#include "core/mem.h"
+#include "net/base64.h"
+#include "net/sasl.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
+
+static struct host_conf conf = { .refs = 1, .scram_iterations = 4096 };
+static struct host host = { .refs = 1, .name = "example.org" };
+
+static int feed(struct sasl *s, int encode, const uint8_t *bytes, size_t len, bool first,
+	const char *mechanism)
+{
+	AUTO(free_ptr) char *text = xmalloc(BASE64_LEN(len) + 1);
+
+	if (encode)
+		len = base64_encode(bytes, len, text);
+	else
+		memcpy(text, bytes, len);
+	return first ? sasl_start(s, mechanism, text, len) : sasl_step(s, text, len);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+	static const struct auth_account account = { .scram = { { .iterations = 1, .salt_len = 4 },
+							     { .iterations = 1, .salt_len = 4 },
+							     { .iterations = 1, .salt_len = 4 } } };
+	struct tls_channel channel = { 0 };
+	const uint8_t *end = bytes + len;
+	struct sasl *s;
+	bool first = true;
+	int verdict, how;
+
+	if (!len)
+		return 0;
+	how = *bytes++;
+	channel.encrypted = how & 8;
+	channel.len[TLS_BIND_EXPORTER] = how & 16 ? 32 : 0;
+	rcu_set(host.conf, &conf);
+	s = sasl_new(&host, 0xff, &channel);
+	do {
+		const uint8_t *stop = how & 64 ? NULL : memchr(bytes, 0, (size_t)(end - bytes));
+
+		stop = stop ? stop : end;
+		verdict = feed(s, how & 32, bytes, (size_t)(stop - bytes), first,
+			sasl_mechanism_name(how & 7));
+		if (verdict == SASL_NEED_ACCOUNT)
+			verdict = sasl_account(s, how & 128 ? &account : NULL);
+		else if (verdict == SASL_NEED_CHECK)
+			verdict = sasl_checked(s, how & 128);
+		first = false;
+		bytes = stop < end ? stop + 1 : end;
+	} while (verdict == SASL_CONTINUE && bytes < end);
+	if (verdict == SASL_DONE)
+		REQUIRE(s->user);
+	sasl_free(s);
+	return 0;
+}
