@@ -7,6 +7,7 @@
 #include "core/attr.h"
 #include "core/mailbox.h"
 #include "net/stream.h"
+#include "router/host.h"
 
 /* Makes a stream of an accepted connection (net/acceptor.h); runs on its shard. */
 void c2s_accepted(struct msg *m);

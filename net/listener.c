@@ -113,7 +113,7 @@ static int open_socket(const struct listen_conf *conf, int *out)
 static int listener_open(const struct listen_conf *conf, struct listener **out, char **why)
 {
 	struct listener *l;
-	int fd, rc = open_socket(conf, &fd);
+	int fd = -1, rc = open_socket(conf, &fd);
 
 	if (rc) {
 		*why = xprintf("%s port %d: %s", conf->ip, (int)conf->port, strerror(-rc));

@@ -9,6 +9,7 @@
 
 #include "core/mem.h"
 #include "core/metric.h"
+#include "core/shard.h"
 #include "router/route.h"
 
 /* A registered handler. Its table holds one reference, each request under way another. */

@@ -212,5 +212,7 @@ void route_error(const struct stanza *s, int cond, const char *text)
 		return;
 	metric_add(&bounced_metric, 1);
 	build_error(&b, s, cond, text);
+	if (!s->to) /* it was for the sender's own account: RFC 6120 §10.3 */
+		build_attr_jid(&b, "from", jid_bare(s->from, &b.stanza->arena));
 	route(build_end(&b));
 }
