@@ -799,7 +799,7 @@ static int make_step(struct db_tx *tx, void *arg)
 }
 
 /* All steps of one module; *after: the next module's first. */
-static int migrate_module(
+static ON_JOB int migrate_module(
 	struct db *db, const struct db_migration *first, const struct db_migration **after)
 {
 	const struct db_migration *step = first;
