@@ -4,8 +4,11 @@
 #pragma once
 
 #include "core/attr.h"
+#include "core/hook.h"
 #include "core/job.h"
 #include "router/host.h"
+
+struct db;
 
 enum scram_hash { SCRAM_SHA_1, SCRAM_SHA_256, SCRAM_SHA_512, SCRAM_HASHES };
 #define SCRAM_KEY_MAX 64
@@ -25,6 +28,7 @@ struct auth_account {
 #define AUTH_EXISTS 2
 #define AUTH_WRONG 3      /* wrong password */
 #define AUTH_READ_ONLY 4  /* the backend cannot change accounts */
+#define AUTH_DISABLED 5   /* the password is right, but an operator has closed the account */
 /* Each returns 0, one of the above, or a negative errno: the backend is away (then streams answer
  * temporary-auth-failure). Absent functions (NULL) mean AUTH_READ_ONLY or not supported. */
 struct auth_backend {
@@ -39,9 +43,12 @@ struct auth_backend {
 	int (*list)(void *arg, struct host *h, const char *after, unsigned max,
 		void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 	int (*count)(void *arg, struct host *h, uint64_t *out);
+	int (*set_disabled)(void *arg, struct host *h, const char *user, bool disabled);
 };
 
-/* The host's backend, with the checks all of them share. A host without one: -ENOSYS. */
+/* The host's backend, with the checks all of them share. A host without one: -ENOSYS. A password
+ * that may not be, or a name that cannot be one: -EINVAL; auth_check() says AUTH_WRONG. Backends get
+ * passwords prepared. */
 ON_JOB int auth_find(struct host *h, const char *user, struct auth_account *out);
 ON_JOB int auth_check(struct host *h, const char *user, const char *password);
 ON_JOB int auth_create(struct host *h, const char *user, const char *password);
@@ -50,36 +57,56 @@ ON_JOB int auth_remove(struct host *h, const char *user); /* also runs account_r
 ON_JOB int auth_list(struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 ON_JOB int auth_count(struct host *h, uint64_t *out);
-
-/* The same asked from a shard, without waiting: a job in lanes keyed by account, so that what is
- * asked of one account runs in order. The request is part of its owner's object. */
-enum auth_ask {
-	AUTH_ASK_FIND,   /* auth_find() into account */
-	AUTH_ASK_CHECK,  /* auth_check() */
-};
-struct auth_request {
-	struct job job;
-	enum auth_ask ask;
-	struct host *host;           /* counted */
-	char *user;                  /* owned */
-	char *password;              /* owned, wiped; NULL for AUTH_ASK_FIND */
-	int result;                  /* what the function returned */
-	struct auth_account account; /* with AUTH_ASK_FIND and result 0 */
-	/* On the asking shard; owns r, which it gives to auth_request_fini(). */
-	void (*done)(struct auth_request *r);
-};
-/* Copies user and password (may be NULL). */
-void auth_request_init(struct auth_request *r, enum auth_ask ask, struct host *h, const char *user,
-	const char *password, void (*done)(struct auth_request *r));
-void auth_request_fini(struct auth_request *r); /* wipes */
-/* 0, or -EAGAIN: too much is asked already, and r is still the caller's. */
-ON_SHARD int auth_ask(struct auth_request *r);
+ON_JOB int auth_disable(struct host *h, const char *user); /* logins fail; sessions are not ended */
+ON_JOB int auth_enable(struct host *h, const char *user);
 
 /* After the account is gone, on a job thread. subject: struct jid, bare. */
 extern struct hook account_removed_hook;
 
-/* One place makes verifiers: fills v with a fresh salt. 0 or negative errno. */
+/* Asking from a shard: part of its owner's object. Requests about one account run in order; checks
+ * of passwords are costly and have lanes of their own. */
+enum auth_ask { AUTH_ASK_FIND, AUTH_ASK_CHECK };
+struct auth_request {
+	enum auth_ask ask;
+	struct host *host;           /* counted */
+	char *user;                  /* owned */
+	int result;                  /* of auth_find() or auth_check() */
+	struct auth_account account; /* AUTH_ASK_FIND with result 0 */
+	/* Private. */
+	char *password;              /* owned; wiped as soon as it was checked */
+	void (*done)(struct auth_request *r);
+	struct job job;
+};
+/* done runs once, on the shard that asked, and owns r from then on. password: NULL to find. */
+void auth_request_init(struct auth_request *r, enum auth_ask ask, struct host *h, const char *user,
+	const char *password, void (*done)(struct auth_request *r));
+void auth_request_fini(struct auth_request *r);
+/* 0, or -EAGAIN: too much is being asked, and r is still the caller's. */
+ANY_THREAD int auth_ask(struct auth_request *r) MUST_USE;
+
+/* What a stranger sees in place of an account that is not there: the same salts for the same name
+ * every time, as long as the database lives, and keys that no password fits. */
+ANY_THREAD void auth_fake_account(struct host *h, const char *user, struct auth_account *out);
+
+/* main, after jobs_start() and before the first stream: opens the lanes and reads or makes the
+ * secret behind auth_fake_account(). db NULL: a secret for this run alone. 0 or negative errno. */
+ON_JOB int auth_start(struct db *db);
+/* main, after the last stream and before jobs_stop(). */
+void auth_stop(void);
+
+/* --- router/password.c ----------------------------------------------------------------------- */
+
+#define PASSWORD_MAX 1024 /* bytes, before and after it was prepared */
+/* SASLprep (RFC 4013), which RFC 5802 §2.2 asks for. Writes at most PASSWORD_MAX bytes and a NUL;
+ * 0, or -EINVAL: empty, too long or with characters that may not be. */
+int password_prepare(const char *password, char *out);
+
+#define SCRAM_ITERATIONS_MIN 4096 /* RFC 5802 §5.1, RFC 7677 §4 */
+size_t scram_key_bytes(enum scram_hash hash);
+/* One place makes verifiers, of prepared passwords: fills v with a fresh salt. 0 or negative errno. */
 ON_JOB int scram_make(enum scram_hash hash, const char *password, uint32_t iterations,
 	struct scram_verifier *v);
+/* The keys that belong to v's salt and iterations. */
+ON_JOB int scram_derive(enum scram_hash hash, const char *password, struct scram_verifier *v);
 /* Compares in equal time. */
 ON_JOB bool scram_check(enum scram_hash hash, const char *password, const struct scram_verifier *v);

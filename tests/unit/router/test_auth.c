@@ -1,0 +1,394 @@
+/* What is kept of passwords, and what all account backends share. */
+#include "router/auth.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/db.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/rcu.h"
+#include "core/shard.h"
+#include "xml/jid.h"
+
+/* --- verifiers ------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *section;
+	enum scram_hash hash;
+	const char *salt, *messages, *proof, *signature; /* base64; messages: AuthMessage */
+} vectors[] = {
+	{ "RFC 5802 §5", SCRAM_SHA_1, "QSXCR+Q6sek8bf92",
+		"n=user,r=fyko+d2lbbFgONRv9qkxdawL,"
+		"r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096,"
+		"c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j",
+		"v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=", "rmF9pqV8S7suAoZWja4dJRkFsKQ=" },
+	{ "RFC 7677 §3", SCRAM_SHA_256, "W22ZaJ0SNY7soEsUEjb6gQ==",
+		"n=user,r=rOprNGfwEbeRWgbNEkqO,"
+		"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
+		"s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
+		"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+		"dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+		"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=" },
+};
+
+static size_t decode(const char *base64, uint8_t *out)
+{
+	size_t len = strlen(base64);
+	int n = EVP_DecodeBlock(out, (const uint8_t *)base64, (int)len);
+
+	cr_assert_geq(n, 0);
+	while (len && base64[len - 1] == '=') {
+		len--;
+		n--;
+	}
+	return (size_t)n;
+}
+
+/* The client's proof of the example must lead to our stored key, and our server key to the
+ * example's signature. */
+Test(scram, vectors)
+{
+	static const char *const digests[] = { "SHA1", "SHA256", "SHA512" };
+
+	for (size_t i = 0; i < ARRAY_LEN(vectors); i++) {
+		const EVP_MD *md = EVP_get_digestbyname(digests[vectors[i].hash]);
+		size_t key = scram_key_bytes(vectors[i].hash);
+		struct scram_verifier v = { .iterations = 4096 };
+		uint8_t salt[64], proof[64], signature[64], made[64];
+		const uint8_t *messages = (const uint8_t *)vectors[i].messages;
+
+		v.salt_len = (uint8_t)decode(vectors[i].salt, salt);
+		memcpy(v.salt, salt, v.salt_len);
+		cr_assert_eq(scram_derive(vectors[i].hash, "pencil", &v), 0);
+		cr_assert_eq(decode(vectors[i].proof, proof), key);
+		cr_assert_eq(decode(vectors[i].signature, signature), key);
+		HMAC(md, v.stored_key, (int)key, messages, strlen(vectors[i].messages), made, NULL);
+		for (size_t b = 0; b < key; b++)
+			made[b] ^= proof[b]; /* ClientKey */
+		EVP_Digest(made, key, made, NULL, md, NULL);
+		cr_expect_arr_eq(made, v.stored_key, key, "%s", vectors[i].section);
+		HMAC(md, v.server_key, (int)key, messages, strlen(vectors[i].messages), made, NULL);
+		cr_expect_arr_eq(made, signature, key, "%s", vectors[i].section);
+		cr_expect(scram_check(vectors[i].hash, "pencil", &v), "%s", vectors[i].section);
+		cr_expect_not(scram_check(vectors[i].hash, "pencil ", &v));
+	}
+}
+
+Test(scram, made_ones_are_salted_and_strong_enough)
+{
+	for (int hash = 0; hash < SCRAM_HASHES; hash++) {
+		struct scram_verifier a, b;
+
+		cr_assert_eq(scram_make((enum scram_hash)hash, "secret", 1, &a), 0);
+		cr_assert_eq(scram_make((enum scram_hash)hash, "secret", 5000, &b), 0);
+		cr_expect_eq(a.iterations, 4096, "RFC 5802 §5.1");
+		cr_expect_eq(b.iterations, 5000);
+		cr_expect_geq(a.salt_len, 16);
+		cr_expect_neq(memcmp(a.salt, b.salt, a.salt_len), 0);
+		cr_expect_neq(memcmp(a.stored_key, b.stored_key, 20), 0);
+		cr_expect_neq(memcmp(a.stored_key, a.server_key, 20), 0);
+		cr_expect(scram_check((enum scram_hash)hash, "secret", &a));
+		cr_expect_not(scram_check((enum scram_hash)hash, "Secret", &a));
+		a.stored_key[scram_key_bytes((enum scram_hash)hash) - 1] ^= 1;
+		cr_expect_not(scram_check((enum scram_hash)hash, "secret", &a));
+	}
+}
+
+/* --- passwords ------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *section, *password, *prepared; /* NULL: refused */
+} passwords[] = {
+	{ "RFC 4013 §3 1: soft hyphen goes", "I\xc2\xadX", "IX" },
+	{ "RFC 4013 §3 2", "user", "user" },
+	{ "RFC 4013 §3 3: case stays", "USER", "USER" },
+	{ "RFC 4013 §3 4: NFKC", "\xc2\xaa", "a" },
+	{ "RFC 4013 §3 5: NFKC", "\xe2\x85\xa8", "IX" },
+	{ "RFC 4013 §3 6: control character", "\x07", NULL },
+	{ "RFC 4013 §3 7: bidirectional check", "\xd8\xa7\x31", NULL },
+	{ "RFC 4013 §2.1: no-break space is a space", "a\xc2\xa0z", "a z" },
+	{ "RFC 4013 §2.3: tab", "a\tb", NULL },
+	{ "RFC 4013 §2.3: delete", "a\x7f", NULL },
+	{ "RFC 4013 §2.3: private use", "\xee\x80\x80", NULL },
+	{ "letters beyond Unicode 3.2", "\xf0\x9f\x90\xa6", "\xf0\x9f\x90\xa6" },
+	{ "decomposed and composed are one", "e\xcc\x81", "\xc3\xa9" },
+	{ "not UTF-8", "a\xff", NULL },
+	{ "surrogate", "\xed\xa0\x80", NULL },
+	{ "empty", "", NULL },
+	{ "nothing left", "\xc2\xad", NULL },
+};
+
+Test(password, prepare)
+{
+	char out[PASSWORD_MAX + 1];
+
+	for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
+		int error = password_prepare(passwords[i].password, out);
+
+		cr_expect_eq(
+			error, passwords[i].prepared ? 0 : -EINVAL, "%s", passwords[i].section);
+		if (!error && passwords[i].prepared)
+			cr_expect_str_eq(out, passwords[i].prepared, "%s", passwords[i].section);
+	}
+}
+
+Test(password, length)
+{
+	char text[PASSWORD_MAX + 2], out[PASSWORD_MAX + 1];
+
+	memset(text, 'x', sizeof(text));
+	text[PASSWORD_MAX] = 0;
+	cr_expect_eq(password_prepare(text, out), 0);
+	cr_expect_str_eq(out, text);
+	text[PASSWORD_MAX] = 'x';
+	text[PASSWORD_MAX + 1] = 0;
+	cr_expect_eq(password_prepare(text, out), -EINVAL);
+	/* Short enough as it comes, too long when prepared: U+FDFA becomes 18 characters. */
+	for (size_t i = 0; i + 3 <= PASSWORD_MAX; i += 3)
+		memcpy(text + i, "\xef\xb7\xba", 4);
+	cr_expect_eq(password_prepare(text, out), -EINVAL);
+}
+
+/* --- what backends share --------------------------------------------------------------------- */
+
+static struct {
+	char user[64], password[64];
+	struct auth_account account;
+	int failure; /* of the backend; 0: none */
+} kept;
+
+static int kept_find(void *arg, struct host *h, const char *user, struct auth_account *out)
+{
+	(void)arg, (void)h;
+	if (kept.failure)
+		return kept.failure;
+	if (strcmp(user, kept.user) != 0)
+		return AUTH_NO_SUCH_USER;
+	*out = kept.account;
+	return 0;
+}
+
+static int kept_create(void *arg, struct host *h, const char *user, const char *password)
+{
+	(void)arg, (void)h;
+	snprintf(kept.user, sizeof(kept.user), "%s", user);
+	snprintf(kept.password, sizeof(kept.password), "%s", password);
+	return scram_make(SCRAM_SHA_256, password, 0, &kept.account.scram[SCRAM_SHA_256]);
+}
+
+static int kept_remove(void *arg, struct host *h, const char *user)
+{
+	(void)arg, (void)h;
+	if (strcmp(user, kept.user) != 0)
+		return AUTH_NO_SUCH_USER;
+	kept.user[0] = 0;
+	return 0;
+}
+
+static const struct auth_backend keeping = {
+	.name = "test", .find = kept_find, .create = kept_create, .remove = kept_remove
+};
+
+static struct host *host;
+
+static void setup(void)
+{
+	struct host_conf *conf = host_conf_new();
+
+	rcu_thread_begin();
+	atomic_store(&log_level, LOG_LEVEL_NONE);
+	conf->scram_iterations = 4096;
+	host = host_new("example.org", conf);
+	rcu_set(host->auth, &keeping);
+}
+
+static void teardown(void)
+{
+	auth_stop();
+	host_unref(host);
+	rcu_thread_end();
+	rcu_wait_later();
+}
+
+TestSuite(auth, .init = setup, .fini = teardown);
+
+Test(auth, a_host_without_backend_says_so)
+{
+	struct auth_account account;
+	uint64_t n;
+
+	rcu_set(host->auth, NULL);
+	cr_expect_eq(auth_find(host, "a", &account), -ENOSYS);
+	cr_expect_eq(auth_check(host, "a", "p"), -ENOSYS);
+	cr_expect_eq(auth_create(host, "a", "p"), -ENOSYS);
+	cr_expect_eq(auth_set_password(host, "a", "p"), -ENOSYS);
+	cr_expect_eq(auth_remove(host, "a"), -ENOSYS);
+	cr_expect_eq(auth_count(host, &n), -ENOSYS);
+	cr_expect_eq(auth_disable(host, "a"), -ENOSYS);
+}
+
+Test(auth, what_a_backend_cannot_do_is_read_only)
+{
+	cr_expect_eq(auth_set_password(host, "a", "p"), AUTH_READ_ONLY);
+	cr_expect_eq(auth_enable(host, "a"), AUTH_READ_ONLY);
+}
+
+Test(auth, passwords_are_prepared_and_compared)
+{
+	cr_expect_eq(auth_create(host, "juliet", "R\xc2\xad\xe2\x85\xa8"), 0);
+	cr_expect_str_eq(kept.password, "RIX");
+	cr_expect_eq(auth_check(host, "juliet", "RIX"), 0);
+	cr_expect_eq(auth_check(host, "juliet", "R\xe2\x85\xa8"), 0);
+	cr_expect_eq(auth_check(host, "juliet", "rix"), AUTH_WRONG);
+	cr_expect_eq(auth_check(host, "juliet", ""), AUTH_WRONG);
+	cr_expect_eq(auth_check(host, "juliet", "\x07"), AUTH_WRONG);
+	cr_expect_eq(auth_check(host, "romeo", "RIX"), AUTH_NO_SUCH_USER);
+	cr_expect_eq(auth_create(host, "romeo", ""), -EINVAL);
+	cr_expect_eq(auth_create(host, "romeo", "\x07"), -EINVAL);
+	cr_expect_eq(auth_create(host, "", "p"), -EINVAL);
+	cr_expect_str_eq(kept.user, "juliet");
+}
+
+Test(auth, disabled_is_told_only_to_who_has_the_password)
+{
+	auth_create(host, "juliet", "secret");
+	kept.account.disabled = true;
+	cr_expect_eq(auth_check(host, "juliet", "secret"), AUTH_DISABLED);
+	cr_expect_eq(auth_check(host, "juliet", "wrong"), AUTH_WRONG);
+}
+
+Test(auth, a_backend_that_is_away_is_not_a_wrong_password)
+{
+	auth_create(host, "juliet", "secret");
+	kept.failure = -ECONNREFUSED;
+	cr_expect_eq(auth_check(host, "juliet", "secret"), -ECONNREFUSED);
+	cr_expect_eq(auth_check(host, "juliet", "wrong"), -ECONNREFUSED);
+}
+
+static enum hook_next note_removed(void *subject, void *arg)
+{
+	jid_write(subject, arg);
+	return HOOK_GO_ON;
+}
+
+Test(auth, removing_runs_the_hook)
+{
+	char removed[JID_TEXT_MAX] = "";
+
+	hook_add(host->hooks, &account_removed_hook, 50, note_removed, removed);
+	auth_create(host, "juliet", "secret");
+	cr_expect_eq(auth_remove(host, "romeo"), AUTH_NO_SUCH_USER);
+	cr_expect_str_eq(removed, "");
+	cr_expect_eq(auth_remove(host, "juliet"), 0);
+	cr_expect_str_eq(removed, "juliet@example.org");
+}
+
+/* --- strangers ------------------------------------------------------------------------------- */
+
+Test(auth, a_stranger_is_the_same_after_a_restart)
+{
+	char folder[] = "/tmp/linnet-auth-XXXXXX", path[64];
+	struct db_conf conf = {
+		.driver = "sqlite", .path = path, .cache_bytes = 1 << 20, .max_queue = 100
+	};
+	struct auth_account first, again, other;
+	struct db *db = NULL;
+
+	cr_assert(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/db", folder);
+	cr_assert_eq(jobs_start(1), 0);
+	for (int run = 0; run < 2; run++) {
+		cr_assert_eq(db_open(&conf, &db), 0);
+		cr_assert_eq(auth_start(db), 0);
+		auth_fake_account(host, "nobody", run ? &again : &first);
+		auth_fake_account(host, "nobody2", &other);
+		auth_stop();
+		db_close(db);
+	}
+	cr_assert_eq(auth_start(NULL), 0);
+	for (int hash = 0; hash < SCRAM_HASHES; hash++) {
+		cr_expect_eq(first.scram[hash].iterations, 4096);
+		cr_expect_eq(first.scram[hash].salt_len, 16);
+		cr_expect_arr_eq(first.scram[hash].salt, again.scram[hash].salt, 16);
+		cr_expect_neq(memcmp(first.scram[hash].salt, other.scram[hash].salt, 16), 0);
+		cr_expect_neq(memcmp(first.scram[hash].salt, first.scram[!hash].salt, 16), 0);
+	}
+	auth_fake_account(host, "nobody", &other);
+	cr_expect_neq(memcmp(first.scram[0].salt, other.scram[0].salt, 16), 0, "another secret");
+	auth_stop();
+	jobs_stop();
+	unlink(path);
+	rmdir(folder);
+}
+
+/* --- from a shard ---------------------------------------------------------------------------- */
+
+struct asker {
+	struct msg msg;
+	struct auth_request request;
+	int asked;
+	struct shard *answered_on;
+	sem_t done;
+};
+
+static void asker_done(struct auth_request *r)
+{
+	struct asker *a = container_of(r, struct asker, request);
+
+	a->answered_on = shard_self();
+	sem_post(&a->done);
+}
+
+static void asker_ask(struct msg *m)
+{
+	struct asker *a = container_of(m, struct asker, msg);
+
+	a->asked = auth_ask(&a->request);
+	if (a->asked)
+		sem_post(&a->done);
+}
+
+static void ask(struct asker *a, enum auth_ask what, const char *user, const char *password)
+{
+	*a = (struct asker){ .msg.run = asker_ask };
+	sem_init(&a->done, 0, 0);
+	auth_request_init(&a->request, what, host, user, password, asker_done);
+	shard_post(shard_at(0), &a->msg);
+	sem_wait(&a->done);
+	cr_expect_eq(a->asked, 0);
+	cr_expect_eq(a->answered_on, shard_at(0));
+	cr_expect_null(a->request.password, "wiped as soon as it was checked");
+}
+
+Test(auth, a_shard_asks_and_gets_the_answer_at_home)
+{
+	struct asker a;
+
+	cr_assert_eq(shards_start(1), 0);
+	cr_assert_eq(jobs_start(2), 0);
+	cr_assert_eq(auth_start(NULL), 0);
+	auth_create(host, "juliet", "secret");
+	ask(&a, AUTH_ASK_FIND, "juliet", NULL);
+	cr_expect_eq(a.request.result, 0);
+	cr_expect_eq(a.request.account.scram[SCRAM_SHA_256].iterations, 4096);
+	auth_request_fini(&a.request);
+	ask(&a, AUTH_ASK_FIND, "romeo", NULL);
+	cr_expect_eq(a.request.result, AUTH_NO_SUCH_USER);
+	auth_request_fini(&a.request);
+	ask(&a, AUTH_ASK_CHECK, "juliet", "secret");
+	cr_expect_eq(a.request.result, 0);
+	auth_request_fini(&a.request);
+	ask(&a, AUTH_ASK_CHECK, "juliet", "wrong");
+	cr_expect_eq(a.request.result, AUTH_WRONG);
+	auth_request_fini(&a.request);
+	auth_stop();
+	jobs_stop();
+	shards_stop();
+}
