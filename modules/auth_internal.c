@@ -1,0 +1,302 @@
+/* modules/auth_internal.c - accounts in the server's own database, as SCRAM verifiers alone. */
+#include <errno.h>
+#include <time.h>
+
+#include "core/db.h"
+#include "modules/module.h"
+
+/* A verifier as bytes: iterations (4, big-endian), length of the salt (1), salt, both keys. */
+#define PACKED_MAX (5 + SCRAM_SALT_MAX + 2 * SCRAM_KEY_MAX)
+struct packed {
+	uint8_t bytes[PACKED_MAX];
+	size_t len;
+};
+
+static const struct db_migration steps[] = {
+	{ "auth_internal", 1,
+		"CREATE TABLE accounts ("
+		" host KEYTEXT NOT NULL, name KEYTEXT NOT NULL, created BIGINT NOT NULL,"
+		" disabled BIGINT NOT NULL, scram_sha_1 BLOB, scram_sha_256 BLOB, scram_sha_512 "
+		"BLOB,"
+		" PRIMARY KEY (host, name));" },
+	{ 0 },
+};
+static struct db_stmt account_find = DB_STMT("account_find",
+	"SELECT disabled, scram_sha_1, scram_sha_256, scram_sha_512 FROM accounts"
+	" WHERE host = ? AND name = ?");
+static struct db_stmt account_add = DB_STMT("account_add",
+	"INSERT INTO accounts (host, name, created, disabled, scram_sha_1, scram_sha_256,"
+	" scram_sha_512) VALUES (?, ?, ?, 0, ?, ?, ?)");
+static struct db_stmt account_set = DB_STMT("account_set",
+	"UPDATE accounts SET scram_sha_1 = ?, scram_sha_256 = ?, scram_sha_512 = ?"
+	" WHERE host = ? AND name = ?");
+static struct db_stmt account_disable =
+	DB_STMT("account_disable", "UPDATE accounts SET disabled = ? WHERE host = ? AND name = ?");
+static struct db_stmt account_remove =
+	DB_STMT("account_remove", "DELETE FROM accounts WHERE host = ? AND name = ?");
+static struct db_stmt account_list = DB_STMT("account_list",
+	"SELECT name FROM accounts WHERE host = ? AND name > ? ORDER BY name LIMIT ?");
+static struct db_stmt account_count =
+	DB_STMT("account_count", "SELECT count(*) FROM accounts WHERE host = ?");
+
+/* --- verifiers as bytes ---------------------------------------------------------------------- */
+
+static void pack(enum scram_hash hash, const struct scram_verifier *v, struct packed *out)
+{
+	size_t key = scram_key_bytes(hash);
+	uint8_t *p = out->bytes;
+
+	for (int shift = 24; shift >= 0; shift -= 8)
+		*p++ = (uint8_t)(v->iterations >> shift);
+	*p++ = v->salt_len;
+	p = (uint8_t *)mempcpy(p, v->salt, v->salt_len);
+	p = (uint8_t *)mempcpy(p, v->stored_key, key);
+	p = (uint8_t *)mempcpy(p, v->server_key, key);
+	out->len = (size_t)(p - out->bytes);
+}
+
+/* Bytes that are none leave the account without this hash. */
+static void unpack(enum scram_hash hash, const uint8_t *p, size_t len, struct scram_verifier *v)
+{
+	size_t key = scram_key_bytes(hash);
+
+	if (len < 5 || p[4] > SCRAM_SALT_MAX || len != 5 + p[4] + 2 * key)
+		return;
+	v->iterations = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+	v->salt_len = p[4];
+	memcpy(v->salt, p + 5, v->salt_len);
+	memcpy(v->stored_key, p + 5 + v->salt_len, key);
+	memcpy(v->server_key, p + 5 + v->salt_len + key, key);
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+static int take_account(const struct db_row *r, void *arg)
+{
+	struct auth_account *account = arg;
+
+	account->disabled = db_row_int(r, 0) != 0;
+	for (int hash = 0; hash < SCRAM_HASHES; hash++) {
+		size_t len;
+		const uint8_t *bytes = db_row_blob(r, 1 + (unsigned)hash, &len);
+
+		unpack((enum scram_hash)hash, bytes, len, &account->scram[hash]);
+	}
+	return 0;
+}
+
+static int internal_find(
+	void *arg UNUSED, struct host *h, const char *user, struct auth_account *out)
+{
+	int found;
+
+	job_check();
+	found = db_read(db_main(), &account_find, DB_PARAMS(db_text(h->name), db_text(user)),
+		take_account, out);
+	if (found < 0)
+		return found;
+	return found ? 0 : AUTH_NO_SUCH_USER;
+}
+
+struct names {
+	void (*fn)(const char *user, void *arg);
+	void *arg;
+};
+
+static int take_name(const struct db_row *r, void *arg)
+{
+	const struct names *names = arg;
+
+	names->fn(db_row_text(r, 0), names->arg);
+	return 0;
+}
+
+static int internal_list(void *arg UNUSED, struct host *h, const char *after, unsigned max,
+	void (*fn)(const char *user, void *fn_arg), void *fn_arg)
+{
+	struct names names = { fn, fn_arg };
+	int rows;
+
+	job_check();
+	rows = db_read(db_main(), &account_list,
+		DB_PARAMS(db_text(h->name), db_text(after), db_int(max)), take_name, &names);
+	return rows < 0 ? rows : 0;
+}
+
+static int take_count(const struct db_row *r, void *arg)
+{
+	*(uint64_t *)arg = (uint64_t)db_row_int(r, 0);
+	return 0;
+}
+
+static int internal_count(void *arg UNUSED, struct host *h, uint64_t *out)
+{
+	int rows;
+
+	job_check();
+	rows = db_read(db_main(), &account_count, DB_PARAMS(db_text(h->name)), take_count, out);
+	return rows < 0 ? rows : 0;
+}
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+struct change {
+	const char *host, *user;
+	struct packed scram[SCRAM_HASHES];
+	bool disabled;
+};
+
+static struct db_value packed_value(const struct change *c, enum scram_hash hash)
+{
+	return db_blob(c->scram[hash].bytes, c->scram[hash].len);
+}
+
+/* Hashing is slow, so it is done before the writer is asked. */
+static ON_JOB int make_verifiers(struct change *c, struct host *h, const char *password)
+{
+	struct host_conf *conf = host_conf_hold(h);
+	uint32_t iterations = (uint32_t)conf->scram_iterations;
+	int error = 0;
+
+	host_conf_drop(conf);
+	for (int hash = 0; hash < SCRAM_HASHES && !error; hash++) {
+		struct scram_verifier v;
+
+		error = scram_make((enum scram_hash)hash, password, iterations, &v);
+		pack((enum scram_hash)hash, &v, &c->scram[hash]);
+		wipe(&v, sizeof(v));
+	}
+	return error;
+}
+
+static int run_add(struct db_tx *tx, void *arg)
+{
+	const struct change *c = arg;
+
+	return db_run(tx, &account_add,
+		DB_PARAMS(db_text(c->host), db_text(c->user), db_int(time(NULL)),
+			packed_value(c, SCRAM_SHA_1), packed_value(c, SCRAM_SHA_256),
+			packed_value(c, SCRAM_SHA_512)));
+}
+
+static int run_set(struct db_tx *tx, void *arg)
+{
+	const struct change *c = arg;
+
+	return db_run(tx, &account_set,
+		DB_PARAMS(packed_value(c, SCRAM_SHA_1), packed_value(c, SCRAM_SHA_256),
+			packed_value(c, SCRAM_SHA_512), db_text(c->host), db_text(c->user)));
+}
+
+static int run_disable(struct db_tx *tx, void *arg)
+{
+	const struct change *c = arg;
+
+	return db_run(tx, &account_disable,
+		DB_PARAMS(db_int(c->disabled), db_text(c->host), db_text(c->user)));
+}
+
+static int run_remove(struct db_tx *tx, void *arg)
+{
+	const struct change *c = arg;
+
+	return db_run(tx, &account_remove, DB_PARAMS(db_text(c->host), db_text(c->user)));
+}
+
+/* Of a write that changes the one row of an account. */
+static int outcome(int changed)
+{
+	if (changed < 0)
+		return changed;
+	return changed ? 0 : AUTH_NO_SUCH_USER;
+}
+
+static int internal_create(void *arg UNUSED, struct host *h, const char *user, const char *password)
+{
+	struct change c = { .host = h->name, .user = user };
+	int result;
+
+	job_check();
+	result = make_verifiers(&c, h, password);
+	if (!result)
+		result = db_write(db_main(), run_add, &c);
+	wipe(&c.scram, sizeof(c.scram));
+	return result == -EEXIST ? AUTH_EXISTS : outcome(result);
+}
+
+static int internal_set_password(
+	void *arg UNUSED, struct host *h, const char *user, const char *password)
+{
+	struct change c = { .host = h->name, .user = user };
+	int result;
+
+	job_check();
+	result = make_verifiers(&c, h, password);
+	if (!result)
+		result = db_write(db_main(), run_set, &c);
+	wipe(&c.scram, sizeof(c.scram));
+	return outcome(result);
+}
+
+static int internal_set_disabled(void *arg UNUSED, struct host *h, const char *user, bool disabled)
+{
+	struct change c = { .host = h->name, .user = user, .disabled = disabled };
+
+	job_check();
+	return outcome(db_write(db_main(), run_disable, &c));
+}
+
+static int internal_remove(void *arg UNUSED, struct host *h, const char *user)
+{
+	struct change c = { .host = h->name, .user = user };
+
+	job_check();
+	return outcome(db_write(db_main(), run_remove, &c));
+}
+
+static const struct auth_backend internal = {
+	.name = "internal",
+	.find = internal_find,
+	.create = internal_create,
+	.set_password = internal_set_password,
+	.remove = internal_remove,
+	.list = internal_list,
+	.count = internal_count,
+	.set_disabled = internal_set_disabled,
+};
+
+static int auth_internal_start(struct module_instance *mi)
+{
+	int error;
+
+	job_check();
+	if (!db_main()) {
+		log_error("auth", "accounts need a database", L_STR("host", mi->host->name));
+		return -ENODEV;
+	}
+	if (rcu_get(mi->host->auth)) {
+		log_error("auth", "the host has accounts from another module already",
+			L_STR("host", mi->host->name));
+		return -EEXIST;
+	}
+	error = db_migrate(db_main(), steps);
+	if (!error)
+		rcu_set(mi->host->auth, &internal);
+	return error;
+}
+
+static void auth_internal_stop(struct module_instance *mi)
+{
+	if (rcu_get(mi->host->auth) == &internal)
+		rcu_set(mi->host->auth, NULL);
+}
+
+const struct module module_auth_internal = {
+	.abi = LINNET_MODULE_ABI,
+	.name = "auth_internal",
+	.help = "Accounts in the server's own database. Passwords are kept only as SCRAM "
+		"verifiers.",
+	.start = auth_internal_start,
+	.stop = auth_internal_stop,
+};
+LINNET_MODULE(module_auth_internal);
