@@ -185,11 +185,10 @@ static void *acceptor_main(void *unused UNUSED)
 
 	rcu_thread_begin();
 	while (go_on) {
-		int n;
+		bool reading = rcu_offline();
+		int n = epoll_wait(acceptors.epoll, events, ARRAY_LEN(events), -1);
 
-		rcu_thread_offline();
-		n = epoll_wait(acceptors.epoll, events, ARRAY_LEN(events), -1);
-		rcu_thread_online();
+		rcu_online(reading);
 		for (int i = 0; i < n; i++) {
 			if (!events[i].data.ptr)
 				go_on = false;
@@ -230,13 +229,14 @@ int acceptors_start(unsigned n)
 void acceptors_stop(void)
 {
 	const uint64_t one = 1;
+	bool reading;
 
 	if (acceptors.stop >= 0 && write(acceptors.stop, &one, sizeof(one)) < 0)
 		REQUIRE(errno == EAGAIN);
-	rcu_thread_offline();
+	reading = rcu_offline();
 	while (acceptors.n)
 		pthread_join(acceptors.threads[--acceptors.n], NULL);
-	rcu_thread_online();
+	rcu_online(reading);
 	fd_close(&acceptors.epoll);
 	fd_close(&acceptors.stop);
 	fd_close(&acceptors.spare);

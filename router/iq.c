@@ -159,9 +159,10 @@ static void wait_for_last(struct iq_entry *e)
 	const struct timespec nap = { .tv_nsec = 1000000 };
 
 	while (atomic_load_explicit(&e->refs, memory_order_acquire) > 1) {
-		rcu_thread_offline();
+		bool reading = rcu_offline();
+
 		nanosleep(&nap, NULL);
-		rcu_thread_online();
+		rcu_online(reading);
 	}
 }
 

@@ -71,7 +71,7 @@ static void *write_sessions(void *arg)
 			mine[a] = NULL;
 		}
 		if (round % 16 == 0)
-			rcu_quiescent_state();
+			rcu_quiescent();
 	}
 	for (unsigned a = 0; a < ACCOUNTS; a++) {
 		if (!mine[a])
@@ -110,7 +110,7 @@ static void *read_sessions(void *arg)
 	while (atomic_load(&writing)) {
 		for (int i = 0; i < 32; i++)
 			look_up(bare[(unsigned)rand_r(&seed) % ACCOUNTS]);
-		rcu_quiescent_state();
+		rcu_quiescent();
 	}
 	rcu_thread_end();
 	for (unsigned a = 0; a < ACCOUNTS; a++)
@@ -121,16 +121,17 @@ static void *read_sessions(void *arg)
 int main(void)
 {
 	pthread_t threads[WRITERS + READERS];
+	bool reading;
 
 	rcu_thread_begin();
 	directory_init();
 	for (uintptr_t i = 0; i < WRITERS + READERS; i++)
 		REQUIRE(!pthread_create(&threads[i], NULL,
 			i < WRITERS ? write_sessions : read_sessions, (void *)i));
-	rcu_thread_offline();
+	reading = rcu_offline();
 	for (unsigned i = 0; i < WRITERS + READERS; i++)
 		pthread_join(threads[i], NULL);
-	rcu_thread_online();
+	rcu_online(reading);
 	REQUIRE(directory_count() == 0);
 	REQUIRE(atomic_load(&found) > 0);
 	rcu_wait_later();

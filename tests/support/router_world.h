@@ -47,14 +47,15 @@ UNUSED static void on_shard(unsigned shard, void (*fn)(void *arg), void *arg)
 		.arg = arg,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.done = PTHREAD_COND_INITIALIZER };
+	bool reading;
 
 	shard_post(shard_at(shard), &e.msg);
-	rcu_thread_offline();
+	reading = rcu_offline();
 	pthread_mutex_lock(&e.lock);
 	while (!e.over)
 		pthread_cond_wait(&e.done, &e.lock);
 	pthread_mutex_unlock(&e.lock);
-	rcu_thread_online();
+	rcu_online(reading);
 }
 
 static void nothing(void *arg UNUSED)
@@ -92,10 +93,8 @@ UNUSED static void world_end(void)
 {
 	route_unregister(WORLD_HOST);
 	host_unref(world_host);
-	rcu_thread_offline();
 	shards_stop();
 	jobs_stop();
-	rcu_thread_online();
 	rcu_wait_later();
 	directory_fini();
 	rcu_thread_end();
