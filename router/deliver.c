@@ -35,10 +35,9 @@ void deliver_failed(struct stanza *s, enum deliver_copies copies)
 
 ON_SHARD static void hand_over(struct actor *a, struct stanza *s, enum deliver_copies copies)
 {
-	const struct recipient_class *class =
-		a ? container_of(a->class, struct recipient_class, actor) : NULL;
+	const struct recipient *r = a ? a->class->recipient : NULL;
 
-	if (!class || !class->receive(a, s, copies))
+	if (!r || !r->receive(a, s, copies))
 		deliver_failed(s, copies);
 }
 

@@ -16,9 +16,8 @@ enum deliver_copies {
 	DELIVER_COPY,   /* others get it too: when this receiver is gone, that is all */
 };
 
-/* The class of an actor that can receive stanzas. */
-struct recipient_class {
-	struct actor_class actor;
+/* What the class of an actor that can receive stanzas points to. */
+struct recipient {
 	/* On the actor's shard. Does not take s: keeps a reference of its own if it needs one. False:
 	 * it is on its way out and has not received it. */
 	bool (*receive)(struct actor *a, struct stanza *s, enum deliver_copies copies);

@@ -94,9 +94,8 @@ static void presence_ask_open(struct actor *a, struct letter *l)
 
 	shard_check(NULL);
 	if (a) {
-		const struct recipient_class *class =
-			container_of(a->class, struct recipient_class, actor);
-		struct session *ss = class->session ? class->session(a) : NULL;
+		const struct recipient *r = a->class->recipient;
+		struct session *ss = r && r->session ? r->session(a) : NULL;
 
 		if (ss && ss->presence)
 			deliver(ask->newcomer, ss->presence, DELIVER_COPY);

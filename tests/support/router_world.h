@@ -133,18 +133,18 @@ static struct session *client_session(struct actor *a)
 	return &container_of(a, struct client, actor)->session;
 }
 
-static const struct recipient_class client_class = {
-	.actor = { .name = "client" },
+static const struct recipient client_recipient = {
 	.receive = client_receive,
 	.session = client_session,
 };
+static const struct actor_class client_class = { "client", &client_recipient };
 
 static void client_begin_here(void *arg)
 {
 	struct client *c = arg;
 	struct actor_id holder;
 
-	actor_begin(&c->actor, &client_class.actor);
+	actor_begin(&c->actor, &client_class);
 	c->session.id = c->actor.id;
 	cr_assert_eq(directory_enter(&c->session, 10, &holder), 0);
 }
