@@ -137,7 +137,7 @@ static const struct recipient client_recipient = {
 	.receive = client_receive,
 	.session = client_session,
 };
-static const struct actor_class client_class = { "client", &client_recipient };
+static const struct actor_class client_class = { .name = "client", .recipient = &client_recipient };
 
 static void client_begin_here(void *arg)
 {

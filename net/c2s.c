@@ -1,0 +1,445 @@
+/* net/c2s.c - a client stream's life: accepted, served by its states, ended; and what reaches it
+ * from the router. */
+#include "net/c2s.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metric.h"
+#include "net/acceptor.h"
+#include "net/c2s_stream.h"
+#include "net/limits.h"
+#include "router/deliver.h"
+#include "router/directory.h"
+#include "router/idle.h"
+
+#define IDLE_MS 20000 /* without a byte: buffers go back */
+
+static _Atomic int64_t count;
+
+static int64_t read_count(void)
+{
+	return c2s_count();
+}
+
+static struct metric count_metric =
+	METRIC_GAUGE_READ("c2s_streams", "Client streams, logged in or not.", read_count);
+static struct metric received_metrics[] = {
+	METRIC_COUNTER_OF("c2s_stanzas_received_total", "kind=\"message\"", "Stanzas from clients."),
+	METRIC_COUNTER_OF("c2s_stanzas_received_total", "kind=\"presence\"", "Stanzas from clients."),
+	METRIC_COUNTER_OF("c2s_stanzas_received_total", "kind=\"iq\"", "Stanzas from clients."),
+};
+static struct metric sent_metric =
+	METRIC_COUNTER("c2s_stanzas_sent_total", "Stanzas given to client streams.");
+
+int64_t c2s_count(void)
+{
+	return atomic_load_explicit(&count, memory_order_relaxed);
+}
+
+/* This shard's streams. */
+ON_SHARD static struct cds_list_head *shard_streams(void)
+{
+	static _Thread_local struct cds_list_head list;
+
+	if (!list.next)
+		CDS_INIT_LIST_HEAD(&list);
+	return &list;
+}
+
+bool c2s_is_secure(const struct c2s *c)
+{
+	return c->stream.conn.tls != NULL;
+}
+
+/* --- following one connection or JID in the log ------------------------------------------- */
+
+void c2s_follow(struct c2s *c)
+{
+	char bare[JID_TEXT_MAX], full[JID_TEXT_MAX], id[24];
+
+	c->follow_version = log_follow_version();
+	bare[0] = full[0] = 0;
+	if (c->session.jid) {
+		jid_write_bare(c->session.jid, bare);
+		jid_write(c->session.jid, full);
+	}
+	snprintf(id, sizeof(id), "c%" PRIx64, c->session.id.v);
+	c->followed = log_follow_matches(bare, full, id);
+}
+
+ON_SHARD static void trace(struct c2s *c, const char *what, const struct stanza *s)
+{
+	char to[JID_TEXT_MAX], from[JID_TEXT_MAX], id[24];
+
+	if (c->follow_version != log_follow_version())
+		c2s_follow(c);
+	if (!c->followed)
+		return;
+	to[0] = from[0] = 0;
+	if (s->to)
+		jid_write(s->to, to);
+	if (s->from)
+		jid_write(s->from, from);
+	snprintf(id, sizeof(id), "c%" PRIx64, c->session.id.v);
+	/* Payloads stay out: they hold what people say, and passwords. */
+	log_trace("c2s", what, L_STR("connection", id), L_STR("name", s->root->name),
+		L_STR("type", elem_attr(s->root, "type")), L_STR("id", s->id), L_STR("from", from),
+		L_STR("to", to), L_STR("payload", elem_first(s->root) ? elem_first(s->root)->ns : ""),
+		L_INT("bytes", s->bytes));
+}
+
+#define TRACE(c, what, s)                                                                          \
+	do {                                                                                       \
+		if (unlikely(atomic_load_explicit(&log_following, memory_order_relaxed)))          \
+			trace((c), (what), (s));                                                   \
+	} while (0)
+
+/* --- ending -------------------------------------------------------------------------------- */
+
+void c2s_leave(struct c2s *c, const char *status)
+{
+	if (!c->bound || c->left)
+		return;
+	c->left = true;
+	session_unavailable(&c->session, status);
+	directory_leave(&c->session);
+	hook_run(c->session.host->hooks, &session_closed_hook, &c->session);
+}
+
+struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text)
+{
+	c2s_leave(c, cond == STREAM_CONFLICT ? "Replaced by new connection" : NULL);
+	stream_error(&c->stream, cond, text);
+	return fsm_same();
+}
+
+static void c2s_free(struct rcu_head *head)
+{
+	struct c2s *c = container_of(head, struct c2s, rcu);
+
+	session_fini(&c->session);
+	free(c);
+}
+
+/* The connection is gone: what is left of the stream goes too. */
+static void c2s_terminate(struct fsm *f, const char *reason UNUSED)
+{
+	struct c2s *c = c2s_of(f);
+
+	shard_check(NULL);
+	c2s_leave(c, NULL);
+	timer_cancel(&c->timer);
+	cds_list_del(&c->on_shard);
+	accepted_release(c->listener, c->options, &c->session.address, c->limited);
+	stream_end(&c->stream);
+	sasl_free(c->sasl);
+	host_conf_drop(c->conf);
+	free(c->user);
+	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
+}
+
+/* The directory's readers may still look at the session. */
+static void c2s_drop(struct fsm *f)
+{
+	rcu_later(&c2s_of(f)->rcu, c2s_free);
+}
+
+static void lost(struct stream *st, enum conn_loss why)
+{
+	struct c2s *c = container_of(st, struct c2s, stream);
+
+	shard_check(NULL);
+	log_debug("c2s", "connection ended", L_STR("why", conn_loss_text(why)),
+		L_STR("tls", st->conn.tls && why == CONN_FAILED ? tls_error(st->conn.tls) : ""));
+	fsm_stop_now(&c->fsm, STOP_NORMAL);
+}
+
+static void unsent(struct stream *st, struct stanza *s)
+{
+	struct c2s *c = container_of(st, struct c2s, stream);
+
+	shard_check(NULL);
+	c2s_leave(c, NULL); /* so that it is not sent here again */
+	deliver_failed(s, DELIVER_SOLE);
+}
+
+/* --- what comes from the client ------------------------------------------------------------ */
+
+static void opened(struct stream *st, const struct stanza *head, const char *default_ns)
+{
+	struct c2s *c = container_of(st, struct c2s, stream);
+	struct c2s_opened data = { head, default_ns };
+
+	shard_check(NULL);
+	fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_OPENED, .data = &data });
+}
+
+static void stanza(struct stream *st, struct stanza *s)
+{
+	struct c2s *c = container_of(st, struct c2s, stream);
+
+	shard_check(NULL);
+	if (s->kind < ARRAY_LEN(received_metrics))
+		metric_add(&received_metrics[s->kind], 1);
+	TRACE(c, "received", s);
+	fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_STANZA, .data = s });
+	if (deliver_congested())
+		conn_rest(&st->conn, 1);
+}
+
+/* RFC 6120 §4.4: the client ends its stream, so we end ours. */
+static void ended(struct stream *st)
+{
+	struct c2s *c = container_of(st, struct c2s, stream);
+
+	shard_check(NULL);
+	c2s_leave(c, NULL);
+	stream_close(st);
+}
+
+static void secured(struct stream *st)
+{
+	struct c2s *c = container_of(st, struct c2s, stream);
+	struct tls_info info;
+
+	shard_check(NULL);
+	tls_info(st->conn.tls, &info);
+	log_debug("c2s", "encrypted", L_STR("version", info.version), L_STR("cipher", info.cipher));
+	c->session.tls = true;
+}
+
+static const struct stream_events stream_calls = {
+	.opened = opened,
+	.stanza = stanza,
+	.ended = ended,
+	.secured = secured,
+	.unsent = unsent,
+	.lost = lost,
+};
+
+/* --- what comes from the router ------------------------------------------------------------ */
+
+static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copies)
+{
+	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
+
+	shard_check(NULL);
+	if (stream_closing(&c->stream))
+		return false;
+	metric_add(&sent_metric, 1);
+	TRACE(c, "sent", s);
+	conn_write(&c->stream.conn, stanza_wire(s), copies == DELIVER_SOLE ? s : NULL);
+	return true;
+}
+
+static struct session *session_of(struct actor *a)
+{
+	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
+
+	return c->bound && !c->left ? &c->session : NULL;
+}
+
+/* --- beginning ----------------------------------------------------------------------------- */
+
+static const struct fsm_state states[] = {
+	[WAIT_FOR_STREAM] = { "wait_for_stream", wait_for_stream },
+	[WAIT_FOR_FEATURE_REQUEST] = { "wait_for_feature_request", wait_for_feature_request },
+	[WAIT_FOR_SASL_RESPONSE] = { "wait_for_sasl_response", wait_for_sasl_response },
+	[WAIT_FOR_AUTH] = { "wait_for_auth", wait_for_auth },
+	[WAIT_FOR_BIND] = { "wait_for_bind", wait_for_bind },
+	[WAIT_FOR_SESSION] = { "wait_for_session", wait_for_session },
+	[SESSION_ESTABLISHED] = { "session_established", session_established },
+};
+static const struct recipient recipient = {
+	.receive = receive,
+	.session = session_of,
+};
+static const struct fsm_class c2s_class = {
+	.gen = { .actor = { .name = "c2s", .behaviour = &fsm_behaviour, .recipient = &recipient },
+		.version = 1,
+		.bytes = sizeof(struct c2s) },
+	FSM_STATES(states),
+	.terminate = c2s_terminate,
+	.drop = c2s_drop,
+};
+
+/* router/idle.h: modules watch over silent streams. False: the stream is ending. */
+ON_SHARD static bool ask_idle_hook(struct c2s *c, uint64_t silent_ms)
+{
+	bool heard = c->stream.conn.heard_ms != c->idle_heard_ms;
+	struct idle idle = {
+		.session = &c->session,
+		.silent_ms = silent_ms,
+		.pinged_ms = heard ? 0 : c->idle_pinged_ms,
+		.again_ms = IDLE_NEVER,
+	};
+
+	if (!heard && silent_ms < c->idle_again_ms)
+		return true;
+	c->idle_heard_ms = c->stream.conn.heard_ms;
+	hook_run(c->session.host->hooks, &session_idle_hook, &idle);
+	c->idle_pinged_ms = idle.pinged_ms;
+	c->idle_again_ms = idle.again_ms;
+	if (idle.dead)
+		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "no answer to a ping");
+	return !idle.dead;
+}
+
+/* Before login: the negotiation took too long. After: is it idle? */
+static void timer_fired(struct timer *t)
+{
+	struct c2s *c = container_of(t, struct c2s, timer);
+	uint64_t silent_ms, again_ms = IDLE_MS;
+
+	shard_check(NULL);
+	if (stream_closing(&c->stream))
+		return;
+	if (!c->bound) {
+		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "login took too long");
+		return;
+	}
+	silent_ms = shard_now_ms() - c->stream.conn.heard_ms;
+	if (!ask_idle_hook(c, silent_ms))
+		return;
+	if (silent_ms >= IDLE_MS) {
+		stream_hibernate(&c->stream);
+		again_ms = silent_ms + IDLE_MS;
+	}
+	if (c->idle_again_ms > silent_ms && c->idle_again_ms < again_ms)
+		again_ms = c->idle_again_ms;
+	timer_set(&c->timer, again_ms - silent_ms);
+}
+
+static uint64_t wall_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+ON_SHARD static void apply_first_shaper(struct c2s *c)
+{
+	const struct access_subject who = { .address = &c->session.address };
+
+	if (c->options->conf.shaper)
+		conn_set_shaper(&c->stream.conn,
+			shaper_rate_for(c->options->conf.shaper, "", &who));
+}
+
+void c2s_accepted(struct msg *m)
+{
+	struct accepted *a = container_of(m, struct accepted, msg);
+	const struct parser_limits limits = {
+		.stanza_bytes = (uint32_t)a->options->conf.max_stanza_size_unauthenticated,
+		.depth = PARSER_DEPTH,
+		.attrs = PARSER_ATTRS,
+	};
+	struct c2s *c = xcalloc(1, sizeof(*c));
+
+	shard_check(NULL);
+	if (stream_begin(&c->stream, a->fd, &limits, &stream_calls)) {
+		accepted_release(a->listener, a->options, &a->address, true);
+		free(c);
+		free(a);
+		return;
+	}
+	c->listener = a->listener;
+	c->options = a->options;
+	c->limited = true;
+	c->session.address = a->address;
+	c->session.port = a->port;
+	c->session.since_ms = wall_ms();
+	free(a);
+	timer_init(&c->timer, timer_fired);
+	cds_list_add(&c->on_shard, shard_streams());
+	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+	metric_register(&count_metric);
+	fsm_start(&c->fsm, &c2s_class, NULL, NULL);
+	c->session.id = c->fsm.gen.actor.id;
+	apply_first_shaper(c);
+	timer_set(&c->timer, (uint64_t)c->options->conf.negotiation_timeout_ms);
+	if (c->options->conf.tls &&
+		conn_start_tls(&c->stream.conn, c->options->tls, NULL, TLS_DIRECT))
+		stream_error(&c->stream, STREAM_INTERNAL_SERVER_ERROR, "no certificate");
+}
+
+/* --- kicking ------------------------------------------------------------------------------- */
+
+struct kick {
+	struct letter letter;
+	enum stream_condition condition;
+	char *text; /* owned; may be NULL */
+};
+
+static void kick_open(struct actor *a, struct letter *l)
+{
+	struct kick *k = container_of(l, struct kick, letter);
+
+	shard_check(NULL);
+	if (a)
+		c2s_fail(container_of(a, struct c2s, fsm.gen.actor), k->condition, k->text);
+	free(k->text);
+	free(k);
+}
+
+void c2s_kick(struct actor_id id, enum stream_condition c, const char *text)
+{
+	struct kick *k = xcalloc(1, sizeof(*k));
+
+	k->letter.to = id;
+	k->letter.open = kick_open;
+	k->condition = c;
+	k->text = text ? xstrdup(text) : NULL;
+	letter_post(&k->letter);
+}
+
+/* One to each shard: it ends all of its streams, or those of one host. */
+struct kick_many {
+	struct msg msg;
+	enum stream_condition condition;
+	const struct host *host; /* NULL: all. Compared, never followed */
+};
+
+static void kick_many_run(struct msg *m)
+{
+	struct kick_many *k = container_of(m, struct kick_many, msg);
+	struct c2s *c, *next;
+
+	shard_check(NULL);
+	cds_list_for_each_entry_safe(c, next, shard_streams(), on_shard)
+	{
+		if (!k->host || c->session.host == k->host)
+			c2s_fail(c, k->condition, NULL);
+	}
+	free(k);
+}
+
+static void kick_many(const struct host *h, enum stream_condition condition)
+{
+	for (unsigned i = 0; i < shards_count(); i++) {
+		struct kick_many *k = xcalloc(1, sizeof(*k));
+
+		k->msg.run = kick_many_run;
+		k->condition = condition;
+		k->host = h;
+		shard_post(shard_at(i), &k->msg);
+	}
+}
+
+void c2s_kick_all(enum stream_condition c)
+{
+	kick_many(NULL, c);
+}
+
+void c2s_kick_host(const struct host *h, enum stream_condition c)
+{
+	kick_many(h, c);
+}

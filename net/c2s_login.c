@@ -1,0 +1,570 @@
+/* net/c2s_login.c - the states before a session: stream header, features, STARTTLS, SASL, and the
+ * login of old clients (XEP-0078). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metric.h"
+#include "net/c2s_stream.h"
+#include "net/limits.h"
+#include "router/prelogin.h"
+#include "router/route.h"
+
+/* Failed logins on one stream before it ends: RFC 6120 §6.4.5 asks for 2 to 5. Clients that walk
+ * down the list of mechanisms without naming an account guess nothing and may walk to its end. */
+#define GUESSES_MAX 5
+#define ATTEMPTS_MAX 12
+
+static struct metric login_metric =
+	METRIC_COUNTER_OF("logins_total", "result=\"ok\"", "SASL and legacy logins by result.");
+static struct metric login_failed_metric =
+	METRIC_COUNTER_OF("logins_total", "result=\"failed\"", "SASL and legacy logins by result.");
+
+/* --- the stream header --------------------------------------------------------------------- */
+
+/* RFC 6120 §4.7.5: a major version above ours is answered with ours; none means an old client. */
+enum version { VERSION_NONE, VERSION_1, VERSION_BAD };
+
+static enum version read_version(const char *text)
+{
+	char *end;
+	unsigned long major;
+
+	if (!text)
+		return VERSION_NONE;
+	major = strtoul(text, &end, 10);
+	if (end == text || *end != '.' || end[1] < '0' || end[1] > '9')
+		return VERSION_BAD;
+	return major ? VERSION_1 : VERSION_NONE;
+}
+
+ON_SHARD static bool tls_missing(const struct c2s *c)
+{
+	return c->options->conf.starttls && c->options->conf.starttls_required && !c2s_is_secure(c);
+}
+
+/* The host of a stream is the first header's; a later header may not name another. */
+ON_SHARD static bool take_host(struct c2s *c, const char *to)
+{
+	struct jid *domain = NULL;
+	struct host *h;
+
+	if (!to || jid_parse(to, strlen(to), NULL, &domain))
+		return false;
+	h = jid_is_domain(domain) ? route_host(jid_domain(domain)) : NULL;
+	jid_free(domain);
+	if (!h || (c->session.host && c->session.host != h))
+		return false;
+	if (!c->session.host) {
+		c->session.host = host_ref(h);
+		c->conf = host_conf_hold(h);
+		c->stream.conn.out_max_bytes = (uint64_t)c->conf->max_out_bytes;
+	}
+	return true;
+}
+
+ON_SHARD static void add_sasl_feature(struct c2s *c, struct builder *b)
+{
+	struct tls_channel channel;
+
+	tls_channel(c->stream.conn.tls, &channel);
+	c->offered = sasl_mechanisms(c->conf, &channel);
+	if (!c->offered)
+		return;
+	build_open(b, "mechanisms", NS_SASL);
+	for (unsigned i = 0; i < SASL_MECHANISMS; i++)
+		if (c->offered & 1u << i)
+			build_text(b, "mechanism", sasl_mechanism_name(i));
+	build_close(b);
+	build_open(b, "sasl-channel-binding", NS_SASL_CB); /* XEP-0440 */
+	for (int type = 0; type < TLS_BINDINGS; type++) {
+		if (!sasl_announces(c->offered, &channel, (enum tls_binding)type))
+			continue;
+		build_open(b, "channel-binding", NULL);
+		build_attr(b, "type", tls_binding_name((enum tls_binding)type));
+		build_close(b);
+	}
+	build_close(b);
+}
+
+static void add_empty(struct builder *b, const char *name, const char *ns)
+{
+	build_open(b, name, ns);
+	build_close(b);
+}
+
+ON_SHARD static void add_starttls_feature(struct c2s *c, struct builder *b)
+{
+	build_open(b, "starttls", NS_TLS);
+	if (tls_missing(c))
+		add_empty(b, "required", NULL);
+	build_close(b);
+}
+
+/* XEP-0478: what the client may send before it is cut off. */
+ON_SHARD static void add_limits_feature(struct c2s *c, struct builder *b)
+{
+	build_open(b, "limits", NS_LIMITS);
+	build_int(b, "max-bytes",
+		c->user ? c->options->conf.max_stanza_size :
+			  c->options->conf.max_stanza_size_unauthenticated);
+	build_close(b);
+}
+
+ON_SHARD static bool may_starttls(const struct c2s *c)
+{
+	return c->options->conf.starttls && !c2s_is_secure(c) && tls_store_ready(c->options->tls);
+}
+
+ON_SHARD static void send_features(struct c2s *c)
+{
+	struct builder b;
+	struct stream_features subject = {
+		.host = c->session.host,
+		.features = &b,
+		.authenticated = c->user != NULL,
+		.tls = c2s_is_secure(c),
+		.address = &c->session.address,
+	};
+
+	build_begin(&b, "features", NS_STREAM);
+	if (c->user) {
+		add_empty(&b, "bind", NS_BIND);
+		build_open(&b, "session", NS_SESSION); /* RFC 3921, as draft-cridland-xmpp-session */
+		add_empty(&b, "optional", NULL);
+		build_close(&b);
+	} else {
+		if (may_starttls(c))
+			add_starttls_feature(c, &b);
+		if (!tls_missing(c)) {
+			add_sasl_feature(c, &b);
+			if (c->conf->legacy_auth && c2s_is_secure(c))
+				add_empty(&b, "auth", NS_FEATURE_AUTH);
+		}
+	}
+	add_limits_feature(c, &b);
+	if (!tls_missing(c))
+		hook_run(c->session.host->hooks, &stream_features_hook, &subject);
+	stream_send_features(&c->stream, &b);
+}
+
+struct next wait_for_stream(struct fsm *f, struct term *e)
+{
+	struct c2s *c = c2s_of(f);
+	const struct c2s_opened *o = e->data;
+	const struct elem *head;
+	enum version version;
+
+	if (e->kind != C2S_OPENED)
+		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
+	head = o->head->root;
+	if (strcmp(head->ns, NS_STREAM) || strcmp(o->default_ns, NS_CLIENT))
+		return c2s_fail(c, STREAM_INVALID_NAMESPACE, NULL); /* RFC 6120 §4.8 */
+	if (strcmp(head->name, "stream"))
+		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
+	if (!take_host(c, elem_attr(head, "to")))
+		return c2s_fail(c, STREAM_HOST_UNKNOWN, NULL); /* §4.9.3.6 */
+	version = read_version(elem_attr(head, "version"));
+	stream_send_header(&c->stream, c->session.host->name, elem_attr(head, "from"),
+		c->conf->language);
+	if (version == VERSION_NONE && c->conf->legacy_auth && c2s_is_secure(c))
+		return fsm_next(WAIT_FOR_AUTH); /* no features for those who know none */
+	if (version != VERSION_1)
+		return c2s_fail(c, STREAM_UNSUPPORTED_VERSION, NULL);
+	send_features(c);
+	return fsm_next(c->user ? WAIT_FOR_BIND : WAIT_FOR_FEATURE_REQUEST);
+}
+
+/* --- asking the host's account backend ----------------------------------------------------- */
+
+/* The stream may be gone when the answer comes, so it is named by id. */
+struct login {
+	struct auth_request auth;
+	struct actor_id stream;
+};
+
+static void login_answered(struct auth_request *r)
+{
+	struct login *l = container_of(r, struct login, auth);
+	struct actor *a;
+
+	shard_check(NULL);
+	a = actor_find(l->stream);
+	if (a) {
+		struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
+
+		fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_AUTH, .data = r });
+		if (!stream_closing(&c->stream))
+			stream_go_on(&c->stream);
+	}
+	auth_request_fini(r);
+	free(l);
+}
+
+/* False: too much is being asked already. */
+ON_SHARD static bool ask(struct c2s *c, enum auth_ask what, const char *user, const char *password)
+{
+	struct login *l = xcalloc(1, sizeof(*l));
+
+	auth_request_init(&l->auth, what, c->session.host, user, password, login_answered);
+	l->stream = c->session.id;
+	if (auth_ask(&l->auth)) {
+		auth_request_fini(&l->auth);
+		free(l);
+		return false;
+	}
+	stream_wait(&c->stream);
+	return true;
+}
+
+ON_SHARD static bool login_allowed(const struct c2s *c, const char *user)
+{
+	struct access_subject who = { .address = &c->session.address };
+	struct jid *jid;
+	bool allowed;
+
+	if (!c->options->conf.access)
+		return true;
+	if (jid_make(user, c->session.host->name, NULL, NULL, &jid))
+		return false;
+	who.jid = jid;
+	allowed = access_allowed(c->options->conf.access, c->session.host->name, &who);
+	jid_free(jid);
+	return allowed;
+}
+
+ON_SHARD static void apply_session_limits(struct c2s *c)
+{
+	const struct parser_limits limits = {
+		.stanza_bytes = (uint32_t)c->options->conf.max_stanza_size,
+		.depth = PARSER_DEPTH,
+		.attrs = PARSER_ATTRS,
+	};
+	struct access_subject who = { .address = &c->session.address };
+	struct jid *jid;
+
+	parser_set_limits(c->stream.parser, &limits);
+	if (!c->options->conf.shaper || jid_make(c->user, c->session.host->name, NULL, NULL, &jid))
+		return;
+	who.jid = jid;
+	conn_set_shaper(&c->stream.conn,
+		shaper_rate_for(c->options->conf.shaper, c->session.host->name, &who));
+	jid_free(jid);
+}
+
+/* The stream has an account: user, which it takes. */
+ON_SHARD static void logged_in(struct c2s *c, char *user)
+{
+	c->user = user;
+	if (c->limited)
+		limits_end(&c->session.address);
+	c->limited = false;
+	apply_session_limits(c);
+	metric_add(&login_metric, 1);
+}
+
+/* False: enough, and the stream is ending. */
+ON_SHARD static bool login_failed(struct c2s *c, const char *user, const char *why)
+{
+	metric_add(&login_failed_metric, 1);
+	if (user) /* else no name was tried yet, so nothing was guessed */
+		limits_login_failed(&c->session.address, c->conf->auth_fail_window_ms);
+	log_info("c2s", "login failed", L_STR("user", user), L_STR("host", c->session.host->name),
+		L_STR("why", why));
+	c->auth_guesses += user != NULL;
+	if (++c->auth_attempts < ATTEMPTS_MAX && c->auth_guesses < GUESSES_MAX)
+		return true;
+	c2s_fail(c, STREAM_POLICY_VIOLATION, "too many failed logins");
+	return false;
+}
+
+ON_SHARD static bool login_blocked(const struct c2s *c)
+{
+	return limits_login_blocked(&c->session.address, c->conf->auth_fails);
+}
+
+/* --- SASL ---------------------------------------------------------------------------------- */
+
+ON_SHARD static void send_sasl(struct c2s *c, const char *name, const char *data)
+{
+	struct builder b;
+
+	build_begin(&b, name, NS_SASL);
+	if (data)
+		build_cdata(&b, data, strlen(data));
+	stream_send_element(&c->stream, &b);
+}
+
+ON_SHARD static void send_sasl_failure(struct c2s *c, enum sasl_condition condition)
+{
+	struct builder b;
+
+	build_begin(&b, "failure", NS_SASL);
+	build_open(&b, sasl_condition_name(condition), NULL);
+	build_close(&b);
+	stream_send_element(&c->stream, &b);
+}
+
+ON_SHARD static struct next sasl_failed(struct c2s *c)
+{
+	enum sasl_condition condition = c->sasl->condition;
+	char *user = c->sasl->user;
+
+	send_sasl_failure(c, condition);
+	if (!login_failed(c, user, sasl_condition_name(condition)))
+		return fsm_same();
+	sasl_free(c->sasl);
+	c->sasl = NULL;
+	return fsm_next(WAIT_FOR_FEATURE_REQUEST);
+}
+
+ON_SHARD static struct next sasl_done(struct c2s *c)
+{
+	if (!login_allowed(c, c->sasl->user)) {
+		sasl_fail(c->sasl, SASL_NOT_AUTHORIZED);
+		return sasl_failed(c);
+	}
+	send_sasl(c, "success", c->sasl->out);
+	logged_in(c, xstrdup(c->sasl->user));
+	sasl_free(c->sasl);
+	c->sasl = NULL;
+	stream_restart(&c->stream);
+	return fsm_next(WAIT_FOR_STREAM);
+}
+
+ON_SHARD static struct next sasl_verdict(struct c2s *c, int verdict)
+{
+	bool asked = true;
+
+	switch (verdict) {
+	case SASL_CONTINUE:
+		send_sasl(c, "challenge", c->sasl->out);
+		return fsm_next(WAIT_FOR_SASL_RESPONSE);
+	case SASL_NEED_ACCOUNT:
+		asked = ask(c, AUTH_ASK_FIND, c->sasl->user, NULL);
+		break;
+	case SASL_NEED_CHECK:
+		asked = ask(c, AUTH_ASK_CHECK, c->sasl->user, c->sasl->password);
+		break;
+	case SASL_DONE:
+		return sasl_done(c);
+	default:
+		return sasl_failed(c);
+	}
+	if (asked)
+		return fsm_next(WAIT_FOR_SASL_RESPONSE);
+	sasl_fail(c->sasl, SASL_TEMPORARY_AUTH_FAILURE);
+	return sasl_failed(c);
+}
+
+/* The backend has answered: go on where SASL_NEED_ACCOUNT or SASL_NEED_CHECK stopped. */
+ON_SHARD static struct next sasl_answered(struct c2s *c, const struct auth_request *r)
+{
+	if (stream_closing(&c->stream))
+		return fsm_same();
+	if (r->result < 0) {
+		log_warning("c2s", "accounts cannot be asked", L_STR("host", c->session.host->name),
+			L_STR("why", strerror(-r->result)));
+		return sasl_verdict(c, sasl_fail(c->sasl, SASL_TEMPORARY_AUTH_FAILURE));
+	}
+	if (r->ask == AUTH_ASK_CHECK)
+		return sasl_verdict(c, sasl_checked(c->sasl, r->result == 0));
+	return sasl_verdict(c, sasl_account(c->sasl, r->result == 0 ? &r->account : NULL));
+}
+
+ON_SHARD static struct next begin_sasl(struct c2s *c, struct stanza *s)
+{
+	const char *text = elem_text(s->root, &s->arena);
+	const char *mechanism = elem_attr(s->root, "mechanism");
+	struct tls_channel channel;
+
+	if (login_blocked(c))
+		return c2s_fail(c, STREAM_POLICY_VIOLATION, "too many failed logins");
+	if (tls_missing(c)) { /* RFC 6120 §6.5.4 */
+		send_sasl_failure(c, SASL_ENCRYPTION_REQUIRED);
+		return fsm_same();
+	}
+	tls_channel(c->stream.conn.tls, &channel);
+	c->sasl = sasl_new(c->session.host, c->offered, &channel);
+	return sasl_verdict(c, sasl_start(c->sasl, mechanism ? mechanism : "", text, strlen(text)));
+}
+
+struct next wait_for_sasl_response(struct fsm *f, struct term *e)
+{
+	struct c2s *c = c2s_of(f);
+	struct stanza *s = e->data;
+	struct next next;
+	const char *text;
+
+	if (e->kind == C2S_AUTH)
+		return sasl_answered(c, e->data);
+	if (e->kind != C2S_STANZA)
+		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
+	text = elem_text(s->root, &s->arena);
+	if (elem_is(s->root, "response", NS_SASL))
+		next = sasl_verdict(c, sasl_step(c->sasl, text, strlen(text)));
+	else if (elem_is(s->root, "abort", NS_SASL))
+		next = sasl_verdict(c, sasl_fail(c->sasl, SASL_ABORTED));
+	else
+		next = c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
+	stanza_unref(s);
+	return next;
+}
+
+/* --- what a client may ask for before login ------------------------------------------------ */
+
+/* A request for registration and the like: RFC 6120 §6.1 forbids all else. */
+ON_SHARD static struct next prelogin_request(struct c2s *c, struct stanza *s)
+{
+	struct prelogin_iq subject = {
+		.host = c->session.host,
+		.iq = s,
+		.address = &c->session.address,
+		.stream = c->session.id,
+		.tls = c2s_is_secure(c),
+	};
+
+	if ((s->type != IQ_GET && s->type != IQ_SET) || !stanza_iq_child(s) || tls_missing(c))
+		return c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
+	stanza_seal(s);
+	if (hook_run(c->session.host->hooks, &prelogin_iq_hook, &subject) != HOOK_STOP)
+		return c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
+	return fsm_same();
+}
+
+ON_SHARD static struct next begin_starttls(struct c2s *c)
+{
+	struct builder b;
+
+	if (!may_starttls(c)) { /* RFC 6120 §5.4.2.2 */
+		build_begin(&b, "failure", NS_TLS);
+		stream_send_element(&c->stream, &b);
+		stream_close(&c->stream);
+		return fsm_same();
+	}
+	stream_start_tls(&c->stream, c->options->tls, c->session.host->name);
+	return fsm_next(WAIT_FOR_STREAM);
+}
+
+struct next wait_for_feature_request(struct fsm *f, struct term *e)
+{
+	struct c2s *c = c2s_of(f);
+	struct stanza *s = e->data;
+	struct next next;
+
+	if (e->kind != C2S_STANZA)
+		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
+	if (elem_is(s->root, "starttls", NS_TLS))
+		next = begin_starttls(c);
+	else if (elem_is(s->root, "auth", NS_SASL))
+		next = begin_sasl(c, s);
+	else if (s->kind == STANZA_IQ)
+		next = prelogin_request(c, s);
+	else
+		next = c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL); /* §4.9.3.12 */
+	stanza_unref(s);
+	return next;
+}
+
+/* --- XEP-0078: username, password and resource in one request, under TLS only --------------- */
+
+ON_SHARD static void legacy_answer(struct c2s *c, const struct stanza *s, int error)
+{
+	struct stanza *answer;
+	struct builder b;
+
+	if (error)
+		build_error(&b, s, error, NULL);
+	else
+		build_iq_result(&b, s);
+	answer = build_end(&b);
+	stream_send_stanza(&c->stream, answer);
+	stanza_unref(answer);
+}
+
+ON_SHARD static void legacy_fields(struct c2s *c, const struct stanza *s)
+{
+	struct stanza *answer;
+	struct builder b;
+
+	build_iq_result(&b, s);
+	build_open(&b, "query", NS_AUTH);
+	build_text(&b, "username", NULL);
+	build_text(&b, "password", NULL);
+	build_text(&b, "resource", NULL);
+	build_close(&b);
+	answer = build_end(&b);
+	stream_send_stanza(&c->stream, answer);
+	stanza_unref(answer);
+}
+
+ON_SHARD static void legacy_login(struct c2s *c, struct stanza *s, const struct elem *query)
+{
+	const char *user = elem_child_text(query, "username", NS_AUTH, &s->arena);
+	const char *password = elem_child_text(query, "password", NS_AUTH, &s->arena);
+	const char *resource = elem_child_text(query, "resource", NS_AUTH, &s->arena);
+	char prepared[JID_PART_MAX + 1];
+
+	if (!user || !password || !resource || !*resource) { /* XEP-0078 §3.2: not-acceptable */
+		legacy_answer(c, s, ERR_NOT_ACCEPTABLE);
+		return;
+	}
+	if (jid_prep_local(user, strlen(user), prepared) < 0 || !login_allowed(c, prepared)) {
+		legacy_answer(c, s, ERR_NOT_AUTHORIZED);
+		return;
+	}
+	if (!ask(c, AUTH_ASK_CHECK, prepared, password)) {
+		legacy_answer(c, s, ERR_RESOURCE_CONSTRAINT);
+		return;
+	}
+	c->legacy = stanza_ref(s);
+}
+
+ON_SHARD static struct next legacy_answered(struct c2s *c, const struct auth_request *r)
+{
+	struct stanza *s = c->legacy;
+	const struct elem *query = elem_child(s->root, "query", NS_AUTH);
+	int error = 0;
+
+	c->legacy = NULL;
+	if (r->result < 0) {
+		error = ERR_INTERNAL_SERVER_ERROR;
+	} else if (r->result) {
+		error = ERR_NOT_AUTHORIZED;
+		if (!login_failed(c, r->user, "legacy"))
+			error = -1;
+	} else {
+		logged_in(c, xstrdup(r->user));
+		error = c2s_bind(c, elem_child_text(query, "resource", NS_AUTH, &s->arena));
+	}
+	if (error >= 0)
+		legacy_answer(c, s, error);
+	stanza_unref(s);
+	return error ? fsm_same() : fsm_next(SESSION_ESTABLISHED);
+}
+
+struct next wait_for_auth(struct fsm *f, struct term *e)
+{
+	struct c2s *c = c2s_of(f);
+	struct stanza *s = e->data;
+	struct next next = fsm_same();
+	const struct elem *query;
+
+	if (e->kind == C2S_AUTH)
+		return legacy_answered(c, e->data);
+	if (e->kind != C2S_STANZA)
+		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
+	query = s->kind == STANZA_IQ ? stanza_iq_child(s) : NULL;
+	if (!query || !elem_is(query, "query", NS_AUTH))
+		next = s->kind == STANZA_IQ ? prelogin_request(c, s) :
+					      c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
+	else if (login_blocked(c))
+		next = c2s_fail(c, STREAM_POLICY_VIOLATION, "too many failed logins");
+	else if (s->type == IQ_GET)
+		legacy_fields(c, s);
+	else if (s->type == IQ_SET)
+		legacy_login(c, s, query);
+	stanza_unref(s);
+	return next;
+}

@@ -1,0 +1,262 @@
+/* net/c2s_session.c - binding a resource, and the established session: the client's stanzas are
+ * checked, stamped, sealed and handed to the router. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "net/c2s_stream.h"
+#include "router/deliver.h"
+#include "router/directory.h"
+#include "router/route.h"
+
+/* --- binding: RFC 6120 §7 ------------------------------------------------------------------ */
+
+static void random_resource(char *out)
+{
+	uint64_t r;
+
+	REQUIRE(getrandom(&r, sizeof(r), 0) == sizeof(r));
+	sprintf(out, "%016" PRIx64, r);
+}
+
+ON_SHARD static int set_jid(struct c2s *c, const char *resource)
+{
+	char any[17];
+
+	jid_free(c->session.jid);
+	c->session.jid = NULL;
+	if (!resource || !*resource) {
+		random_resource(any);
+		resource = any;
+	}
+	/* The local part was prepared at login, so what fails is the resource. */
+	return jid_make(c->user, c->session.host->name, resource, NULL, &c->session.jid) ?
+		       ERR_BAD_REQUEST :
+		       0;
+}
+
+/* The resource is in use: RFC 6120 §7.7.2.2. */
+ON_SHARD static int resolve_conflict(struct c2s *c)
+{
+	struct actor_id holder;
+	int error;
+
+	switch (c->conf->resource_conflict) {
+	case CONFLICT_CLOSE_OLD:
+		holder = directory_replace(&c->session);
+		if (holder.v)
+			c2s_kick(holder, STREAM_CONFLICT, "Replaced by new connection");
+		return 0;
+	case CONFLICT_SET_RESOURCE:
+		error = set_jid(c, NULL);
+		if (error)
+			return error;
+		return directory_enter(&c->session, (unsigned)c->conf->max_sessions, &holder) ?
+			       ERR_RESOURCE_CONSTRAINT :
+			       0;
+	default:
+		return ERR_CONFLICT;
+	}
+}
+
+int c2s_bind(struct c2s *c, const char *resource)
+{
+	struct actor_id holder;
+	int error = set_jid(c, resource);
+
+	if (error)
+		return error;
+	switch (directory_enter(&c->session, (unsigned)c->conf->max_sessions, &holder)) {
+	case DIRECTORY_TAKEN:
+		error = resolve_conflict(c);
+		break;
+	case DIRECTORY_FULL:
+		error = ERR_RESOURCE_CONSTRAINT; /* §7.6.2.1 */
+		break;
+	}
+	if (error)
+		return error;
+	c->bound = true;
+	c2s_follow(c);
+	timer_set(&c->timer, 1000);
+	if (log_level >= LOG_LEVEL_INFO) {
+		char text[JID_TEXT_MAX];
+
+		jid_write(c->session.jid, text);
+		log_info("c2s", "session opened", L_STR("jid", text));
+	}
+	hook_run(c->session.host->hooks, &session_opened_hook, &c->session);
+	return 0;
+}
+
+ON_SHARD static void send_and_end(struct c2s *c, struct builder *b)
+{
+	struct stanza *s = build_end(b);
+
+	stream_send_stanza(&c->stream, s);
+	stanza_unref(s);
+}
+
+ON_SHARD static void refuse(struct c2s *c, const struct stanza *s, int error)
+{
+	struct builder b;
+
+	build_error(&b, s, error, NULL);
+	send_and_end(c, &b);
+}
+
+ON_SHARD static struct next bind_request(struct c2s *c, struct stanza *s,
+	const struct elem *bind)
+{
+	const char *resource = elem_child_text(bind, "resource", NS_BIND, &s->arena);
+	int error = s->type == IQ_SET ? c2s_bind(c, resource) : ERR_BAD_REQUEST;
+	char full[JID_TEXT_MAX];
+	struct builder b;
+
+	if (error) {
+		refuse(c, s, error);
+		return fsm_same();
+	}
+	jid_write(c->session.jid, full);
+	build_iq_result(&b, s);
+	build_open(&b, "bind", NS_BIND);
+	build_text(&b, "jid", full);
+	build_close(&b);
+	send_and_end(c, &b);
+	return fsm_next(WAIT_FOR_SESSION);
+}
+
+struct next wait_for_bind(struct fsm *f, struct term *e)
+{
+	struct c2s *c = c2s_of(f);
+	struct stanza *s = e->data;
+	const struct elem *bind;
+	struct next next;
+
+	if (e->kind != C2S_STANZA)
+		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
+	bind = s->kind == STANZA_IQ ? stanza_iq_child(s) : NULL;
+	if (bind && elem_is(bind, "bind", NS_BIND))
+		next = bind_request(c, s, bind);
+	else /* RFC 6120 §7.1: nothing else before a resource is bound */
+		next = c2s_fail(c, STREAM_NOT_AUTHORIZED, "bind a resource first");
+	stanza_unref(s);
+	return next;
+}
+
+/* --- the session --------------------------------------------------------------------------- */
+
+/* RFC 6120 §8.1.2.1: a client speaks for itself only. */
+static bool from_is_own(const struct c2s *c, const struct stanza *s)
+{
+	return !s->from || jid_equal(s->from, c->session.jid) ||
+	       (jid_is_bare(s->from) && jid_equal_bare(s->from, c->session.jid));
+}
+
+static bool is_subscription(const struct stanza *s)
+{
+	return s->type == PRES_SUBSCRIBE || s->type == PRES_SUBSCRIBED ||
+	       s->type == PRES_UNSUBSCRIBE || s->type == PRES_UNSUBSCRIBED;
+}
+
+/* Subscriptions are the account's (RFC 6121 §3.1.2), everything else the resource's. */
+static void stamp_from(const struct c2s *c, struct stanza *s)
+{
+	if (s->kind == STANZA_PRESENCE && is_subscription(s))
+		stanza_set_from(s, jid_bare(c->session.jid, &s->arena));
+	else
+		stanza_set_from(s, c->session.jid);
+}
+
+static bool is_session_request(const struct stanza *s)
+{
+	const struct elem *child = s->type == IQ_SET ? stanza_iq_child(s) : NULL;
+
+	return child && elem_is(child, "session", NS_SESSION);
+}
+
+/* RFC 3921 §3, which RFC 6121 made a no-op. */
+ON_SHARD static void answer_session(struct c2s *c, const struct stanza *s)
+{
+	struct builder b;
+
+	build_iq_result(&b, s);
+	send_and_end(c, &b);
+}
+
+ON_SHARD static void bad_stanza(struct c2s *c, struct stanza *s, int error)
+{
+	/* An answer goes to who asked: the stanza's to is not an address, so it is left out. */
+	stanza_seal(s);
+	if (s->type != MSG_ERROR && s->type != PRES_ERROR && s->type != IQ_ERROR &&
+		s->type != IQ_RESULT)
+		refuse(c, s, error);
+}
+
+/* What RFC 6120 §8 asks of any stanza; 0, or the stanza error. */
+static int check_stanza(const struct stanza *s, int head)
+{
+	if (head == STANZA_BAD_TO)
+		return ERR_JID_MALFORMED; /* §8.3.3.8 */
+	if (s->type == TYPE_BAD)
+		return ERR_BAD_REQUEST;
+	if (s->kind == STANZA_IQ && !s->id)
+		return ERR_BAD_REQUEST; /* §8.1.3 */
+	return 0;
+}
+
+/* From here on nobody changes it: house-style's step 4. Takes s. */
+ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
+{
+	stamp_from(c, s);
+	if (s->kind == STANZA_PRESENCE) {
+		session_presence_out(&c->session, s);
+		return;
+	}
+	if (!s->to) /* RFC 6120 §10.3: for the account itself */
+		stanza_set_to(s, jid_bare(c->session.jid, &s->arena));
+	stanza_seal(s);
+	route(s);
+}
+
+struct next session_established(struct fsm *f, struct term *e)
+{
+	struct c2s *c = c2s_of(f);
+	struct next next = fsm_next(SESSION_ESTABLISHED);
+	struct stanza *s = e->data;
+	int head, error;
+
+	if (e->kind != C2S_STANZA)
+		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
+	if (s->kind == STANZA_OTHER) { /* RFC 6120 §4.9.3.24 */
+		stanza_unref(s);
+		return c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
+	}
+	head = stanza_read_head(s);
+	if (head == STANZA_BAD_FROM || !from_is_own(c, s)) { /* §4.9.3.9 */
+		stanza_unref(s);
+		return c2s_fail(c, STREAM_INVALID_FROM, NULL);
+	}
+	error = check_stanza(s, head);
+	if (error) {
+		bad_stanza(c, s, error);
+		stanza_unref(s);
+	} else if (s->kind == STANZA_IQ && is_session_request(s)) {
+		answer_session(c, s);
+		stanza_unref(s);
+	} else {
+		c2s_stanza(c, s);
+	}
+	return next;
+}
+
+/* Between bind and the first stanza: a client that knows RFC 3921 asks for a session, any other
+ * goes straight on. */
+struct next wait_for_session(struct fsm *f, struct term *e)
+{
+	return session_established(f, e);
+}

@@ -1,0 +1,75 @@
+/* net/c2s_stream.h - the inside of a client stream, shared by the files that make it up:
+ * c2s.c (its life and what it receives), c2s_login.c (the states before a session),
+ * c2s_session.c (bind, and the established session). Owning shard only. */
+#pragma once
+
+#include <urcu/list.h>
+
+#include "core/fsm.h"
+#include "core/timer.h"
+#include "net/c2s.h"
+#include "net/listener.h"
+#include "net/sasl.h"
+#include "net/stream.h"
+#include "router/session.h"
+
+struct c2s {
+	struct fsm fsm;               /* the actor is in it */
+	struct session session;       /* host is set from the first stream header on */
+	struct stream stream;
+	struct cds_list_head on_shard; /* all of this shard's */
+	struct rcu_head rcu;
+	struct listener *listener;        /* counted */
+	struct listener_options *options; /* counted */
+	struct host_conf *conf;       /* counted; the host's, as of the stream header */
+	struct sasl *sasl;            /* owned, while one goes on */
+	char *user;                   /* owned: authenticated local part; NULL before */
+	uint32_t offered;             /* SASL mechanisms in the last features */
+	struct timer timer;           /* the negotiation's end; afterwards, idleness */
+	uint64_t idle_heard_ms;       /* the last byte when the idle hook was last asked */
+	uint64_t idle_pinged_ms, idle_again_ms; /* router/idle.h */
+	uint8_t auth_attempts, auth_guesses; /* that failed */
+	bool limited;                 /* counts in net/limits.h */
+	bool bound;                   /* in the directory */
+	bool left;                    /* was bound and has left it */
+	struct stanza *legacy;        /* owned: the XEP-0078 request that waits for its check */
+	bool followed;                /* log_follow() means this one */
+	unsigned follow_version;
+};
+
+enum c2s_event {
+	C2S_OPENED, /* data: struct c2s_opened */
+	C2S_STANZA,                  /* data: struct stanza, taken by the state */
+	C2S_AUTH,                    /* data: struct auth_request, answered */
+};
+struct c2s_opened {
+	const struct stanza *head;
+	const char *default_ns;
+};
+
+/* The states, in order of their numbers. */
+enum c2s_state {
+	WAIT_FOR_STREAM, WAIT_FOR_FEATURE_REQUEST, WAIT_FOR_SASL_RESPONSE, WAIT_FOR_AUTH,
+	WAIT_FOR_BIND, WAIT_FOR_SESSION, SESSION_ESTABLISHED,
+};
+ON_SHARD struct next wait_for_stream(struct fsm *f, struct term *e);
+ON_SHARD struct next wait_for_feature_request(struct fsm *f, struct term *e);
+ON_SHARD struct next wait_for_sasl_response(struct fsm *f, struct term *e);
+ON_SHARD struct next wait_for_auth(struct fsm *f, struct term *e);
+ON_SHARD struct next wait_for_bind(struct fsm *f, struct term *e);
+ON_SHARD struct next wait_for_session(struct fsm *f, struct term *e);
+ON_SHARD struct next session_established(struct fsm *f, struct term *e);
+
+static inline struct c2s *c2s_of(struct fsm *f)
+{
+	return container_of(f, struct c2s, fsm);
+}
+
+/* Ends the stream with an error; leaves the directory first. Returns the state to stay in. */
+ON_SHARD struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text);
+/* Leaves the directory and tells who must know. Idempotent; status may be NULL. */
+ON_SHARD void c2s_leave(struct c2s *c, const char *status);
+ON_SHARD bool c2s_is_secure(const struct c2s *c);
+/* Takes the resource as asked for (NULL: any) for c->user. 0, or a stanza error. */
+ON_SHARD int c2s_bind(struct c2s *c, const char *resource);
+ON_SHARD void c2s_follow(struct c2s *c); /* asks again whether log_follow() means this one */
