@@ -16,10 +16,10 @@ static inline bool actor_id_equal(struct actor_id a, struct actor_id b)
 	return a.v == b.v;
 }
 
-struct recipient; /* router/deliver.h's: what a class that takes stanzas does with them */
+struct behaviour; /* core/gen.h */
 struct actor_class {
-	const char *name; /* "c2s", for logs and the tree */
-	const struct recipient *recipient; /* NULL: takes none. Only carried here */
+	const char *name;                  /* "c2s", for logs and the tree */
+	const struct behaviour *behaviour; /* server or fsm; NULL: an actor that only opens letters */
 };
 
 /* Part of its owner's object, usually first. */

@@ -1,6 +1,6 @@
 /* core/timer.h - timers by the million: a hierarchical wheel, one per shard.
- * Setting and cancelling cost a list operation. Resolution 1 ms near, coarser far away, never
- * early. The timer is part of its owner's object, so arming allocates nothing; a cancelled timer
+ * Setting and cancelling cost a list operation. Never early; exact to the millisecond within half a
+ * second, farther away late by a 64th of the delay at most. The timer is part of its owner's object, so arming allocates nothing; a cancelled timer
  * does not fire, even when it was already due this turn. Owning shard only. */
 #pragma once
 
