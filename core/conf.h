@@ -20,6 +20,7 @@ enum conf_type {
 	CONF_SECRET,      /* const char *, never printed */
 	CONF_ENUM,        /* int: index into .words; "warning|3" is one word with another spelling */
 	CONF_WORDS,       /* uint32_t: set of bits, one per entry of .words, from a list */
+	CONF_MODE,        /* int64_t: a file's mode in octal, 0600 */
 	CONF_PATH,        /* const char *, relative to the settings file's folder */
 	CONF_DOMAIN,      /* const char *, prepared by .check = conf_check_domain (xml/conf_jid.h) */
 	CONF_JID,         /* const char *, prepared by .check = conf_check_jid (xml/conf_jid.h) */
@@ -65,6 +66,7 @@ struct conf_item {
 	bool required;
 	bool per_host;               /* may stand under host_config too */
 	bool needs_restart;          /* a reload names it instead of applying it */
+	const char *short_for;       /* CONF_GROUP: the nested option that one word stands for */
 	const char *example;         /* YAML for the commented default file; NULL: made from preset */
 };
 /* The offset of a member, with its type checked at compile time. */
