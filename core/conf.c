@@ -159,8 +159,8 @@ static const struct conf_item *named(const struct conf_item *rows, const char *n
 	return NULL;
 }
 
-static bool fill_group(struct filling *f, const struct conf_item *row, const struct conf_node *node,
-	void *field)
+static bool fill_group(
+	struct filling *f, const struct conf_item *row, const struct conf_node *node, void *field)
 {
 	struct conf_part part = { row->rows, field };
 	struct filling inside = *f;

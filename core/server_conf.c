@@ -29,7 +29,8 @@ const struct conf_item server_conf_items[] = {
 		.help = "Threads that accept connections." },
 	{ "jobs", CONF_INT, FIELD(struct server_conf, jobs, int64_t), .preset = "0", .max = 256,
 		.unit = "threads", .needs_restart = true,
-		.help = "Threads for what blocks, such as the database and password hashing; 0: one "
+		.help = "Threads for what blocks, such as the database and password hashing; 0: "
+			"one "
 			"for each core, but 4 at least." },
 	{ "pid_file", CONF_PATH, FIELD(struct server_conf, pid_file, const char *),
 		.needs_restart = true,
@@ -41,13 +42,14 @@ const struct conf_item server_conf_items[] = {
 		.preset = "0600", .needs_restart = true,
 		.help = "Who may open the control socket: whoever may, may do anything." },
 	{ "module_path", CONF_LIST, FIELD(struct server_conf, module_path, struct conf_list),
-		.item = folder_item, .item_size = sizeof(const char *), .needs_restart = true,
+		.item = folder_item, .item_size = sizeof(const char *),
 		.example = "[/usr/lib/linnet/modules]",
 		.help = "Folders with modules that were built outside of the server." },
 	{ "negotiation_timeout", CONF_TIME,
 		FIELD(struct server_conf, negotiation_timeout_ms, int64_t), .preset = "2 min",
 		.min = 1000, .max = 3600000,
-		.help = "A connection that has not logged in and bound a resource by then is closed; "
+		.help = "A connection that has not logged in and bound a resource by then is "
+			"closed; "
 			"a listener may have a time of its own." },
 	{ 0 }
 };

@@ -24,7 +24,8 @@ const struct conf_item listen_items[] = {
 		.required = true, .example = "5222", .help = "The TCP port; 0: any that is free." },
 	{ "ip", CONF_STRING, FIELD(struct listen_conf, ip, const char *), .preset = "0.0.0.0",
 		.check = check_ip, .example = "\"::\"",
-		.help = "The address: 0.0.0.0 is every IPv4 address of the machine, `::` every IPv6 "
+		.help = "The address: 0.0.0.0 is every IPv4 address of the machine, `::` every "
+			"IPv6 "
 			"and IPv4 address." },
 	{ "v6_only", CONF_BOOL, FIELD(struct listen_conf, v6_only, bool), .preset = "false",
 		.help = "Leave IPv4 out where ip is `::`." },
@@ -32,7 +33,8 @@ const struct conf_item listen_items[] = {
 		.words = module_words, .example = "ejabberd_c2s",
 		.help = "Who comes to this port: `ejabberd_c2s`, clients." },
 	{ "tls", CONF_BOOL, FIELD(struct listen_conf, tls, bool), .preset = "false",
-		.help = "TLS from the first byte (XEP-0368, usually port 5223) instead of STARTTLS." },
+		.help = "TLS from the first byte (XEP-0368, usually port 5223) instead of "
+			"STARTTLS." },
 	{ "starttls", CONF_BOOL, FIELD(struct listen_conf, starttls, bool), .preset = "true",
 		.help = "Offer STARTTLS. Without it and without tls, everything is in the clear." },
 	{ "starttls_required", CONF_BOOL, FIELD(struct listen_conf, starttls_required, bool),
@@ -40,7 +42,8 @@ const struct conf_item listen_items[] = {
 	{ "access", CONF_ACCESS, FIELD(struct listen_conf, access, const char *),
 		.help = "The access rule that says who may log in here; without it, everybody." },
 	{ "shaper", CONF_SHAPER, FIELD(struct listen_conf, shaper, const char *),
-		.help = "How fast one client is read: a shaper, or an entry of shaper_rules; without "
+		.help = "How fast one client is read: a shaper, or an entry of shaper_rules; "
+			"without "
 			"it, as fast as it sends." },
 	{ "max_stanza_size", CONF_SIZE, FIELD(struct listen_conf, max_stanza_size, int64_t),
 		.preset = "256 KB", .min = 10000, .max = 16 << 20,
@@ -54,7 +57,8 @@ const struct conf_item listen_items[] = {
 		.help = "As the option of this name at the top, for this port alone." },
 	{ "max_connections", CONF_INT, FIELD(struct listen_conf, max_connections, int64_t),
 		.preset = "0", .max = 100000000, .unit = "connections",
-		.help = "Connections that may be open at once; 0: as many as the process may have." },
+		.help = "Connections that may be open at once; 0: as many as the process may "
+			"have." },
 	{ "max_unauthenticated_per_address", CONF_INT,
 		FIELD(struct listen_conf, max_unauthenticated_per_address, int64_t),
 		.preset = "1000", .max = 100000000, .unit = "connections",

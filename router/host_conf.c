@@ -8,9 +8,10 @@
 static const char *const auth_words[] = { "internal|mnesia|sql", "anonymous", NULL };
 static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", "setresource",
 	NULL };
-/* In the order of SASL_* in router/host.h; the ones behind them are ejabberd's and never offered. */
-#define OUR_MECHANISMS                                                                             \
-	"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512",           \
+/* In the order of SASL_* in router/host.h; the ones behind them are ejabberd's and never offered.
+ */
+#define OUR_MECHANISMS                                                                   \
+	"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512", \
 		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS"
 static const char *const mechanism_words[] = { OUR_MECHANISMS, NULL };
 static const char *const disable_words[] = { OUR_MECHANISMS, "DIGEST-MD5", "X-OAUTH2", "EXTERNAL",
@@ -61,10 +62,12 @@ const struct conf_item host_conf_items[] = {
 		.preset = "10", .min = 1, .max = 10000, .unit = "sessions", .per_host = true,
 		.help = "Sessions that one account may have at once." },
 	{ "certfile", CONF_PATH, FIELD(struct host_conf, certfile, const char *), .per_host = true,
-		.help = "A PEM file with this host's certificate and its chain; without it, the one "
+		.help = "A PEM file with this host's certificate and its chain; without it, the "
+			"one "
 			"of certfiles that names the host." },
 	{ "keyfile", CONF_PATH, FIELD(struct host_conf, keyfile, const char *), .per_host = true,
-		.help = "A PEM file with the key of certfile; without it, the key is in certfile." },
+		.help = "A PEM file with the key of certfile; without it, the key is in "
+			"certfile." },
 	{ "language", CONF_STRING, FIELD(struct host_conf, language, const char *), .preset = "en",
 		.per_host = true, .check = check_language,
 		.help = "The language of texts for clients that ask for none." },
@@ -97,28 +100,24 @@ static void conclude(struct host_conf *c)
 		c->sasl_mechanisms &= SASL_ANONYMOUS;
 }
 
-#define PARTS_MAX 4
+#define PARTS_MAX 16
 
 struct host_conf *host_conf_make(const char *name, const struct host_conf *all,
-	const struct conf_node *own, const struct conf_part *extra, unsigned n_extra,
-	struct conf_errors *e)
+	const struct conf_node *own, const struct conf_node *at, const struct conf_part *extra,
+	unsigned n_extra, struct conf_errors *e)
 {
 	struct host_conf *c = host_conf_new();
 	struct conf_part parts[PARTS_MAX] = { { host_conf_items, c } };
 
 	REQUIRE(n_extra < PARTS_MAX);
-	if (n_extra)
-		memcpy(parts + 1, extra, n_extra * sizeof(*extra));
+	memcpy(parts + 1, extra, n_extra * sizeof(*extra));
 	c->name = arena_strdup(&c->arena, name);
 	conf_copy(host_conf_items, all, c, &c->arena);
 	conf_overlay_parts(parts, n_extra + 1, own, &c->arena, e);
 	conclude(c);
 	if (!c->sasl_mechanisms)
-		conf_fail_key(e, own,
-			"%s: expected sasl_mechanisms to leave one that auth_method can use, found "
-			"none",
-			name);
-	else if (c->keyfile && !c->certfile)
-		conf_fail_key(e, own, "%s: expected a certfile beside keyfile, found none", name);
+		conf_fail(e, at, "%s: sasl_mechanisms leaves none that auth_method can use", name);
+	if (c->keyfile && !c->certfile)
+		conf_fail(e, at, "%s: there is a keyfile, but no certfile", name);
 	return c;
 }
