@@ -14,6 +14,7 @@ enum mode {
 struct filling {
 	struct arena *arena;
 	struct conf_errors *errors;
+	const char *folder; /* where relative paths start; NULL: they stay relative */
 	enum origin origin; /* presets come from nodes that are gone afterwards */
 	enum mode mode;
 };
@@ -73,11 +74,10 @@ static bool fill_scalar(
 	struct filling *f, const struct conf_item *row, const struct conf_node *node, void *field)
 {
 	_Alignas(16) char spare[sizeof(struct conf_prefix) + 8] = { 0 };
-	const char *folder = f->origin == FROM_FILE ? conf_node_folder(node) : NULL;
 
 	if (conf_node_kind(node) != CONF_SCALAR)
 		return wrong(f, row, node, NULL);
-	if (!conf_read_scalar(row, conf_node_text(node), folder, spare, f->arena))
+	if (!conf_read_scalar(row, conf_node_text(node), f->folder, spare, f->arena))
 		return wrong(f, row, node, NULL);
 	memcpy(field, spare, conf_field_bytes(row));
 	if (row->type == CONF_ACCESS || row->type == CONF_SHAPER)
@@ -151,13 +151,39 @@ static bool fill_list(struct filling *f, const struct conf_item *row, const stru
 	return true;
 }
 
-/* False: it was wrong, and the field is as it was. */
-static bool fill_unchecked(
+static const struct conf_item *named(const struct conf_item *rows, const char *name)
+{
+	for (; rows && rows->type; rows++)
+		if (!strcmp(rows->name, name))
+			return rows;
+	return NULL;
+}
+
+static bool fill_group(
 	struct filling *f, const struct conf_item *row, const struct conf_node *node, void *field)
 {
 	struct conf_part part = { row->rows, field };
 	struct filling inside = *f;
+	const struct conf_item *one;
 
+	inside.mode = f->mode == WHOLE ? WHOLE : OVERLAY_INSIDE;
+	if (conf_node_kind(node) == CONF_MAPPING || conf_node_kind(node) == CONF_NULL) {
+		fill_struct(&inside, &part, 1, node);
+		return true;
+	}
+	if (conf_node_kind(node) != CONF_SCALAR || !row->short_for)
+		return wrong(f, row, node, NULL);
+	one = named(row->rows, row->short_for);
+	REQUIRE(one);
+	if (inside.mode == WHOLE)
+		fill_struct(&inside, &part, 1, NULL);
+	return fill_field(&inside, one, node, (char *)field + one->offset);
+}
+
+/* False: it was wrong, and the field is as it was. */
+static bool fill_unchecked(
+	struct filling *f, const struct conf_item *row, const struct conf_node *node, void *field)
+{
 	switch (row->type) {
 	case CONF_WORDS:
 		return fill_words(f, row, node, field);
@@ -165,11 +191,7 @@ static bool fill_unchecked(
 	case CONF_MAP:
 		return fill_list(f, row, node, field);
 	case CONF_GROUP:
-		if (conf_node_kind(node) != CONF_MAPPING && conf_node_kind(node) != CONF_NULL)
-			return wrong(f, row, node, NULL);
-		inside.mode = f->mode == WHOLE ? WHOLE : OVERLAY_INSIDE;
-		fill_struct(&inside, &part, 1, node);
-		return true;
+		return fill_group(f, row, node, field);
 	case CONF_RAW:
 		REQUIRE(f->origin == FROM_FILE);
 		*(const struct conf_node **)field = node;
@@ -194,7 +216,7 @@ static bool fill_field(
 static void fill_list_preset(struct filling *f, const struct conf_item *row, void *field)
 {
 	struct conf_errors *errors = conf_errors_new();
-	struct filling preset = { f->arena, errors, FROM_PRESET, WHOLE };
+	struct filling preset = { f->arena, errors, f->folder, FROM_PRESET, WHOLE };
 	struct conf_file *file =
 		conf_file_parse(row->name, row->preset, strlen(row->preset), errors);
 
@@ -215,22 +237,20 @@ static void fill_preset(struct filling *f, const struct conf_item *row, void *fi
 	else if (row->preset && !conf_is_scalar(row))
 		fill_list_preset(f, row, field);
 	else if (row->preset)
-		REQUIRE(conf_read_scalar(row, row->preset, NULL, field, f->arena) &&
+		REQUIRE(conf_read_scalar(row, row->preset, f->folder, field, f->arena) &&
 			(!row->check || !row->check(field, f->arena)));
 }
 
 static const struct conf_item *find_row(
 	const struct conf_part *parts, unsigned n, const char *name, unsigned *out_part)
 {
-	for (unsigned i = 0; i < n; i++) {
-		for (const struct conf_item *row = parts[i].rows; row && row->type; row++) {
-			if (!strcmp(row->name, name)) {
-				*out_part = i;
-				return row;
-			}
-		}
+	const struct conf_item *row = NULL;
+
+	for (unsigned i = 0; i < n && !row; i++) {
+		row = named(parts[i].rows, name);
+		*out_part = i;
 	}
-	return NULL;
+	return row;
 }
 
 #define NAMES_SHOWN 12
@@ -305,7 +325,7 @@ static void fill_struct(
 static int fill_parts(const struct conf_part *parts, unsigned n, const struct conf_node *map,
 	struct arena *a, struct conf_errors *e, enum mode mode)
 {
-	struct filling f = { a, e, FROM_FILE, mode };
+	struct filling f = { a, e, map ? conf_node_folder(map) : NULL, FROM_FILE, mode };
 	unsigned before = conf_errors_count(e);
 
 	if (map && conf_node_kind(map) != CONF_MAPPING && conf_node_kind(map) != CONF_NULL)
@@ -336,7 +356,7 @@ int conf_fill(const struct conf_item *rows, const struct conf_node *map, void *o
 int conf_fill_value(const struct conf_item *row, const struct conf_node *node, void *field,
 	struct arena *a, struct conf_errors *e)
 {
-	struct filling f = { a, e, FROM_FILE, WHOLE };
+	struct filling f = { a, e, conf_node_folder(node), FROM_FILE, WHOLE };
 	unsigned before = conf_errors_count(e);
 
 	fill_field(&f, row, node, field);

@@ -20,6 +20,7 @@ enum conf_type {
 	CONF_SECRET,      /* const char *, never printed */
 	CONF_ENUM,        /* int: index into .words; "warning|3" is one word with another spelling */
 	CONF_WORDS,       /* uint32_t: set of bits, one per entry of .words, from a list */
+	CONF_MODE,        /* int64_t: a file's mode in octal, 0600 */
 	CONF_PATH,        /* const char *, relative to the settings file's folder */
 	CONF_DOMAIN,      /* const char *, prepared by .check = conf_check_domain (xml/conf_jid.h) */
 	CONF_JID,         /* const char *, prepared by .check = conf_check_jid (xml/conf_jid.h) */
@@ -65,6 +66,7 @@ struct conf_item {
 	bool required;
 	bool per_host;               /* may stand under host_config too */
 	bool needs_restart;          /* a reload names it instead of applying it */
+	const char *short_for;       /* CONF_GROUP: the nested option that one word stands for */
 	const char *example;         /* YAML for the commented default file; NULL: made from preset */
 };
 /* The offset of a member, with its type checked at compile time. */
@@ -175,12 +177,17 @@ void conf_name_note(struct conf_errors *e, enum conf_type type, const char *name
 	const struct conf_node *at);
 void conf_names_forget(struct conf_errors *e);
 
-/* ---- Comparing two structs of one table. */
+/* ---- Structs of one table. */
 bool conf_same(const struct conf_item *rows, const void *a, const void *b);
+/* Copies the fields with all they point to but nodes. to may be from: then all it points to is
+ * copied into the arena. */
+void conf_copy(const struct conf_item *rows, const void *from, void *to, struct arena *a);
 struct conf_change {
-	const char *path;             /* "database.synchronous", "listen[2].port" */
-	const struct conf_item *item;
-	const char *before, *after;   /* as written in a file; secrets "***", CONF_RAW NULL */
+	const char *path;             /* "database.synchronous", "listen[2].port", "acl.admin" */
+	const struct conf_item *item; /* for CONF_RAW the row of the whole */
+	const char *before, *after;   /* as written in a file, secrets hidden. CONF_RAW: "...", or NULL
+	                               * where it is absent */
+	bool needs_restart;           /* the row or one around it says so */
 };
 /* Calls fn for each option that differs; texts are good during the call. */
 void conf_differences(const struct conf_item *rows, const void *before, const void *after,
@@ -194,5 +201,6 @@ enum conf_format { CONF_MARKDOWN, CONF_ROFF };
  * path of the table ("modules.mod_ping."). */
 void conf_reference(const struct conf_item *rows, const char *prefix, FILE *out,
 	enum conf_format format);
-/* Every option as a comment with its default, or its example uncommented. indent: of columns. */
+/* A settings file with every option commented out: prose behind "# ", and behind "#" the option with
+ * its default, or its example. indent: columns the options stand in from the left. */
 void conf_example(const struct conf_item *rows, unsigned indent, FILE *out);

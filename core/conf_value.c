@@ -77,6 +77,7 @@ size_t conf_field_bytes(const struct conf_item *row)
 	case CONF_INT:
 	case CONF_SIZE:
 	case CONF_TIME:
+	case CONF_MODE:
 		return sizeof(int64_t);
 	case CONF_ENUM:
 		return sizeof(int);
@@ -166,6 +167,16 @@ static bool read_number(const struct conf_item *row, const char *text, int64_t *
 	return true;
 }
 
+static bool read_mode(const char *text, int64_t *out)
+{
+	size_t len = strlen(text);
+
+	if (len < 3 || len > 4 || strspn(text, "01234567") != len)
+		return false;
+	*out = strtol(text, NULL, 8);
+	return *out <= 0777;
+}
+
 static bool read_bool(const char *text, bool *out)
 {
 	*out = spells("true|yes|on", text);
@@ -223,6 +234,8 @@ bool conf_read_scalar(const struct conf_item *row, const char *text, const char 
 			*(int *)field = index;
 		return index >= 0;
 	}
+	case CONF_MODE:
+		return read_mode(text, field);
 	case CONF_ADDRESS:
 		return read_address(text, field);
 	case CONF_PATH:
@@ -371,6 +384,8 @@ const char *conf_value_text(const struct conf_item *row, const void *field, stru
 	case CONF_SIZE:
 	case CONF_TIME:
 		return number_text(row, *(const int64_t *)field, a);
+	case CONF_MODE:
+		return arena_printf(a, "0%03o", (unsigned)*(const int64_t *)field);
 	case CONF_SECRET:
 		return *(const char *const *)field ? "\"***\"" : "null";
 	case CONF_ENUM:
@@ -434,6 +449,8 @@ const char *conf_expected(const struct conf_item *row, struct arena *a)
 		return one_of(row, a);
 	case CONF_WORDS:
 		return arena_printf(a, "a list of %s", one_of(row, a));
+	case CONF_MODE:
+		return "the mode of a file in octal, such as 0600 or 0660";
 	case CONF_PATH:
 		return "the name of a file";
 	case CONF_DOMAIN:

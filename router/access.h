@@ -26,6 +26,9 @@ void access_publish(struct access_rules *r);
  * `none` always are. */
 bool access_has_rule(const struct access_rules *r, const char *rule);
 bool access_has_shaper(const struct access_rules *r, const char *name);
+/* Checks every CONF_ACCESS and CONF_SHAPER value that e has noted (core/conf.h) against r, adds an
+ * error for each unknown one, and forgets them. */
+void access_check_names(const struct access_rules *r, struct conf_errors *e);
 
 /* Questions to the published snapshot; RCU-registered thread. host: the virtual host asked about.
  * An unknown rule denies and is logged seldom. */
@@ -39,3 +42,7 @@ struct shaper_rate {
 };
 struct shaper_rate shaper_rate_for(const char *name, const char *host,
 	const struct access_subject *who);
+/* The number a shaper_rules name gives this subject (max_user_sessions: {10: all, 5000: admin}),
+ * INT64_MAX for infinity; otherwise when nothing matches or there is no such name. */
+int64_t access_number_for(const char *rule, const char *host, const struct access_subject *who,
+	int64_t otherwise);

@@ -11,7 +11,7 @@
 #include "core/rcu.h"
 
 enum resource_conflict { CONFLICT_CLOSE_OLD, CONFLICT_CLOSE_NEW, CONFLICT_SET_RESOURCE };
-enum { /* sasl_mechanisms, in the order of sasl_mechanism_words */
+enum { /* sasl_mechanisms, in the order of the setting's words */
 	SASL_SCRAM_SHA_512_PLUS = 1 << 0, SASL_SCRAM_SHA_256_PLUS = 1 << 1,
 	SASL_SCRAM_SHA_1_PLUS = 1 << 2, SASL_SCRAM_SHA_512 = 1 << 3, SASL_SCRAM_SHA_256 = 1 << 4,
 	SASL_SCRAM_SHA_1 = 1 << 5, SASL_PLAIN = 1 << 6, SASL_ANONYMOUS = 1 << 7,
@@ -23,11 +23,14 @@ struct host_conf {
 	struct rcu_head rcu;
 	struct arena arena;           /* holds the strings below */
 	const char *name;
-	bool anonymous;               /* allow_anonymous: SASL ANONYMOUS makes throw-away accounts */
+	uint32_t auth_methods;        /* auth_method: bits of router/host_conf.h */
+	bool anonymous;               /* one of them: SASL ANONYMOUS makes throw-away accounts */
 	bool legacy_auth;             /* XEP-0078 in state wait_for_auth */
 	int resource_conflict;        /* enum resource_conflict */
 	int64_t max_sessions;         /* max_user_sessions: per account */
-	uint32_t sasl_mechanisms;
+	uint32_t allowed_mechanisms;  /* the setting sasl_mechanisms */
+	uint32_t disabled_mechanisms; /* the setting disable_sasl_mechanisms */
+	uint32_t sasl_mechanisms;     /* what these come to */
 	const char *certfile;         /* PEM with chain; NULL: the server's certfiles by name */
 	const char *keyfile;          /* NULL: in certfile */
 	const char *language;         /* xml:lang for those who ask none */

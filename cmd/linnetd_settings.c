@@ -1,0 +1,547 @@
+/* cmd/linnetd_settings.c - reads the settings file into one snapshot and checks it as a whole. */
+#include "cmd/linnetd_settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "modules/registry.h"
+#include "net/listener_conf.h"
+#include "router/host_conf.h"
+#include "xml/conf_jid.h"
+
+#define LISTENERS_MAX 1000
+
+/* The top of the file, where it goes. */
+struct top {
+	struct settings s; /* first: what others see */
+	struct arena arena;
+	struct conf_file *file;
+	struct conf_list hosts; /* of const char * */
+	struct conf_list listen; /* of struct listen_conf */
+	const struct conf_node *host_config, *acl, *access_rules, *shaper, *shaper_rules;
+	const struct conf_node *modules;
+	struct host_conf all_hosts; /* what host_config lays its own over; no references */
+	const struct conf_node **own; /* of each of s.hosts: its map under host_config, or NULL */
+};
+
+static struct top *top_of(const struct settings *s)
+{
+	return container_of((struct settings *)s, struct top, s);
+}
+
+/* ---- The rows. */
+
+static const struct conf_item domain_item[] = {
+	{ "host", CONF_DOMAIN, 0, .check = conf_check_domain }, { 0 }
+};
+
+static const struct conf_item host_rows[] = {
+	{ "hosts", CONF_LIST, FIELD(struct top, hosts, struct conf_list), .item = domain_item,
+		.item_size = sizeof(const char *), .required = true, .example = "[example.org]",
+		.help = "The domains this server answers for." },
+	{ "host_config", CONF_RAW, FIELD(struct top, host_config, const struct conf_node *),
+		.example = "example.org:\n  max_user_sessions: 3\n  modules:\n    mod_ping: {}",
+		.help = "Options of one host that differ from those of all: a map of domains, each "
+			"with a map of options. What is a list or a map, modules too, replaces the "
+			"one for all hosts." },
+	{ 0 },
+};
+
+static const struct conf_item listen_rows[] = {
+	{ "listen", CONF_LIST, FIELD(struct top, listen, struct conf_list), .rows = listen_items,
+		.item_size = sizeof(struct listen_conf),
+		.help = "The ports that are open, and what is behind each." },
+	{ 0 },
+};
+
+static const struct conf_item access_rows[] = {
+	{ "acl", CONF_RAW, FIELD(struct top, acl, const struct conf_node *),
+		.example =
+			"admin:\n  user: admin@example.org\nloopback:\n  ip:\n    - 127.0.0.0/8\n"
+			"    - \"::1\"",
+		.help = "Names for groups of users: a map of names, each with one or more "
+			"conditions, "
+			"of which any one is enough. Conditions: user, server, resource, each also "
+			"with _glob and _regexp; node_glob and node_regexp (PATTERN@PATTERN); ip. "
+			"Each takes one value or a list. A user without a domain is one of any of "
+			"our hosts. `all` and `none` exist already." },
+	{ "access_rules", CONF_RAW, FIELD(struct top, access_rules, const struct conf_node *),
+		.example = "local_only:\n  - deny: blocked\n  - allow: local\nconfigure:\n"
+			   "  allow: admin",
+		.help = "Names for rights: a map of names, each with a list of `allow: ACL` and "
+			"`deny: ACL`, of which the first that matches counts; when none does, it "
+			"is "
+			"deny. With several ACLs in one entry all must match; a condition may "
+			"stand "
+			"in place of an ACL's name. `all` and `none` exist already." },
+	{ "shaper", CONF_RAW, FIELD(struct top, shaper, const struct conf_node *),
+		.example = "normal: 3000\nfast:\n  rate: 100000\n  burst_size: 200000",
+		.help = "Names for speeds: a map of names, each with bytes in a second, or with "
+			"rate and burst_size (bytes that may come at once)." },
+	{ "shaper_rules", CONF_RAW, FIELD(struct top, shaper_rules, const struct conf_node *),
+		.example = "c2s_shaper:\n  - none: admin\n  - normal\nmax_user_offline_messages:\n"
+			   "  - 5000: admin\n  - 100",
+		.help = "Names for what depends on who it is: a map of names, each with a list of "
+			"`SHAPER: ACL` or `NUMBER: ACL`, of which the first that matches counts." },
+	{ 0 },
+};
+
+static const struct conf_item database_rows[] = {
+	{ "database", CONF_GROUP, FIELD(struct top, s.database, struct db_conf), .rows = db_items,
+		.short_for = "path",
+		.help = "Where accounts and everything else that lasts is kept." },
+	{ 0 },
+};
+
+static const struct conf_item module_rows[] = {
+	{ "modules", CONF_RAW, FIELD(struct top, modules, const struct conf_node *),
+		.per_host = true,
+		.example = "mod_auth_internal: {}\nmod_disco: {}\nmod_last: {}\nmod_ping: {}\n"
+			   "mod_time: {}\nmod_version: {}",
+		.help = "The modules that run, each with a map of its options, {} for none." },
+	{ 0 },
+};
+
+static const struct chapter {
+	const char *title;
+	const struct conf_item *rows;
+	size_t offset; /* in struct top */
+} chapters[] = {
+	{ "Hosts", host_rows, 0 },
+	{ "Ports", listen_rows, 0 },
+	{ "Certificates and TLS", tls_items, offsetof(struct top, s.tls) },
+	{ "Logging in and sessions", host_conf_items, offsetof(struct top, all_hosts) },
+	{ "Who may do what", access_rows, 0 },
+	{ "Storage", database_rows, 0 },
+	{ "The server", server_conf_items, offsetof(struct top, s.server) },
+	{ "Modules", module_rows, 0 },
+};
+
+static void *chapter_at(struct top *t, const struct chapter *c)
+{
+	return (char *)t + c->offset;
+}
+
+/* ---- Hosts. */
+
+/* A domain somewhere in the file. */
+struct domain_place {
+	const char *name;
+	const struct conf_node *at;
+	size_t order;
+};
+
+static int by_domain(const void *left, const void *right)
+{
+	const struct domain_place *a = left, *b = right;
+	int names = strcmp(a->name, b->name);
+
+	return names ? names : a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* The item of a list that may be written without brackets. */
+static const struct conf_node *first_item(const struct conf_node *list)
+{
+	return list && conf_node_kind(list) == CONF_SCALAR ? list : conf_node_first(list);
+}
+
+static const struct conf_node *next_item(const struct conf_node *list, const struct conf_node *item)
+{
+	return item == list ? NULL : conf_node_next(item);
+}
+
+/* Our hosts by name, the file's errors among them said. The caller frees. */
+static struct domain_place *sort_hosts(
+	struct top *t, const struct conf_node *root, struct conf_errors *e, size_t *out_n)
+{
+	const char *const *names = t->hosts.at;
+	const struct conf_node *list = conf_node_get(root, "hosts"), *item = first_item(list);
+	struct domain_place *places = xcalloc(t->hosts.n, sizeof(*places));
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->hosts.n; i++, item = next_item(list, item))
+		if (names[i])
+			places[n++] = (struct domain_place){ names[i], item, i };
+	qsort(places, n, sizeof(*places), by_domain);
+	for (size_t i = 1; i < n; i++)
+		if (!strcmp(places[i - 1].name, places[i].name))
+			conf_fail(e, places[i].at,
+				"the host %s is named twice, before this in line %u",
+				places[i].name, conf_node_place(places[i - 1].at).line);
+	if (list && !t->hosts.n)
+		conf_fail_key(e, list, "hosts: expected at least one domain, found none");
+	*out_n = n;
+	return places;
+}
+
+static const struct domain_place *find_place(
+	const struct domain_place *places, size_t n, const char *name)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (strcmp(places[middle].name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < n && !strcmp(places[low].name, name) ? &places[low] : NULL;
+}
+
+static void unknown_host(const struct conf_node *node, const struct domain_place *hosts, size_t n,
+	struct conf_errors *e)
+{
+	struct conf_guess guess = { .given = conf_node_key(node) };
+
+	for (size_t i = 0; i < n; i++)
+		conf_guess(&guess, hosts[i].name);
+	conf_fail_key_guess(e, node, &guess, "expected one of hosts, found \"%s\"", guess.given);
+}
+
+/* The maps under host_config by the prepared name of their host. The caller frees. */
+static struct domain_place *sort_host_config(struct top *t, const struct domain_place *hosts,
+	size_t n_hosts, struct conf_errors *e, size_t *out_n)
+{
+	const struct conf_node *map = t->host_config, *node;
+	struct domain_place *places = xcalloc(map ? conf_node_count(map) : 0, sizeof(*places));
+	size_t n = 0;
+
+	if (map && conf_node_kind(map) != CONF_MAPPING && conf_node_kind(map) != CONF_NULL) {
+		conf_fail(e, map, "host_config: expected a map of hosts with their options");
+		map = NULL;
+	}
+	conf_node_each(node, map)
+	{
+		const char *name = conf_node_key(node);
+
+		if (conf_check_domain(&name, &t->arena) || !find_place(hosts, n_hosts, name))
+			unknown_host(node, hosts, n_hosts, e);
+		else
+			places[n++] = (struct domain_place){ name, node, n };
+	}
+	qsort(places, n, sizeof(*places), by_domain);
+	for (size_t i = 1; i < n; i++)
+		if (!strcmp(places[i - 1].name, places[i].name))
+			conf_fail_key(e, places[i].at,
+				"the host %s has options twice, before this in line %u",
+				places[i].name, conf_node_key_place(places[i - 1].at).line);
+	*out_n = n;
+	return places;
+}
+
+static void make_host(struct top *t, const struct domain_place *place, const struct conf_node *own,
+	struct conf_errors *e, struct settings_host *out)
+{
+	struct top over = { .modules = t->modules };
+	struct conf_part parts[ARRAY_LEN(chapters)];
+	unsigned n = 0;
+
+	/* Every chapter, so that an option of another one is refused for what it is. */
+	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
+		if (chapters[i].rows != host_conf_items)
+			parts[n++] = (struct conf_part){ chapters[i].rows,
+				chapter_at(&over, &chapters[i]) };
+	out->name = place->name;
+	out->conf = host_conf_make(place->name, &t->all_hosts, own, place->at, parts, n, e);
+	out->modules = over.modules;
+}
+
+static void make_hosts(struct top *t, const struct conf_node *root, struct conf_errors *e)
+{
+	size_t n, n_config;
+	AUTO(free_ptr) struct domain_place *places = sort_hosts(t, root, e, &n);
+	AUTO(free_ptr)
+	struct domain_place *config = sort_host_config(t, places, n, e, &n_config);
+	struct settings_host *hosts = arena_zalloc(&t->arena, t->hosts.n * sizeof(*hosts));
+
+	t->own = arena_zalloc(&t->arena, t->hosts.n * sizeof(struct conf_node *));
+	/* In the file's order; a domain that is wrong leaves a gap, but then nobody sees it. */
+	for (size_t i = 0; i < n; i++) {
+		const struct domain_place *own = find_place(config, n_config, places[i].name);
+
+		t->own[places[i].order] = own ? own->at : NULL;
+		make_host(t, &places[i], own ? own->at : NULL, e, &hosts[places[i].order]);
+	}
+	t->s.hosts = hosts;
+	t->s.n_hosts = t->hosts.n;
+}
+
+/* ---- Files. */
+
+static void check_file(const char *path, const struct conf_node *at, struct conf_errors *e)
+{
+	AUTO(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char byte;
+
+	if (fd < 0 || read(fd, &byte, 1) < 0)
+		conf_fail(e, at, "%s: expected a file that can be read: %s", path, strerror(errno));
+}
+
+static void check_pattern(const char *pattern, const struct conf_node *at, struct conf_errors *e)
+{
+	glob_t found = { 0 };
+
+	if (!strpbrk(pattern, "*?[")) {
+		check_file(pattern, at, e);
+		return;
+	}
+	if (glob(pattern, 0, NULL, &found) || !found.gl_pathc)
+		conf_fail(e, at, "%s: expected files of this pattern, found none", pattern);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		check_file(found.gl_pathv[i], at, e);
+	globfree(&found);
+}
+
+static void check_certfiles(struct top *t, const struct conf_node *root, struct conf_errors *e)
+{
+	const char *const *files = t->s.tls.certfiles.at;
+	const struct conf_node *list = conf_node_get(root, "certfiles"), *item = first_item(list);
+
+	for (size_t i = 0; i < t->s.tls.certfiles.n; i++, item = next_item(list, item))
+		if (files[i])
+			check_pattern(files[i], item, e);
+	if (t->all_hosts.certfile)
+		check_file(t->all_hosts.certfile, conf_node_get(root, "certfile"), e);
+	if (t->all_hosts.keyfile)
+		check_file(t->all_hosts.keyfile, conf_node_get(root, "keyfile"), e);
+}
+
+/* Certificates that hosts have of their own. */
+static void gather_host_files(struct top *t, struct conf_errors *e)
+{
+	struct tls_host_files *files = arena_alloc(&t->arena, t->s.n_hosts * sizeof(*files));
+
+	for (size_t i = 0; i < t->s.n_hosts; i++) {
+		const struct settings_host *h = &t->s.hosts[i];
+		const struct conf_node *own =
+			h->name ? conf_node_get(t->host_config, h->name) : NULL;
+		const struct conf_node *certfile = conf_node_get(own, "certfile");
+		const struct conf_node *keyfile = conf_node_get(own, "keyfile");
+
+		if (!h->conf || !h->conf->certfile)
+			continue;
+		if (certfile)
+			check_file(h->conf->certfile, certfile, e);
+		if (keyfile && h->conf->keyfile)
+			check_file(h->conf->keyfile, keyfile, e);
+		files[t->s.n_tls_hosts++] =
+			(struct tls_host_files){ h->name, h->conf->certfile, h->conf->keyfile };
+	}
+	t->s.tls_hosts = files;
+}
+
+/* ---- Listeners. */
+
+static void check_clashes(struct top *t, const struct conf_node *list, struct conf_errors *e)
+{
+	const struct listen_conf *l = t->s.listen;
+	const struct conf_node *second = conf_node_first(list);
+
+	for (size_t i = 0; i < t->s.n_listen; i++, second = conf_node_next(second)) {
+		const struct conf_node *first = conf_node_first(list);
+
+		for (size_t j = 0; j < i; j++, first = conf_node_next(first)) {
+			if (!listen_conf_clash(&l[j], &l[i]))
+				continue;
+			conf_fail(e, second,
+				"port %d of %s: the entry in line %u has it already (%s)",
+				(int)l[i].port, l[i].ip, conf_node_place(first).line, l[j].ip);
+			break;
+		}
+	}
+}
+
+static void finish_listeners(struct top *t, const struct conf_node *root, struct conf_errors *e)
+{
+	const struct conf_node *list = conf_node_get(root, "listen"), *item = conf_node_first(list);
+	bool certificates = t->s.tls.certfiles.n || t->s.n_tls_hosts;
+	struct listen_conf *l = t->listen.at;
+
+	t->s.listen = l;
+	t->s.n_listen = t->listen.n;
+	if (t->listen.n > LISTENERS_MAX) {
+		conf_fail_key(e, list, "listen: expected at most %d entries", LISTENERS_MAX);
+		return;
+	}
+	for (size_t i = 0; i < t->listen.n; i++, item = conf_node_next(item)) {
+		listen_conf_finish(&l[i], item, t->s.server.negotiation_timeout_ms, e);
+		if (!certificates && (l[i].tls || l[i].starttls_required))
+			conf_fail(e, item,
+				"this port asks for TLS: expected certfiles or a certfile, found "
+				"none");
+	}
+	check_clashes(t, list, e);
+}
+
+/* ---- Modules. */
+
+static void check_modules(struct top *t, struct conf_errors *e)
+{
+	registry_set_folders(&t->s.server.module_path);
+	registry_check("", t->modules, e);
+	for (size_t i = 0; i < t->s.n_hosts; i++) {
+		const struct settings_host *h = &t->s.hosts[i];
+
+		if (h->name && h->modules != t->modules)
+			registry_check(h->name, h->modules, e);
+	}
+}
+
+/* ---- All of it. */
+
+static void fill(struct top *t, const struct conf_node *root, struct conf_errors *e)
+{
+	struct conf_part parts[ARRAY_LEN(chapters)];
+
+	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
+		parts[i] = (struct conf_part){ chapters[i].rows, chapter_at(t, &chapters[i]) };
+	conf_fill_parts(parts, ARRAY_LEN(chapters), root, &t->arena, e);
+	make_hosts(t, root, e);
+	check_certfiles(t, root, e);
+	gather_host_files(t, e);
+	finish_listeners(t, root, e);
+	access_compile(t->acl, t->access_rules, t->shaper, t->shaper_rules, e, &t->s.access);
+	check_modules(t, e);
+	access_check_names(t->s.access, e);
+}
+
+struct settings *settings_load(const char *path, struct conf_errors *e)
+{
+	struct conf_file *file = conf_file_load(path, e);
+	unsigned before = conf_errors_count(e);
+	struct top *t;
+
+	if (!file)
+		return NULL;
+	t = xcalloc(1, sizeof(*t));
+	arena_init(&t->arena, NULL, 0);
+	t->file = file;
+	fill(t, conf_root(file), e);
+	if (conf_errors_count(e) == before)
+		return &t->s;
+	settings_free(&t->s);
+	return NULL;
+}
+
+void settings_free(struct settings *s)
+{
+	struct top *t;
+
+	if (!s)
+		return;
+	t = top_of(s);
+	for (size_t i = 0; i < s->n_hosts; i++)
+		host_conf_drop(s->hosts[i].conf);
+	access_free(s->access);
+	arena_fini(&t->arena);
+	conf_file_free(t->file);
+	free(t);
+}
+
+const struct settings_host *settings_find_host(const struct settings *s, const char *host)
+{
+	for (size_t i = 0; i < s->n_hosts; i++)
+		if (!strcmp(s->hosts[i].name, host))
+			return &s->hosts[i];
+	return NULL;
+}
+
+const struct conf_node *settings_modules(const struct settings *s, const char *host)
+{
+	const struct settings_host *h = settings_find_host(s, host);
+
+	return h ? h->modules : NULL;
+}
+
+struct host_conf *settings_host_conf(const struct settings_host *h)
+{
+	atomic_fetch_add_explicit(&h->conf->refs, 1, memory_order_relaxed);
+	return h->conf;
+}
+
+struct access_rules *settings_take_access(struct settings *s)
+{
+	struct access_rules *access = s->access;
+
+	s->access = NULL;
+	return access;
+}
+
+void settings_differences(const struct settings *before, const struct settings *after,
+	void (*fn)(const struct conf_change *change, void *arg), void *arg)
+{
+	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
+		conf_differences(chapters[i].rows, chapter_at(top_of(before), &chapters[i]),
+			chapter_at(top_of(after), &chapters[i]), fn, arg);
+}
+
+/* ---- For people. */
+
+void settings_reference(FILE *out, enum conf_format format)
+{
+	for (size_t i = 0; i < ARRAY_LEN(chapters); i++) {
+		fprintf(out, format == CONF_MARKDOWN ? "\n## %s\n" : ".SS %s\n", chapters[i].title);
+		conf_reference(chapters[i].rows, "", out, format);
+	}
+}
+
+void settings_example(FILE *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(chapters); i++) {
+		fprintf(out, "%s# ---- %s ----\n", i ? "\n" : "", chapters[i].title);
+		conf_example(chapters[i].rows, 0, out);
+	}
+}
+
+static const char *yaml_text(const char *text, struct arena *a)
+{
+	static const struct conf_item row = { "text", CONF_STRING };
+
+	return conf_value_text(&row, &text, a);
+}
+
+static void print_path(const char *option, const char *path, FILE *out, struct arena *a)
+{
+	if (path)
+		fprintf(out, "%s: %s\n", option, yaml_text(path, a));
+}
+
+void settings_starter(const struct settings_start *start, FILE *out)
+{
+	const char *ip = start->ip ? start->ip : "::", *certfile = start->certfile;
+	struct arena a;
+
+	arena_init(&a, NULL, 0);
+	if (!certfile)
+		certfile = arena_printf(&a, "%s.pem", start->domain);
+	fprintf(out,
+		"# Settings of the Linnet XMPP server. `linnetd --check --config FILE` looks them\n"
+		"# over, `linnetctl reload` applies them to a running server. Relative names of "
+		"files\n"
+		"# start at the folder of this file. Every option stands below with its "
+		"default.\n\n"
+		"hosts:\n  - %s\n\n",
+		yaml_text(start->domain, &a));
+	fprintf(out, "certfiles:\n  - %s\n\n", yaml_text(certfile, &a));
+	fprintf(out,
+		"listen:\n  - port: %u\n    ip: %s\n    module: ejabberd_c2s\n    starttls: true\n"
+		"    starttls_required: true\n\n",
+		start->port ? start->port : 5222, yaml_text(ip, &a));
+	print_path("database", start->database, out, &a);
+	print_path("log_file", start->log_file, out, &a);
+	print_path("control_socket", start->control_socket, out, &a);
+	if (start->admin)
+		fprintf(out, "\nacl:\n  admin:\n    user: %s\n", yaml_text(start->admin, &a));
+	fputs("\nmodules:\n  mod_auth_internal: {}\n  mod_disco: {}\n  mod_last: {}\n"
+	      "  mod_ping: {}\n  mod_time: {}\n  mod_version: {}\n\n",
+		out);
+	settings_example(out);
+	arena_fini(&a);
+}

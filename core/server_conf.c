@@ -1,0 +1,79 @@
+/* core/server_conf.c - rows of the settings that core knows. */
+#include "core/server_conf.h"
+
+#include <sched.h>
+
+#include "core/log.h"
+#include "core/shard.h"
+
+static const char *const log_level_words[] = { "none|0", "error|critical|1|2", "warning|3",
+	"info|notice|4", "debug|5", NULL };
+static const char *const log_format_words[] = { "logfmt", "json", NULL };
+static const struct conf_item folder_item[] = {
+	{ "folder", CONF_PATH, 0, .help = "A folder with modules as shared objects." }, { 0 }
+};
+
+const struct conf_item server_conf_items[] = {
+	{ "loglevel", CONF_ENUM, FIELD(struct server_conf, loglevel, int), .preset = "info",
+		.words = log_level_words,
+		.help = "How much is logged; ejabberd's numbers 0 to 5 are understood too." },
+	{ "log_file", CONF_PATH, FIELD(struct server_conf, log_file, const char *),
+		.help = "The file the log goes to; without it, standard error." },
+	{ "log_format", CONF_ENUM, FIELD(struct server_conf, log_format, int), .preset = "logfmt",
+		.words = log_format_words, .help = "How a line of the log is written." },
+	{ "shards", CONF_INT, FIELD(struct server_conf, shards, int64_t), .preset = "0",
+		.max = SHARDS_MAX, .unit = "threads", .needs_restart = true,
+		.help = "Threads that share all connections; 0: one for each core." },
+	{ "acceptors", CONF_INT, FIELD(struct server_conf, acceptors, int64_t), .preset = "1",
+		.min = 1, .max = 16, .unit = "threads", .needs_restart = true,
+		.help = "Threads that accept connections." },
+	{ "jobs", CONF_INT, FIELD(struct server_conf, jobs, int64_t), .preset = "0", .max = 256,
+		.unit = "threads", .needs_restart = true,
+		.help = "Threads for what blocks, such as the database and password hashing; 0: "
+			"one "
+			"for each core, but 4 at least." },
+	{ "pid_file", CONF_PATH, FIELD(struct server_conf, pid_file, const char *),
+		.needs_restart = true,
+		.help = "Where the server in the background writes its process id." },
+	{ "control_socket", CONF_PATH, FIELD(struct server_conf, control_socket, const char *),
+		.preset = "/run/linnet/control.sock", .needs_restart = true,
+		.help = "The socket on which linnetctl reaches the server." },
+	{ "control_socket_mode", CONF_MODE, FIELD(struct server_conf, control_socket_mode, int64_t),
+		.preset = "0600", .needs_restart = true,
+		.help = "Who may open the control socket: whoever may, may do anything." },
+	{ "module_path", CONF_LIST, FIELD(struct server_conf, module_path, struct conf_list),
+		.item = folder_item, .item_size = sizeof(const char *),
+		.example = "[/usr/lib/linnet/modules]",
+		.help = "Folders with modules that were built outside of the server." },
+	{ "negotiation_timeout", CONF_TIME,
+		FIELD(struct server_conf, negotiation_timeout_ms, int64_t), .preset = "2 min",
+		.min = 1000, .max = 3600000,
+		.help = "A connection that has not logged in and bound a resource by then is "
+			"closed; "
+			"a listener may have a time of its own." },
+	{ 0 }
+};
+
+static unsigned cores(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+unsigned server_conf_shards(const struct server_conf *c)
+{
+	unsigned n = c->shards ? (unsigned)c->shards : cores();
+
+	return n < SHARDS_MAX ? n : SHARDS_MAX;
+}
+
+unsigned server_conf_jobs(const struct server_conf *c)
+{
+	unsigned n = c->jobs ? (unsigned)c->jobs : cores();
+
+	return c->jobs || n > 4 ? n : 4;
+}

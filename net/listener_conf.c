@@ -1,0 +1,116 @@
+/* net/listener_conf.c - what an entry of `listen` may say. */
+#include "net/listener_conf.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static const char *const module_words[] = { "ejabberd_c2s|c2s", NULL };
+
+/* Also brings it to its one canonical form, so that equal addresses are equal texts. */
+static const char *check_ip(const void *value, struct arena *a)
+{
+	const char **ip = (const char **)value; /* conf_item allows it */
+	char address[sizeof(struct in6_addr)], text[INET6_ADDRSTRLEN];
+	int family = strchr(*ip, ':') ? AF_INET6 : AF_INET;
+
+	if (inet_pton(family, *ip, address) != 1)
+		return "an IPv4 or IPv6 address; 0.0.0.0 or :: for all";
+	*ip = arena_strdup(a, inet_ntop(family, address, text, sizeof(text)));
+	return NULL;
+}
+
+const struct conf_item listen_items[] = {
+	{ "port", CONF_INT, FIELD(struct listen_conf, port, int64_t), .max = 65535,
+		.required = true, .example = "5222", .help = "The TCP port; 0: any that is free." },
+	{ "ip", CONF_STRING, FIELD(struct listen_conf, ip, const char *), .preset = "0.0.0.0",
+		.check = check_ip, .example = "\"::\"",
+		.help = "The address: 0.0.0.0 is every IPv4 address of the machine, `::` every "
+			"IPv6 "
+			"and IPv4 address." },
+	{ "v6_only", CONF_BOOL, FIELD(struct listen_conf, v6_only, bool), .preset = "false",
+		.help = "Leave IPv4 out where ip is `::`." },
+	{ "module", CONF_ENUM, FIELD(struct listen_conf, module, int), .preset = "ejabberd_c2s",
+		.words = module_words, .example = "ejabberd_c2s",
+		.help = "Who comes to this port: `ejabberd_c2s`, clients." },
+	{ "tls", CONF_BOOL, FIELD(struct listen_conf, tls, bool), .preset = "false",
+		.help = "TLS from the first byte (XEP-0368, usually port 5223) instead of "
+			"STARTTLS." },
+	{ "starttls", CONF_BOOL, FIELD(struct listen_conf, starttls, bool), .preset = "true",
+		.help = "Offer STARTTLS. Without it and without tls, everything is in the clear." },
+	{ "starttls_required", CONF_BOOL, FIELD(struct listen_conf, starttls_required, bool),
+		.preset = "true", .help = "Let nobody log in before STARTTLS." },
+	{ "access", CONF_ACCESS, FIELD(struct listen_conf, access, const char *),
+		.help = "The access rule that says who may log in here; without it, everybody." },
+	{ "shaper", CONF_SHAPER, FIELD(struct listen_conf, shaper, const char *),
+		.help = "How fast one client is read: a shaper, or an entry of shaper_rules; "
+			"without "
+			"it, as fast as it sends." },
+	{ "max_stanza_size", CONF_SIZE, FIELD(struct listen_conf, max_stanza_size, int64_t),
+		.preset = "256 KB", .min = 10000, .max = 16 << 20,
+		.help = "The largest stanza a client may send; a larger one ends its stream." },
+	{ "max_stanza_size_unauthenticated", CONF_SIZE,
+		FIELD(struct listen_conf, max_stanza_size_unauthenticated, int64_t),
+		.preset = "16 KB", .min = 10000, .max = 1 << 20,
+		.help = "The same for a client that has not logged in." },
+	{ "negotiation_timeout", CONF_TIME,
+		FIELD(struct listen_conf, negotiation_timeout_ms, int64_t), .max = 3600000,
+		.help = "As the option of this name at the top, for this port alone." },
+	{ "max_connections", CONF_INT, FIELD(struct listen_conf, max_connections, int64_t),
+		.preset = "0", .max = 100000000, .unit = "connections",
+		.help = "Connections that may be open at once; 0: as many as the process may "
+			"have." },
+	{ "max_unauthenticated_per_address", CONF_INT,
+		FIELD(struct listen_conf, max_unauthenticated_per_address, int64_t),
+		.preset = "1000", .max = 100000000, .unit = "connections",
+		.help = "Connections from one IPv4 address or IPv6 /64 that may be open at once "
+			"without having logged in; 0: no limit." },
+	{ "backlog", CONF_INT, FIELD(struct listen_conf, backlog, int64_t), .preset = "1024",
+		.min = 1, .max = 65535, .unit = "connections",
+		.help = "Connections that may wait in the kernel to be accepted." },
+	{ 0 }
+};
+
+static bool says_true(const struct conf_node *map, const char *option)
+{
+	const struct conf_node *node = conf_node_get(map, option);
+
+	return node && !strcmp(conf_node_text(node), "true");
+}
+
+void listen_conf_finish(struct listen_conf *l, const struct conf_node *map, int64_t all_timeout_ms,
+	struct conf_errors *e)
+{
+	if (!l->negotiation_timeout_ms)
+		l->negotiation_timeout_ms = all_timeout_ms;
+	if (l->tls && says_true(map, "starttls"))
+		conf_fail_key(e, conf_node_get(map, "starttls"),
+			"expected either tls or starttls, found both");
+	if (!l->tls && !l->starttls && says_true(map, "starttls_required"))
+		conf_fail_key(e, conf_node_get(map, "starttls_required"),
+			"expected starttls to be on where it is required, found it off");
+	l->starttls = l->starttls && !l->tls;
+	l->starttls_required = l->starttls_required && l->starttls;
+}
+
+static bool takes_ipv4(const struct listen_conf *l)
+{
+	return !strchr(l->ip, ':') || (!strcmp(l->ip, "::") && !l->v6_only);
+}
+
+static bool is_any(const struct listen_conf *l)
+{
+	return !strcmp(l->ip, "::") || !strcmp(l->ip, "0.0.0.0");
+}
+
+bool listen_conf_clash(const struct listen_conf *a, const struct listen_conf *b)
+{
+	bool a6 = strchr(a->ip, ':'), b6 = strchr(b->ip, ':');
+
+	if (!a->port || a->port != b->port)
+		return false;
+	if (!strcmp(a->ip, b->ip))
+		return true;
+	if (a6 == b6)
+		return is_any(a) || is_any(b);
+	return is_any(a6 ? a : b) && takes_ipv4(a6 ? a : b);
+}

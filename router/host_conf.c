@@ -1,0 +1,123 @@
+/* router/host_conf.c - the options that may differ from host to host. */
+#include "router/host_conf.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+
+static const char *const auth_words[] = { "internal|mnesia|sql", "anonymous", NULL };
+static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", "setresource",
+	NULL };
+/* In the order of SASL_* in router/host.h; the ones behind them are ejabberd's and never offered.
+ */
+#define OUR_MECHANISMS                                                                   \
+	"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512", \
+		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS"
+static const char *const mechanism_words[] = { OUR_MECHANISMS, NULL };
+static const char *const disable_words[] = { OUR_MECHANISMS, "DIGEST-MD5", "X-OAUTH2", "EXTERNAL",
+	NULL };
+
+/* RFC 5646 §2.1 in outline: letters and digits between hyphens, the first part of letters. */
+static const char *check_language(const void *value, struct arena *a UNUSED)
+{
+	const char *tag = *(const char *const *)value, *c = tag;
+	size_t run = 0;
+
+	for (; *c; c++) {
+		bool letter = (*c | 0x20) >= 'a' && (*c | 0x20) <= 'z';
+		bool digit = *c >= '0' && *c <= '9' && memchr(tag, '-', (size_t)(c - tag));
+
+		run = letter || digit ? run + 1 : 0;
+		if ((!run && (*c != '-' || c == tag || c[-1] == '-')) || run > 8)
+			return "a language tag, such as en or pt-BR";
+	}
+	return run ? NULL : "a language tag, such as en or pt-BR";
+}
+
+const struct conf_item host_conf_items[] = {
+	{ "auth_method", CONF_WORDS, FIELD(struct host_conf, auth_methods, uint32_t),
+		.preset = "[internal]", .words = auth_words, .per_host = true,
+		.help = "Who may log in: `internal`, the accounts in the server's database; "
+			"`anonymous`, anybody, with an address that is thrown away afterwards." },
+	{ "sasl_mechanisms", CONF_WORDS, FIELD(struct host_conf, allowed_mechanisms, uint32_t),
+		.preset = "[SCRAM-SHA-512-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS, "
+			  "SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, ANONYMOUS]",
+		.words = mechanism_words, .per_host = true,
+		.help = "Ways to log in that may be offered. PLAIN is offered under TLS only, the "
+			"-PLUS forms where TLS gives a channel binding, ANONYMOUS when auth_method "
+			"has it." },
+	{ "disable_sasl_mechanisms", CONF_WORDS,
+		FIELD(struct host_conf, disabled_mechanisms, uint32_t), .words = disable_words,
+		.per_host = true, .example = "[PLAIN]",
+		.help = "Ways to log in that are never offered, whatever sasl_mechanisms says." },
+	{ "legacy_auth", CONF_BOOL, FIELD(struct host_conf, legacy_auth, bool), .preset = "false",
+		.per_host = true,
+		.help = "Let clients log in the way of before 2004 (XEP-0078), under TLS." },
+	{ "resource_conflict", CONF_ENUM, FIELD(struct host_conf, resource_conflict, int),
+		.preset = "closeold", .words = conflict_words, .per_host = true,
+		.help = "When a client asks for a resource that another one of the account has: "
+			"`closeold` ends the older session, `closenew` refuses the newer, "
+			"`setresource` gives the newer another resource." },
+	{ "max_user_sessions", CONF_INT, FIELD(struct host_conf, max_sessions, int64_t),
+		.preset = "10", .min = 1, .max = 10000, .unit = "sessions", .per_host = true,
+		.help = "Sessions that one account may have at once." },
+	{ "certfile", CONF_PATH, FIELD(struct host_conf, certfile, const char *), .per_host = true,
+		.help = "A PEM file with this host's certificate and its chain; without it, the "
+			"one "
+			"of certfiles that names the host." },
+	{ "keyfile", CONF_PATH, FIELD(struct host_conf, keyfile, const char *), .per_host = true,
+		.help = "A PEM file with the key of certfile; without it, the key is in "
+			"certfile." },
+	{ "language", CONF_STRING, FIELD(struct host_conf, language, const char *), .preset = "en",
+		.per_host = true, .check = check_language,
+		.help = "The language of texts for clients that ask for none." },
+	{ "max_out_bytes", CONF_SIZE, FIELD(struct host_conf, max_out_bytes, int64_t),
+		.preset = "4 MB", .min = 65536, .max = 1 << 30, .per_host = true,
+		.help = "Output that may wait for one client; past it the client is disconnected, "
+			"and its messages go the way of an absent user's." },
+	{ "auth_fail_limit", CONF_INT, FIELD(struct host_conf, auth_fails, int64_t), .preset = "20",
+		.max = 1000000, .unit = "logins", .per_host = true,
+		.help = "Logins that may fail from one address within auth_fail_window; then all "
+			"logins from there are refused until the window is over. 0: no limit." },
+	{ "auth_fail_window", CONF_TIME, FIELD(struct host_conf, auth_fail_window_ms, int64_t),
+		.preset = "10 min", .min = 1000, .max = 7 * 86400000LL, .per_host = true,
+		.help = "The time that auth_fail_limit counts in, from the first failure on." },
+	{ "scram_iterations", CONF_INT, FIELD(struct host_conf, scram_iterations, int64_t),
+		.preset = "10000", .min = 4096, .max = 10000000, .unit = "rounds", .per_host = true,
+		.help = "How slow it is to guess passwords from a stolen database; for passwords "
+			"that are set from now on. Clients compute the rounds at each login." },
+	{ 0 }
+};
+
+/* What the options come to. */
+static void conclude(struct host_conf *c)
+{
+	c->anonymous = c->auth_methods & AUTH_ANONYMOUS;
+	c->sasl_mechanisms = c->allowed_mechanisms & ~c->disabled_mechanisms;
+	if (!c->anonymous)
+		c->sasl_mechanisms &= ~(uint32_t)SASL_ANONYMOUS;
+	if (!(c->auth_methods & AUTH_INTERNAL))
+		c->sasl_mechanisms &= SASL_ANONYMOUS;
+}
+
+#define PARTS_MAX 16
+
+struct host_conf *host_conf_make(const char *name, const struct host_conf *all,
+	const struct conf_node *own, const struct conf_node *at, const struct conf_part *extra,
+	unsigned n_extra, struct conf_errors *e)
+{
+	struct host_conf *c = host_conf_new();
+	struct conf_part parts[PARTS_MAX] = { { host_conf_items, c } };
+
+	REQUIRE(n_extra < PARTS_MAX);
+	memcpy(parts + 1, extra, n_extra * sizeof(*extra));
+	c->name = arena_strdup(&c->arena, name);
+	conf_copy(host_conf_items, all, c, &c->arena);
+	conf_overlay_parts(parts, n_extra + 1, own, &c->arena, e);
+	conclude(c);
+	if (!c->sasl_mechanisms)
+		conf_fail(e, at, "%s: sasl_mechanisms leaves none that auth_method can use", name);
+	if (c->keyfile && !c->certfile)
+		conf_fail(e, at, "%s: there is a keyfile, but no certfile", name);
+	return c;
+}

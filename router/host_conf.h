@@ -1,0 +1,18 @@
+/* router/host_conf.h - the rows of struct host_conf: options that stand at the top of the settings
+ * for all hosts, and under host_config for one of them. */
+#pragma once
+
+#include "core/conf.h"
+#include "router/host.h"
+
+/* Bits of auth_method, in the order of its words. */
+enum { AUTH_INTERNAL = 1 << 0, AUTH_ANONYMOUS = 1 << 1 };
+
+extern const struct conf_item host_conf_items[]; /* all .per_host */
+
+/* A snapshot with one reference: the options of all hosts, and over them what own (a map under
+ * host_config, NULL for none) says. What else may or may not stand in own goes to the extra parts.
+ * at: the host's place in the file. Errors are added to e. */
+struct host_conf *host_conf_make(const char *name, const struct host_conf *all,
+	const struct conf_node *own, const struct conf_node *at, const struct conf_part *extra,
+	unsigned n_extra, struct conf_errors *e);
