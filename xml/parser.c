@@ -721,7 +721,9 @@ static enum found end_tag_done(struct parser *p)
 }
 
 /* In a tag: what ends a run of bytes that mean nothing to the scanner. */
-static const bool tag_marks[256] = { ['>'] = true, ['/'] = true, ['"'] = true, ['\''] = true };
+static const bool tag_marks[256] = {
+	['>'] = true, ['/'] = true, ['"'] = true, ['\''] = true, ['<'] = true
+};
 
 static enum found scan_start_tag(struct parser *p, struct walk *w, int *error)
 {
@@ -736,6 +738,10 @@ static enum found scan_start_tag(struct parser *p, struct walk *w, int *error)
 		return start_tag_done(p, w, false);
 	if (c == '/') {
 		p->state = START_TAG_SLASH;
+		return NOTHING;
+	}
+	if (c == '<') {
+		*error = PARSER_NOT_WELL_FORMED;
 		return NOTHING;
 	}
 	p->state = VALUE;
@@ -795,11 +801,10 @@ static enum found scan(struct parser *p, struct walk *w, int *error)
 			found = scan_start_tag(p, w, error);
 			break;
 		case START_TAG_SLASH:
-			p->state = START_TAG;
-			if (w->bytes[w->at] == '>') {
-				w->at++;
+			if (w->bytes[w->at++] == '>')
 				found = start_tag_done(p, w, true);
-			}
+			else
+				*error = PARSER_NOT_WELL_FORMED;
 			break;
 		case VALUE:
 			if (skip_past(w, p->quote))

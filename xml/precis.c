@@ -448,21 +448,39 @@ int precis_opaque(const char *text, size_t len, char *buffer, size_t max)
 	return enforce(opaque_once, text, len, buffer, max);
 }
 
+/* UTS #46 lets symbols through for IDNA2003's sake; RFC 5892 §3 does not, and what its mapping left
+ * is by that table what is in the IdentifierClass. */
+static bool labels_in_class(const struct text16 *t)
+{
+	struct text16 label;
+
+	for (int32_t from = 0, to; from < t->len; from = to + 1) {
+		for (to = from; to < t->len && t->at[to] != '.'; to++)
+			;
+		label.len = to - from;
+		u_memcpy(label.at, t->at + from, label.len);
+		if (!in_class(&label, false))
+			return false;
+	}
+	return true;
+}
+
 /* To U-labels, lower case, NFC. A name that could not be looked up, because one of its labels is
  * too long as an A-label, is none. */
 int precis_domain(const char *text, size_t len, char *buffer, size_t max)
 {
 	UIDNAInfo info = UIDNA_INFO_INITIALIZER;
 	UErrorCode error = U_ZERO_ERROR;
-	struct text16 t, unicode, ascii;
+	struct text16 t, unicode;
 
 	if (!decode(text, len, &t))
 		return -1;
 	unicode.len = uidna_nameToUnicode(idna, t.at, t.len, unicode.at, TEXT_MAX, &info, &error);
-	if (U_FAILURE(error) || info.errors)
+	if (U_FAILURE(error) || info.errors || !labels_in_class(&unicode))
 		return -1;
-	ascii.len =
-		uidna_nameToASCII(idna, unicode.at, unicode.len, ascii.at, TEXT_MAX, &info, &error);
+	if (unicode.len && unicode.at[unicode.len - 1] == '.') /* was one of the other full stops */
+		unicode.len--;
+	t.len = uidna_nameToASCII(idna, unicode.at, unicode.len, t.at, TEXT_MAX, &info, &error);
 	if (U_FAILURE(error) || (info.errors & ~(uint32_t)UIDNA_ERROR_DOMAIN_NAME_TOO_LONG))
 		return -1;
 	return encode(&unicode, buffer, max);
