@@ -49,7 +49,7 @@ static char *ask_disco(int row, const char *from, const char *to, const char *no
 }
 
 #define RESULT(from, to, ns, children)                                                         \
-	"<iq type='result' id='1' from='" from "' to='" to "'><query xmlns='" ns "'>" children \
+	"<iq type='result' id='1' to='" to "' from='" from "'><query xmlns='" ns "'>" children \
 	"</query></iq>"
 
 static void expect(const char *paragraph, char *answer, const char *wanted)
@@ -108,7 +108,7 @@ Test(disco, items_are_the_services)
 	cr_assert_eq(start_modules(h, "mod_disco: {}"), 0);
 	expect("§4.1, none: an empty result",
 		ask_disco(SERVER_ITEMS, "a@b.c/d", "capulet.com", NULL),
-		"<iq type='result' id='1' from='capulet.com' to='a@b.c/d'><query xmlns='" ITEMS
+		"<iq type='result' id='1' to='a@b.c/d' from='capulet.com'><query xmlns='" ITEMS
 		"'/></iq>");
 	cr_assert_eq(reload_modules(h,
 			     "mod_echo: {}\nmod_disco: {extra_domains: [plays.shakespeare.lit]}"),
@@ -135,13 +135,13 @@ static const struct {
 	{ "§8.1.2", ACCOUNT_INFO, "romeo@montague.net/o", "juliet@capulet.com", NULL,
 		"error service-unavailable" },
 	{ "§8.2.1", ACCOUNT_ITEMS, "romeo@montague.net/o", "tybalt@capulet.com", NULL,
-		"<iq type='result' id='1' from='tybalt@capulet.com' to='romeo@montague.net/o'>"
+		"<iq type='result' id='1' to='romeo@montague.net/o' from='tybalt@capulet.com'>"
 		"<query xmlns='" ITEMS "'/></iq>" },
 	{ "§8.2.1, a node", ACCOUNT_ITEMS, "romeo@montague.net/o", "tybalt@capulet.com", "n",
-		"<iq type='result' id='1' from='tybalt@capulet.com' to='romeo@montague.net/o'>"
+		"<iq type='result' id='1' to='romeo@montague.net/o' from='tybalt@capulet.com'>"
 		"<query xmlns='" ITEMS "' node='n'/></iq>" },
 	{ "§8.2.2", ACCOUNT_ITEMS, "romeo@montague.net/o", "juliet@capulet.com", NULL,
-		"<iq type='result' id='1' from='juliet@capulet.com' to='romeo@montague.net/o'>"
+		"<iq type='result' id='1' to='romeo@montague.net/o' from='juliet@capulet.com'>"
 		"<query xmlns='" ITEMS "'/></iq>" },
 };
 
@@ -218,13 +218,13 @@ Test(disco, modules_add_nodes_forms_and_items)
 			"type='hidden'><value>urn:example:form</value></field></x>"));
 	expect("§3.2, the node is mirrored",
 		ask_disco(SERVER_INFO, "a@b.c/d", "capulet.com", "music"),
-		"<iq type='result' id='1' from='capulet.com' to='a@b.c/d'><query xmlns='" INFO
+		"<iq type='result' id='1' to='a@b.c/d' from='capulet.com'><query xmlns='" INFO
 		"' node='music'><identity category='hierarchy' type='branch'/>"
 		"<feature var='urn:example:music'/>"
 		"<x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'>"
 		"<value>urn:example:form</value></field></x></query></iq>");
 	expect("§4.2", ask_disco(SERVER_ITEMS, "a@b.c/d", "capulet.com", "music"),
-		"<iq type='result' id='1' from='capulet.com' to='a@b.c/d'><query xmlns='" ITEMS
+		"<iq type='result' id='1' to='a@b.c/d' from='capulet.com'><query xmlns='" ITEMS
 		"' node='music'><item jid='capulet.com' node='music/A'/></query></iq>");
 	expect("§4.1", ask_disco(SERVER_ITEMS, "a@b.c/d", "capulet.com", NULL),
 		RESULT("capulet.com", "a@b.c/d", ITEMS, "<item jid='capulet.com' node='music'/>"));

@@ -11,17 +11,17 @@ static const struct {
 	{ "4.2",
 		"<iq xmlns='jabber:client' from='juliet@capulet.lit/balcony' to='capulet.lit' "
 		"id='c2s1' type='get'><ping xmlns='urn:xmpp:ping'/></iq>",
-		"<iq type='result' id='c2s1' from='capulet.lit' "
-		"to='juliet@capulet.lit/balcony'/>" },
+		"<iq type='result' id='c2s1' to='juliet@capulet.lit/balcony' "
+		"from='capulet.lit'/>" },
 	{ "4.2, the client's bare JID",
 		"<iq xmlns='jabber:client' from='juliet@capulet.lit/balcony' "
 		"to='juliet@capulet.lit' id='c2s1' type='get'><ping xmlns='urn:xmpp:ping'/></iq>",
-		"<iq type='result' id='c2s1' from='juliet@capulet.lit' "
-		"to='juliet@capulet.lit/balcony'/>" },
+		"<iq type='result' id='c2s1' to='juliet@capulet.lit/balcony' "
+		"from='juliet@capulet.lit'/>" },
 	{ "4.3",
 		"<iq xmlns='jabber:client' from='montague.lit' to='capulet.lit' id='s2s1' "
 		"type='get'><ping xmlns='urn:xmpp:ping'/></iq>",
-		"<iq type='result' id='s2s1' from='capulet.lit' to='montague.lit'/>" },
+		"<iq type='result' id='s2s1' to='montague.lit' from='capulet.lit'/>" },
 	{ "8",
 		"<iq xmlns='jabber:client' from='juliet@capulet.lit/balcony' to='capulet.lit' "
 		"id='c2s1' type='get'><pong xmlns='urn:xmpp:ping'/></iq>",

@@ -347,7 +347,7 @@ Test(register, strangers_who_may)
 	answer = after_login(FROM(
 		"romeo@montague.net/o", "<username>romeo</username><password>Calliope</password>"));
 	cr_expect_str_eq(answer,
-		"<iq type='result' id='1' from='shakespeare.lit' to='romeo@montague.net/o'/>");
+		"<iq type='result' id='1' to='romeo@montague.net/o' from='shakespeare.lit'/>");
 	free(answer);
 	cr_expect_str_eq(accounts_password(&accounts, "romeo"), "Calliope");
 	answer = after_login(FROM(
@@ -360,7 +360,7 @@ Test(register, strangers_who_may)
 Test(register, owners_change_passwords_and_leave)
 {
 	static const char *const result =
-		"<iq type='result' id='1' from='shakespeare.lit' to='juliet@shakespeare.lit/b'/>";
+		"<iq type='result' id='1' to='juliet@shakespeare.lit/b' from='shakespeare.lit'/>";
 	char *answer;
 
 	cr_assert_eq(start_modules(h, "mod_register: {}"), 0);

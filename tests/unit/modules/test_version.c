@@ -20,8 +20,8 @@ Test(version, section_3_name_and_version_are_required)
 		"to='montague.net' id='version_1'><query xmlns='jabber:iq:version'/></iq>");
 
 	cr_expect_str_eq(answer,
-		"<iq type='result' id='version_1' from='montague.net' "
-		"to='romeo@montague.net/orchard'>"
+		"<iq type='result' id='version_1' to='romeo@montague.net/orchard' "
+		"from='montague.net'>"
 		"<query xmlns='jabber:iq:version'><name>Linnet</name><version>" LINNET_VERSION
 		"</version></query></iq>");
 	free(answer);
@@ -82,7 +82,7 @@ Test(cputime, guide_8_1_seconds_with_three_decimals)
 		"<query xmlns='ejabberd:cputime'/></iq>");
 
 	sscanf(answer,
-		"<iq type='result' id='1' from='b.c' to='a@b.c/d'><query xmlns='ejabberd:cputime'>"
+		"<iq type='result' id='1' to='a@b.c/d' from='b.c'><query xmlns='ejabberd:cputime'>"
 		"<cputime>%lf</cputime></query></iq>%n",
 		&seconds, &end);
 	cr_expect(seconds >= 0 && (size_t)end == strlen(answer), "%s", answer);
