@@ -14,6 +14,7 @@ static int cputime_get(const struct iq *iq UNUSED, struct builder *answer)
 		used.tv_nsec / 1000000);
 	build_open(answer, "query", NS_CPUTIME);
 	build_text(answer, "cputime", seconds);
+	build_close(answer);
 	return 0;
 }
 

@@ -133,6 +133,7 @@ static int answer_node(struct disco_query *q, struct hook *hook)
 		run_hook(hook, q, DISCO_FEATURES);
 		run_hook(hook, q, DISCO_FORMS);
 	}
+	build_close(q->answer);
 	return q->known ? 0 : ERR_ITEM_NOT_FOUND;
 }
 
@@ -172,6 +173,7 @@ static int server_info(const struct iq *iq, struct builder *answer)
 	run_hook(&disco_info_hook, &q, DISCO_FEATURES);
 	add_addresses(answer, conf);
 	run_hook(&disco_info_hook, &q, DISCO_FORMS);
+	build_close(answer);
 	return 0;
 }
 
@@ -192,6 +194,7 @@ static int server_items(const struct iq *iq, struct builder *answer)
 	for (size_t i = 0; i < conf->extra_domains.n; i++)
 		disco_item(answer, extra[i], NULL, NULL);
 	run_hook(&disco_items_hook, &q, DISCO_ITEMS);
+	build_close(answer);
 	return 0;
 }
 
@@ -233,6 +236,7 @@ static int account_info(const struct iq *iq, struct builder *answer)
 	module_feature_each(iq->host, IQ_SM, add_feature, answer);
 	run_hook(&disco_info_hook, &q, DISCO_FEATURES);
 	run_hook(&disco_info_hook, &q, DISCO_FORMS);
+	build_close(answer);
 	return 0;
 }
 
@@ -260,6 +264,7 @@ static int account_items(const struct iq *iq, struct builder *answer)
 	if (q.permitted)
 		add_resources(answer, iq->to);
 	run_hook(&disco_items_hook, &q, DISCO_ITEMS);
+	build_close(answer);
 	return 0;
 }
 

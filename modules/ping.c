@@ -53,6 +53,7 @@ ON_SHARD static void ping_send(struct session *ss)
 	build_attr_jid(&b, "to", ss->jid);
 	build_attr(&b, "id", "ping");
 	build_open(&b, "ping", NS_PING);
+	build_close(&b);
 	ping = build_end(&b);
 	deliver(ss->id, ping, DELIVER_COPY);
 	stanza_unref(ping);

@@ -18,6 +18,7 @@ static int time_get(const struct iq *iq UNUSED, struct builder *answer)
 	build_open(answer, "time", NS_TIME);
 	build_text(answer, "tzo", offset);
 	build_text(answer, "utc", utc);
+	build_close(answer);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ static int version_get(const struct iq *iq, struct builder *answer)
 	build_text(answer, "version", LINNET_VERSION);
 	if (conf->show_os && uname(&system) == 0)
 		build_text(answer, "os", system.sysname);
+	build_close(answer);
 	return 0;
 }
 

@@ -1,35 +1,28 @@
-/* xml/conf_jid.c - what core/conf cannot know about domains and addresses. */
+/* xml/conf_jid.c - addresses in settings. */
 #include "xml/conf_jid.h"
 
 #include <string.h>
 
 #include "xml/jid.h"
 
-/* The field is the settings' own while it is checked, see struct conf_item. */
-static const char **field_of(const void *value)
-{
-	return (const char **)(uintptr_t)value;
-}
-
 const char *conf_check_domain(const void *value, struct arena *a)
 {
-	const char **field = field_of(value);
+	const char **field = (const char **)value;
 	char prepared[JID_PART_MAX + 1];
-	int len = jid_prep_domain(*field, strlen(*field), prepared);
 
-	if (len < 0)
-		return "a domain, such as example.org";
-	*field = arena_text(a, prepared, (size_t)len);
+	if (jid_prep_domain(*field, strlen(*field), prepared) < 0)
+		return "a domain";
+	*field = arena_strdup(a, prepared);
 	return NULL;
 }
 
 const char *conf_check_jid(const void *value, struct arena *a)
 {
-	const char **field = field_of(value);
-	struct jid *jid;
+	const char **field = (const char **)value;
+	struct jid *j;
 
-	if (jid_parse(*field, strlen(*field), a, &jid) != JID_OK)
-		return "an address, such as user@example.org";
-	*field = jid_text(jid, a);
+	if (jid_parse(*field, strlen(*field), a, &j) != JID_OK)
+		return "an address like user@example.org";
+	*field = jid_text(j, a);
 	return NULL;
 }

@@ -1,9 +1,10 @@
-/* xml/conf_jid.h - checks for settings that are domains or addresses: struct conf_item's .check of
- * CONF_DOMAIN and CONF_JID. Each replaces what was written by its prepared form, so that settings
- * compare byte by byte with what comes over streams. */
+/* xml/conf_jid.h - checks for settings that hold addresses: conf_item.check of CONF_DOMAIN and
+ * CONF_JID rows. The field (const char *) is replaced by its prepared form. NULL, or what was
+ * expected. Any thread. */
 #pragma once
 
 #include "core/arena.h"
+#include "core/attr.h"
 
-const char *conf_check_domain(const void *value, struct arena *a); /* at a const char * */
+const char *conf_check_domain(const void *value, struct arena *a);
 const char *conf_check_jid(const void *value, struct arena *a);
