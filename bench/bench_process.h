@@ -1,0 +1,20 @@
+/* bench/bench_process.h - what the measured processes have used, out of /proc.
+ * Each process named counts with all its descendants as they are at the moment of asking. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "core/attr.h"
+
+#define PROCESSES_MAX 64
+struct processes {
+	pid_t pid[PROCESSES_MAX];
+	unsigned n;
+};
+
+/* Adds pid and its descendants. False: there is no such process. */
+bool processes_add(struct processes *p, pid_t pid);
+uint64_t processes_cpu_us(const struct processes *p);   /* user and system, threads that ended too */
+uint64_t processes_memory(const struct processes *p);   /* PSS, bytes: shared pages divided up */
+unsigned processes_threads(const struct processes *p);
+uint64_t own_cpu_us(void);
