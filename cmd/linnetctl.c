@@ -11,6 +11,7 @@
 
 #include "cmd/linnetctl_options.h"
 #include "core/mem.h"
+#include "core/server_conf.h"
 
 #define DEFAULT_DATA "./linnet-data"
 #define SYSTEM_SOCKET "/run/linnet/control.sock"
@@ -39,6 +40,26 @@ static void print_usage(void)
 	     "Exit status: 0 done, 1 the command failed, 2 wrong usage, 3 no server answered.");
 }
 
+/* What the settings file says; only that counts here, linnetd --check is for the rest of it. */
+static char *socket_of_settings(const char *file)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct conf_file *f = conf_file_load(file, errors);
+	struct server_conf conf = { 0 };
+	struct arena arena;
+	char *path;
+
+	if (!f)
+		die(EXIT_USAGE, "%s", conf_errors_text(errors));
+	arena_init(&arena, NULL, 0);
+	conf_fill(server_conf_items, conf_root(f), &conf, &arena, errors);
+	path = xstrdup(conf.control_socket);
+	arena_fini(&arena);
+	conf_file_free(f);
+	conf_errors_free(errors);
+	return path;
+}
+
 /* The socket's path; the caller frees. */
 static char *socket_path(const char *const *values)
 {
@@ -48,6 +69,8 @@ static char *socket_path(const char *const *values)
 		die(EXIT_USAGE, "one of --data, --socket and --config is enough");
 	if (values[CTL_SOCKET])
 		return xstrdup(values[CTL_SOCKET]);
+	if (values[CTL_CONFIG])
+		return socket_of_settings(values[CTL_CONFIG]);
 	if (values[CTL_DATA])
 		return xprintf("%s/control.sock", values[CTL_DATA]);
 	path = xstrdup(DEFAULT_DATA "/control.sock");

@@ -1,0 +1,147 @@
+/* cmd/linnetd.c - the server's program: its command line, its signals, its end. What starts in
+ * which order is cmd/linnetd_server.c. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cmd/linnetd.h"
+#include "cmd/linnetd_daemon.h"
+#include "cmd/linnetd_options.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/rcu.h"
+
+#define DEFAULT_CONFIG "/etc/linnet/linnet.yml"
+enum { EXIT_USAGE = 2 };
+
+static void print_usage(FILE *out)
+{
+	fputs("usage: linnetd [OPTIONS]\nAn XMPP server.\n\n", out);
+	cli_help(linnetd_options, out);
+}
+
+static int print_reference(const char *page)
+{
+	commands_add();
+	if (!reference_print(page, stdout)) {
+		fprintf(stderr, "linnetd: no such page: %s\n", page);
+		return EXIT_USAGE;
+	}
+	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int check(const char *path)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct settings *settings = settings_load(path, errors);
+	AUTO(free_ptr) char *text = conf_errors_text(errors);
+	bool good = settings && !conf_errors_count(errors);
+
+	if (good)
+		printf("%s: no errors\n", path);
+	else
+		fputs(text, stderr);
+	settings_free(settings);
+	conf_errors_free(errors);
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int go_to_background(void)
+{
+	int error = daemon_begin();
+
+	if (error)
+		fprintf(stderr, "linnetd: cannot go to the background: %s\n", strerror(-error));
+	return error;
+}
+
+/* Every thread is started with these blocked; main takes them one by one. */
+static sigset_t our_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	return set;
+}
+
+static void reopen_log(void)
+{
+	int error = log_reopen();
+
+	if (error)
+		log_error(
+			"linnetd", "the log cannot be opened anew", L_STR("why", strerror(-error)));
+}
+
+/* Returns when the server is to end. */
+static void serve(const sigset_t *set)
+{
+	for (;;) {
+		bool reading = rcu_offline();
+		int signo;
+
+		while (sigwait(set, &signo))
+			;
+		rcu_online(reading);
+		if (signo == SIGTERM || signo == SIGINT)
+			return;
+		reopen_log();
+		if (signo == SIGHUP)
+			reload_and_log();
+	}
+}
+
+static int run(const char *config, const char *pid_file)
+{
+	sigset_t set = our_signals();
+	int status = EXIT_FAILURE;
+
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	rcu_thread_begin();
+	if (!server_start(config, pid_file)) {
+		daemon_ready();
+		serve(&set);
+		daemon_notify("STOPPING=1");
+		server_stop();
+		status = EXIT_SUCCESS;
+	}
+	rcu_thread_end();
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const char *values[OPT_COUNT], *config;
+	int first = cli_parse(linnetd_options, argc, argv, values);
+
+	if (first < 0 || first < argc) {
+		if (first >= 0)
+			fprintf(stderr, "linnetd: unexpected argument: %s\n", argv[first]);
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (values[OPT_HELP])
+		return print_usage(stdout), EXIT_SUCCESS;
+	if (values[OPT_VERSION])
+		return puts("linnetd " LINNET_VERSION), EXIT_SUCCESS;
+	if (values[OPT_REFERENCE])
+		return print_reference(values[OPT_REFERENCE]);
+	if (values[OPT_EXAMPLE])
+		return settings_example(stdout), EXIT_SUCCESS;
+	config = values[OPT_CONFIG] ? values[OPT_CONFIG] : DEFAULT_CONFIG;
+	if (values[OPT_CHECK])
+		return check(config);
+	umask(umask(0) | 027); /* nothing of ours is everybody's to read */
+	if (!values[OPT_FOREGROUND] && go_to_background())
+		return EXIT_FAILURE;
+	return run(config, values[OPT_PID_FILE]);
+}

@@ -1,0 +1,45 @@
+/* cmd/linnetd.h - the server as a whole: how it starts, reloads and ends, and the commands that an
+ * operator has for it. main and the control thread. */
+#pragma once
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "cmd/linnetd_settings.h"
+#include "core/attr.h"
+#include "core/command.h"
+#include "net/stream.h"
+#include "xml/jid.h"
+
+struct host;
+struct tls_store;
+
+/* linnetd_server.c */
+/* Everything, in order; on a failure what had started is stopped and stderr has the reasons. 0 or
+ * negative. main. */
+int server_start(const char *settings_path);
+/* Ends it: clients are told and get a moment. main. */
+void server_stop(void);
+const char *server_settings_path(void);
+struct tls_store *server_tls(void);
+
+/* linnetd_reload.c */
+/* Reads the settings file and applies it, or with dry_run only tells. What changed and what waits
+ * for a restart, as rows for a table; or NULL and *why has all errors (the caller frees): then
+ * nothing has changed. One caller at a time; the others wait. Any registered thread that may
+ * block. */
+json_t *server_reload(bool dry_run, char **why);
+void reload_and_log(void); /* for SIGHUP: the outcome goes to the log and to systemd */
+
+/* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c */
+void commands_add(void); /* all of them; once */
+void commands_add_accounts(void);
+void commands_add_sessions(void);
+/* The argument `host`, counted, or NULL and the answer says why. */
+struct host *host_of_args(const json_t *args, struct command_answer *answer);
+unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const char *text);
+json_t *time_value(int64_t seconds); /* "2026-11-21T12:00:00Z" */
+
+/* linnetd_reference.c */
+/* A page of the manual (linnetd_options.h); false: there is no such page. */
+bool reference_print(const char *page, FILE *out);

@@ -1,0 +1,323 @@
+/* cmd/linnetd_commands.c - commands about the server itself: state, log, settings, end. */
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/linnetd.h"
+#include "core/command.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metric.h"
+#include "core/shard.h"
+#include "modules/registry.h"
+#include "net/listener.h"
+#include "net/tls.h"
+#include "router/directory.h"
+#include "router/host.h"
+#include "router/route.h"
+
+/* ---- status, metrics, memory ---- */
+
+struct asked {
+	const char *name;
+	int64_t value;
+};
+
+static void find_metric(const struct metric *m, void *arg)
+{
+	struct asked *asked = arg;
+
+	if (!strcmp(m->name, asked->name))
+		asked->value += metric_value(m);
+}
+
+/* A metric by name, its labels added up. */
+static json_int_t metric_named(const char *name)
+{
+	struct asked asked = { name, 0 };
+
+	metric_each(find_metric, &asked);
+	return (json_int_t)asked.value;
+}
+
+static char *duration_text(int64_t seconds)
+{
+	if (seconds >= 86400)
+		return xprintf("%d d %d h", (int)(seconds / 86400), (int)(seconds / 3600 % 24));
+	if (seconds >= 3600)
+		return xprintf("%d h %d min", (int)(seconds / 3600), (int)(seconds / 60 % 60));
+	if (seconds >= 60)
+		return xprintf("%d min %d s", (int)(seconds / 60), (int)(seconds % 60));
+	return xprintf("%d s", (int)seconds);
+}
+
+static void add_host_name(struct host *h, void *list)
+{
+	json_array_append_new(list, json_string(h->name));
+}
+
+static void add_connections(
+	const struct listener *l, const struct listen_conf *conf UNUSED, void *sum)
+{
+	*(int64_t *)sum += atomic_load_explicit(&l->connections, memory_order_relaxed);
+}
+
+static void run_status(const json_t *args UNUSED, struct command_answer *answer)
+{
+	int64_t uptime = metric_named("process_uptime_seconds"), connections = 0;
+	AUTO(free_ptr) char *uptime_text = duration_text(uptime);
+	json_t *hosts = json_array();
+
+	route_each_host(add_host_name, hosts);
+	listeners_each(add_connections, &connections);
+	answer->result = json_pack(
+		"{s:s, s:i, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:s}",
+		"version", LINNET_VERSION, "pid", (int)getpid(), "uptime", uptime_text, "uptime_s",
+		(json_int_t)uptime, "settings", server_settings_path(), "hosts", hosts, "sessions",
+		(json_int_t)directory_count(), "accounts_online",
+		(json_int_t)directory_count_accounts(), "connections", (json_int_t)connections,
+		"shards", (int)shards_count(), "threads", metric_named("process_threads"),
+		"memory_bytes", metric_named("process_resident_memory_bytes"), "open_files",
+		metric_named("process_open_fds"), "max_files", metric_named("process_max_fds"),
+		"log_level", log_level_name(atomic_load(&log_level)));
+}
+
+static void run_metrics(const json_t *args UNUSED, struct command_answer *answer)
+{
+	AUTO(free_ptr) char *text = metric_text();
+
+	answer->result = json_string(text);
+}
+
+/* jemalloc's, where it is linked. */
+void malloc_stats_print(void (*write)(void *arg, const char *text), void *arg, const char *opts)
+	__attribute__((weak));
+
+static void add_text(void *out, const char *text)
+{
+	fputs(text, out);
+}
+
+static void run_memory(const json_t *args UNUSED, struct command_answer *answer)
+{
+	AUTO(free_ptr) char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (!malloc_stats_print) {
+		command_fail(answer, "this server was built without jemalloc");
+		return;
+	}
+	out = open_memstream(&text, &len);
+	malloc_stats_print(add_text, out, "gba"); /* no general facts, bins or arenas */
+	fclose(out);
+	answer->result = json_string(text);
+}
+
+/* ---- hosts, modules, listeners, certificates ---- */
+
+static void describe_host(struct host *h, void *list)
+{
+	json_array_append_new(list, json_pack("{s:s}", "host", h->name));
+}
+
+static void run_hosts(const json_t *args UNUSED, struct command_answer *answer)
+{
+	answer->result = json_array();
+	route_each_host(describe_host, answer->result);
+}
+
+struct module_listing {
+	const char *host;
+	json_t *list;
+};
+
+static void describe_module(struct module_instance *mi, void *arg)
+{
+	struct module_listing *l = arg;
+	json_t *xeps = json_array();
+
+	for (const char *const *xep = mi->module->xeps; xep && *xep; xep++)
+		json_array_append_new(xeps, json_string(*xep));
+	json_array_append_new(l->list,
+		json_pack("{s:s, s:s, s:o}", "host", l->host, "module", mi->module->name,
+			"implements", xeps));
+}
+
+static void describe_modules(struct host *h, void *list)
+{
+	struct module_listing l = { h->name, list };
+
+	registry_each(h, describe_module, &l);
+}
+
+static void run_modules(const json_t *args, struct command_answer *answer)
+{
+	struct host *h = NULL;
+
+	if (command_text(args, "host")) {
+		h = host_of_args(args, answer);
+		if (!h)
+			return;
+	}
+	answer->result = json_array();
+	if (h)
+		describe_modules(h, answer->result);
+	else
+		route_each_host(describe_modules, answer->result);
+	host_unref(h);
+}
+
+static void describe_listener(const struct listener *l, const struct listen_conf *conf, void *list)
+{
+	json_array_append_new(list,
+		json_pack("{s:s, s:i, s:b, s:b, s:I}", "ip", conf->ip, "port", l->port, "tls",
+			conf->tls, "starttls", conf->starttls, "connections",
+			(json_int_t)atomic_load_explicit(&l->connections, memory_order_relaxed)));
+}
+
+static void run_listeners(const json_t *args UNUSED, struct command_answer *answer)
+{
+	answer->result = json_array();
+	listeners_each(describe_listener, answer->result);
+}
+
+static void describe_certificate(const struct tls_cert_info *ci, void *list)
+{
+	json_array_append_new(list,
+		json_pack("{s:s, s:s, s:o, s:o}", "names", ci->names, "file", ci->file, "from",
+			time_value(ci->not_before), "until", time_value(ci->not_after)));
+}
+
+static void run_certificates(const json_t *args UNUSED, struct command_answer *answer)
+{
+	answer->result = json_array();
+	tls_store_each(server_tls(), describe_certificate, answer->result);
+}
+
+/* ---- log ---- */
+
+static void run_log_level(const json_t *args, struct command_answer *answer)
+{
+	const char *given = command_text(args, "level");
+	int level = given ? log_level_parse(given) : atomic_load(&log_level);
+
+	if (level < 0) {
+		command_fail(answer, "'%s' is none of none, error, warning, info, debug", given);
+		return;
+	}
+	atomic_store(&log_level, level);
+	answer->result = json_pack("{s:s}", "log_level", log_level_name(level));
+}
+
+static void run_log_follow(const json_t *args, struct command_answer *answer)
+{
+	const char *whom = command_text(args, "jid");
+
+	log_follow(whom);
+	answer->result = json_pack("{s:s?}", "following", whom);
+}
+
+static void run_log_reopen(const json_t *args UNUSED, struct command_answer *answer)
+{
+	int error = log_reopen();
+
+	if (error)
+		command_fail(answer, "the log cannot be opened anew: %s", strerror(-error));
+}
+
+/* ---- settings and end ---- */
+
+static void add_error(const struct conf_error *e, void *list)
+{
+	json_array_append_new(list,
+		json_pack("{s:s?, s:i, s:i, s:s}", "file", e->file, "line", (int)e->line, "column",
+			(int)e->column, "error", e->text));
+}
+
+static void run_config_check(const json_t *args, struct command_answer *answer)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct settings *settings = settings_load(command_text(args, "file"), errors);
+
+	answer->result = json_array();
+	conf_errors_each(errors, add_error, answer->result);
+	if (conf_errors_count(errors)) {
+		AUTO(free_ptr) char *text = conf_errors_text(errors);
+
+		text[strcspn(text, "") ? strlen(text) - 1 : 0] = 0; /* its last newline */
+		command_fail(answer, "%s", text);
+	}
+	settings_free(settings);
+	conf_errors_free(errors);
+}
+
+static void run_reload(const json_t *args, struct command_answer *answer)
+{
+	AUTO(free_ptr) char *why = NULL;
+
+	answer->result = server_reload(command_flag(args, "dry-run"), &why);
+	if (why)
+		command_fail(answer, "%s", why);
+}
+
+static void run_stop(const json_t *args UNUSED, struct command_answer *answer UNUSED)
+{
+	log_info("linnetd", "stopping, as linnetctl asked");
+	kill(getpid(), SIGTERM);
+}
+
+static const struct command_arg modules_args[] = {
+	{ "host", ARG_HOST, .optional = true, .help = "Only those of this host." }, { 0 }
+};
+static const struct command_arg level_args[] = { { "level", ARG_STRING, .optional = true,
+							 .help = "none, error, warning, info or "
+								 "debug; left out: say which." },
+	{ 0 } };
+static const struct command_arg follow_args[] = { { "jid", ARG_STRING, .optional = true,
+							  .help = "A JID, bare or full, or an "
+								  "address; left out: stop." },
+	{ 0 } };
+static const struct command_arg check_args[] = {
+	{ "file", ARG_FILE, .help = "A settings file, as the server finds it." }, { 0 }
+};
+static const struct command_arg reload_args[] = {
+	{ "dry-run", ARG_FLAG, .help = "Say what would change, and change nothing." }, { 0 }
+};
+
+static const struct command commands[] = {
+	{ "status", "server", "How the server is: version, uptime, sessions, memory.", NULL,
+		run_status },
+	{ "metrics", "server", "All metrics, as OpenMetrics text.", NULL, run_metrics },
+	{ "memory", "server", "What the allocator says about the heap.", NULL, run_memory },
+	{ "stop", "server", "End the server as SIGTERM does.", NULL, run_stop },
+	{ "hosts", "hosts", "List the domains this server answers for.", NULL, run_hosts },
+	{ "modules", "hosts", "List the modules that run.", modules_args, run_modules },
+	{ "listeners", "hosts", "List the open ports.", NULL, run_listeners },
+	{ "certificates", "hosts", "List the certificates in use and how long they hold.", NULL,
+		run_certificates },
+	{ "reload", "settings",
+		"Apply the settings file; with an error in it nothing changes. Lists what changed "
+		"and "
+		"what waits for a restart.",
+		reload_args, run_reload },
+	{ "config-check", "settings", "Look a settings file over and name every error.", check_args,
+		run_config_check },
+	{ "log-level", "log", "Set the log's level until the next start or reload.", level_args,
+		run_log_level },
+	{ "log-follow", "log", "Log everything about one JID or address, whatever the level.",
+		follow_args, run_log_follow },
+	{ "log-reopen", "log", "Open the log anew, after it was moved away.", NULL,
+		run_log_reopen },
+};
+
+void commands_add(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		command_add(&commands[i]);
+	commands_add_accounts();
+	commands_add_sessions();
+}
