@@ -19,6 +19,7 @@ class Patterns(unittest.TestCase):
         ('<message/>', "<message from='a'><body>x</body></message>"),
         ("<message from='*@b'/>", "<message from='a@b'/>"),
         ("<message type='(none)'/>", '<message/>'),
+        ("<any:stanza id='1'/>", "<iq id='1'/>"),
         ('<message><body>*</body></message>', '<message><x/><body>hi</body></message>'),
         ('<message><body/><body/></message>', '<message><body>1</body><body>2</body></message>'),
         ('<error><e:gone/></error>',

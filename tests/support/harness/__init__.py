@@ -7,5 +7,6 @@ sasl        the client's half of the SASL mechanisms
 connection  one TCP connection to the server, with TLS and everything up to resource binding
 settings    a play's settings laid over the default ones
 server      linnetd (or a peer to compare with) in a folder of its own
+case        a unittest case with a server
 play        the language of *.play files
 """

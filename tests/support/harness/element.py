@@ -28,6 +28,7 @@ PREFIXES = {
     'items': 'http://jabber.org/protocol/disco#items',
     'ping': 'urn:xmpp:ping',
     'register': 'jabber:iq:register',
+    'any': 'any',   # of a pattern: an element of whatever name and namespace
 }
 
 

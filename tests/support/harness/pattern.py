@@ -5,6 +5,7 @@ any order; what else is there is left alone, unless the match is exact (and even
 which a server may add: RFC 6120 §8.1.5). In values and in text:
     *          any characters
     ${name}    the variable's value; when it has none yet, anything, which becomes its value
+    <any:x/>   an element of any name
     (none)     as an attribute's whole value: the attribute must not be there
 """
 
@@ -57,7 +58,7 @@ class Pattern:
         return match is not None
 
     def _element(self, wanted, got, variables, found):
-        if (wanted.name, wanted.ns) != (got.name, got.ns):
+        if wanted.ns != 'any' and (wanted.name, wanted.ns) != (got.name, got.ns):
             return 'expected <%s> of %s, came <%s> of %s' % (wanted.name, wanted.ns, got.name, got.ns)
         for key, value in wanted.attrs.items():
             if value == '(none)':

@@ -21,7 +21,7 @@ log = {{ info = "*console" }}
 
 
 class Prosody(Server):
-    program = 'prosody'
+    program, software = 'prosody', 'Prosody'
 
     def write_settings(self, over):
         with open(self.path('prosody.cfg.lua'), 'w', encoding='utf-8') as f:

@@ -59,7 +59,7 @@ def make_certificate(path, domain):
 class Server:
     """settings: YAML laid over settings.yml. Use it as `with Server() as server`."""
 
-    program = 'linnetd'
+    program, software = 'linnetd', 'Linnet'
 
     def __init__(self, over='', accounts=()):
         self.over = over
