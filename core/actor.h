@@ -17,9 +17,11 @@ static inline bool actor_id_equal(struct actor_id a, struct actor_id b)
 }
 
 struct behaviour; /* core/gen.h */
+struct recipient; /* router/deliver.h's: what a class that takes stanzas does with them */
 struct actor_class {
 	const char *name;                  /* "c2s", for logs and the tree */
 	const struct behaviour *behaviour; /* server or fsm; NULL: an actor that only opens letters */
+	const struct recipient *recipient; /* NULL: takes no stanzas. Only carried here */
 };
 
 /* Part of its owner's object, usually first. */

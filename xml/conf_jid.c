@@ -1,4 +1,4 @@
-/* xml/conf_jid.c - addresses in settings. */
+/* xml/conf_jid.c - domains and JIDs in settings, prepared as those in streams are. */
 #include "xml/conf_jid.h"
 
 #include <string.h>
@@ -7,22 +7,23 @@
 
 const char *conf_check_domain(const void *value, struct arena *a)
 {
-	const char **field = (const char **)value;
+	const char **domain = (const char **)value; /* conf_item allows it */
 	char prepared[JID_PART_MAX + 1];
+	int len = jid_prep_domain(*domain, strlen(*domain), prepared);
 
-	if (jid_prep_domain(*field, strlen(*field), prepared) < 0)
-		return "a domain";
-	*field = arena_strdup(a, prepared);
+	if (len <= 0)
+		return "a domain name";
+	*domain = arena_text(a, prepared, (size_t)len);
 	return NULL;
 }
 
 const char *conf_check_jid(const void *value, struct arena *a)
 {
-	const char **field = (const char **)value;
-	struct jid *j;
+	const char **text = (const char **)value; /* conf_item allows it */
+	struct jid *jid;
 
-	if (jid_parse(*field, strlen(*field), a, &j) != JID_OK)
-		return "an address like user@example.org";
-	*field = jid_text(j, a);
+	if (jid_parse(*text, strlen(*text), a, &jid))
+		return "a JID, such as romeo@example.org";
+	*text = jid_text(jid, a);
 	return NULL;
 }

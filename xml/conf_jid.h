@@ -1,10 +1,8 @@
-/* xml/conf_jid.h - checks for settings that hold addresses: conf_item.check of CONF_DOMAIN and
- * CONF_JID rows. The field (const char *) is replaced by its prepared form. NULL, or what was
- * expected. Any thread. */
+/* xml/conf_jid.h - checks of settings that are domains or JIDs: the .check of CONF_DOMAIN and
+ * CONF_JID rows. Each puts the prepared form in place of what the file says. */
 #pragma once
 
-#include "core/arena.h"
-#include "core/attr.h"
+#include "core/conf.h"
 
 const char *conf_check_domain(const void *value, struct arena *a);
 const char *conf_check_jid(const void *value, struct arena *a);
