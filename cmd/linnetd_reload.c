@@ -78,17 +78,6 @@ static void undo_certificates(struct reload *r)
 	load_certificates(server.tls, r->old, &why);
 }
 
-static int apply_access(struct reload *r)
-{
-	publish_access(r->new);
-	return 0;
-}
-
-static void undo_access(struct reload *r)
-{
-	publish_access(r->old);
-}
-
 static void stop_added(struct reload *r)
 {
 	while (r->n_added) {
@@ -163,7 +152,7 @@ static void undo_modules(struct reload *r)
 
 static int apply_listeners(struct reload *r)
 {
-	return listeners_reload(r->new->listen.at, r->new->listen.n, r->why);
+	return listeners_reload(r->new->listen, r->new->n_listen, r->why);
 }
 
 static const struct {
@@ -172,7 +161,6 @@ static const struct {
 } changes[] = {
 	{ apply_log, undo_log },
 	{ apply_certificates, undo_certificates },
-	{ apply_access, undo_access },
 	{ start_added, stop_added },
 	{ apply_modules, undo_modules },
 	{ apply_listeners, NULL },
@@ -215,4 +203,80 @@ static void replace_hosts(struct reload *r)
 			host_finish(server.hosts[i], STREAM_HOST_GONE);
 	free(server.hosts);
 	server.hosts = now;
+}
+
+static void apply_rest(struct reload *r)
+{
+	access_publish(settings_take_access(r->new));
+	atomic_store(&log_level, r->new->server.loglevel);
+	replace_hosts(r);
+	settings_free(server.settings);
+	server.settings = r->new;
+}
+
+/* ---- What is told ---- */
+
+static void add_change(const struct conf_change *change, void *arg)
+{
+	json_array_append_new(arg,
+		json_pack("{s:s, s:s, s:s, s:b}", "option", change->path, "before",
+			change->before ? change->before : "", "after",
+			change->after ? change->after : "", "restart", change->needs_restart));
+}
+
+static json_t *reload_locked(bool dry_run, char **why)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct reload r = { .old = server.settings, .why = why };
+	json_t *changes_made = NULL;
+
+	r.new = settings_load(server.settings_path, errors);
+	if (!r.new) {
+		*why = errors_text(errors);
+	} else {
+		changes_made = json_array();
+		settings_differences(r.old, r.new, add_change, changes_made);
+	}
+	conf_errors_free(errors);
+	if (!r.new || dry_run) {
+		settings_free(r.new);
+		return changes_made;
+	}
+	r.added = xcalloc(r.new->n_hosts, sizeof(*r.added));
+	if (apply_changes(&r)) {
+		json_decref(changes_made);
+		changes_made = NULL;
+		settings_free(r.new);
+	} else {
+		apply_rest(&r);
+	}
+	free(r.added);
+	return changes_made;
+}
+
+json_t *server_reload(bool dry_run, char **why)
+{
+	json_t *changes_made;
+
+	lock();
+	changes_made = reload_locked(dry_run, why);
+	pthread_mutex_unlock(&one_at_a_time);
+	return changes_made;
+}
+
+void reload_and_log(void)
+{
+	char *why = NULL;
+	json_t *changes_made;
+
+	daemon_notify_reloading();
+	changes_made = server_reload(false, &why);
+	if (changes_made)
+		log_info("linnetd", "settings reloaded",
+			L_INT("changes", json_array_size(changes_made)));
+	else
+		log_error("linnetd", "settings not reloaded", L_STR("why", why));
+	json_decref(changes_made);
+	free(why);
+	daemon_notify("READY=1");
 }

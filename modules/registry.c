@@ -12,7 +12,7 @@
 #include "core/shard.h"
 #include "modules/registry.h"
 
-#define BUILT_IN(X) X(cputime) X(disco) X(echo) X(ping) X(register) X(time) X(version)
+#define BUILT_IN(X) X(auth_internal) X(cputime) X(disco) X(echo) X(last) X(ping) X(register) X(time) X(version)
 
 #define BUILT_IN_DECLARE(n) extern const struct module module_##n;
 BUILT_IN(BUILT_IN_DECLARE)
