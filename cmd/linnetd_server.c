@@ -1,0 +1,362 @@
+/* cmd/linnetd_server.c - what starts in which order, and ends in the reverse one.
+ * Jobs come after shards, because what still runs on a job thread at the end brings its answer back
+ * to a shard; sockets come last, because they promise that all the rest is there. */
+#include "cmd/linnetd_server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "cmd/linnetd.h"
+#include "cmd/linnetd_daemon.h"
+#include "core/command.h"
+#include "core/db.h"
+#include "core/job.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metric.h"
+#include "core/rcu.h"
+#include "core/shard.h"
+#include "modules/registry.h"
+#include "net/c2s.h"
+#include "net/listener.h"
+#include "router/access.h"
+#include "router/directory.h"
+#include "router/route.h"
+
+#define STOP_MS 10000 /* how long clients have to take what waits for them */
+#define STOP_LOOK_MS 5
+
+struct server server;
+
+const char *server_settings_path(void)
+{
+	return server.path;
+}
+
+struct tls_store *server_tls(void)
+{
+	return server.tls;
+}
+
+char *errors_text(struct conf_errors *errors)
+{
+	char *text = conf_errors_text(errors);
+	size_t len = strlen(text);
+
+	if (len && text[len - 1] == '\n')
+		text[len - 1] = 0;
+	return text;
+}
+
+/* Where whoever started the server looks, and in the log where that is elsewhere. */
+PRINTF_LIKE(1, 2) static int failed(const char *format, ...)
+{
+	char *text;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	fprintf(stderr, "linnetd: %s\n", text ? text : format);
+	if (server.settings && server.settings->server.log_file)
+		log_error("linnetd", "cannot start", L_STR("why", text));
+	free(text);
+	return -1;
+}
+
+static int failed_with(struct conf_errors *errors)
+{
+	AUTO(free_ptr) char *text = errors_text(errors);
+
+	return failed("%s", text);
+}
+
+/* ---- The steps ---- */
+
+static int start_settings(void)
+{
+	struct conf_errors *errors = conf_errors_new();
+	int result = 0;
+
+	server.settings = settings_load(server.path, errors);
+	if (!server.settings)
+		result = failed_with(errors);
+	conf_errors_free(errors);
+	return result;
+}
+
+static void stop_settings(void)
+{
+	settings_free(server.settings);
+	server.settings = NULL;
+}
+
+static int start_log(void)
+{
+	const struct server_conf *s = &server.settings->server;
+	int error = log_open(s->log_file, (enum log_format)s->log_format);
+
+	if (error) {
+		fprintf(stderr, "linnetd: %s: %s\n", s->log_file, strerror(-error));
+		return error;
+	}
+	atomic_store(&log_level, s->loglevel);
+	metric_process_init();
+	return 0;
+}
+
+/* Every connection is a file. What the system grants is told, not asked for. */
+static int raise_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	return 0;
+}
+
+static int start_database(void)
+{
+	const struct db_conf *conf = &server.settings->database;
+	struct db *db;
+	int error = db_open(conf, &db);
+
+	if (error)
+		return failed("the database %s cannot be opened: %s", conf->path, strerror(-error));
+	db_main_set(db);
+	return 0;
+}
+
+static void stop_database(void)
+{
+	struct db *db = db_main();
+
+	db_main_set(NULL);
+	db_close(db);
+}
+
+static int start_directory(void)
+{
+	directory_init();
+	return 0;
+}
+
+int load_certificates(const struct settings *from, char **why)
+{
+	return tls_store_load(server.tls, &from->tls, from->tls_hosts, from->n_tls_hosts, why);
+}
+
+static int start_tls(void)
+{
+	AUTO(free_ptr) char *why = NULL;
+
+	server.tls = tls_store_new();
+	if (!load_certificates(server.settings, &why))
+		return 0;
+	tls_store_free(server.tls);
+	server.tls = NULL;
+	return failed("%s", why);
+}
+
+static void stop_tls(void)
+{
+	tls_store_free(server.tls);
+	server.tls = NULL;
+}
+
+static int start_access(void)
+{
+	access_publish(settings_take_access(server.settings));
+	return 0;
+}
+
+static void stop_access(void)
+{
+	access_publish(NULL);
+}
+
+static int start_shards(void)
+{
+	unsigned n = server_conf_shards(&server.settings->server);
+	int error = shards_start(n);
+
+	return error ? failed("%u shards cannot be started: %s", n, strerror(-error)) : 0;
+}
+
+static int start_jobs(void)
+{
+	unsigned n = server_conf_jobs(&server.settings->server);
+	int error = jobs_start(n);
+
+	return error ? failed("%u job threads cannot be started: %s", n, strerror(-error)) : 0;
+}
+
+int host_begin(const struct settings_host *from, struct conf_errors *e, struct host **out)
+{
+	struct host *h = host_new(from->name, settings_host_conf(from));
+	int error = registry_start_host(h, from->modules, e);
+
+	if (error) {
+		host_unref(h);
+		return error;
+	}
+	*out = h;
+	return 0;
+}
+
+void host_finish(struct host *h, enum stream_condition why)
+{
+	route_unregister(h->name);
+	c2s_kick_host(h, why);
+	registry_stop_host(h);
+	host_unref(h);
+}
+
+static void stop_hosts(void)
+{
+	while (server.n_hosts)
+		host_finish(server.hosts[--server.n_hosts], STREAM_SYSTEM_SHUTDOWN);
+	free(server.hosts);
+	server.hosts = NULL;
+}
+
+static int start_hosts(void)
+{
+	const struct settings *s = server.settings;
+	struct conf_errors *errors = conf_errors_new();
+	int error = 0;
+
+	server.hosts = xcalloc(s->n_hosts, sizeof(*server.hosts));
+	for (size_t i = 0; i < s->n_hosts && !error; i++) {
+		error = host_begin(&s->hosts[i], errors, &server.hosts[i]);
+		if (error)
+			break;
+		route_register_host(server.hosts[i]);
+		server.n_hosts++;
+	}
+	if (error) {
+		failed_with(errors);
+		stop_hosts();
+	}
+	conf_errors_free(errors);
+	return error;
+}
+
+static int start_listeners(void)
+{
+	const struct settings *s = server.settings;
+	AUTO(free_ptr) char *why = NULL;
+	int error = listeners_start(
+		s->listen, s->n_listen, server.tls, (unsigned)s->server.acceptors, &why);
+
+	return error ? failed("%s", why) : 0;
+}
+
+/* Looks for a moment whether main was asked once more to end; true when it was. */
+static bool asked_again(void)
+{
+	struct timespec look = { .tv_nsec = STOP_LOOK_MS * 1000000L };
+	bool reading = rcu_offline();
+	sigset_t set;
+	int signo;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signo = sigtimedwait(&set, NULL, &look);
+	rcu_online(reading);
+	return signo > 0;
+}
+
+static void stop_listeners(void)
+{
+	listeners_stop();
+	c2s_kick_all(STREAM_SYSTEM_SHUTDOWN);
+	for (int waited = 0; c2s_count() > 0 && waited < STOP_MS; waited += STOP_LOOK_MS)
+		if (asked_again())
+			break;
+	if (c2s_count() > 0)
+		log_warning("linnetd", "clients were left behind", L_INT("streams", c2s_count()));
+}
+
+static int start_control(void)
+{
+	const struct server_conf *s = &server.settings->server;
+	int error = command_listen(s->control_socket, (unsigned)s->control_socket_mode);
+
+	if (error == -EADDRINUSE)
+		return failed("%s: another server answers there", s->control_socket);
+	return error ? failed("%s: %s", s->control_socket, strerror(-error)) : 0;
+}
+
+/* ---- All of it ---- */
+
+static const struct step {
+	int (*start)(void); /* says on stderr why it fails */
+	void (*stop)(void);
+} steps[] = {
+	{ start_settings, stop_settings },
+	{ start_log, log_close },
+	{ raise_files, NULL },
+	{ start_database, stop_database },
+	{ start_directory, directory_fini },
+	{ start_tls, stop_tls },
+	{ start_access, stop_access },
+	{ start_shards, shards_stop },
+	{ start_jobs, jobs_stop },
+	{ start_hosts, stop_hosts },
+	{ start_listeners, stop_listeners },
+	{ start_control, command_close },
+};
+
+static void stop_steps(size_t n)
+{
+	while (n--)
+		if (steps[n].stop)
+			steps[n].stop();
+}
+
+static int write_pid(const char *given)
+{
+	const char *path = given ? given : server.settings->server.pid_file;
+	int error = path ? pid_file_write(path) : 0;
+
+	return error ? failed("%s: %s", path, strerror(-error)) : 0;
+}
+
+int server_start(const char *settings_path, const char *pid_file)
+{
+	server.path = settings_path;
+	commands_add();
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		int error = steps[i].start();
+
+		if (error) {
+			stop_steps(i);
+			return error;
+		}
+	}
+	if (write_pid(pid_file)) {
+		stop_steps(ARRAY_LEN(steps));
+		return -1;
+	}
+	log_info("linnetd", "started", L_STR("version", LINNET_VERSION),
+		L_INT("hosts", server.n_hosts), L_INT("shards", shards_count()));
+	return 0;
+}
+
+void server_stop(void)
+{
+	log_info("linnetd", "stopping");
+	stop_steps(ARRAY_LEN(steps));
+	pid_file_remove();
+}
