@@ -16,7 +16,7 @@ struct tls_store;
 
 /* linnetd_server.c */
 /* Everything, in order; on a failure what had started is stopped and stderr has the reasons. 0 or
- * negative. main. */
+ * negative. Both paths outlive the server; pid_file NULL: as the settings say. main. */
 int server_start(const char *settings_path, const char *pid_file);
 /* Ends it: clients are told and get a moment. main. */
 void server_stop(void);

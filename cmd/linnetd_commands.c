@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cmd/linnetd.h"
+#include "cmd/linnetd_server.h"
 #include "core/command.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -231,24 +232,14 @@ static void run_log_reopen(const json_t *args UNUSED, struct command_answer *ans
 
 /* ---- settings and end ---- */
 
-static void add_error(const struct conf_error *e, void *list)
-{
-	json_array_append_new(list,
-		json_pack("{s:s?, s:i, s:i, s:s}", "file", e->file, "line", (int)e->line, "column",
-			(int)e->column, "error", e->text));
-}
-
 static void run_config_check(const json_t *args, struct command_answer *answer)
 {
 	struct conf_errors *errors = conf_errors_new();
 	struct settings *settings = settings_load(command_text(args, "file"), errors);
 
-	answer->result = json_array();
-	conf_errors_each(errors, add_error, answer->result);
 	if (conf_errors_count(errors)) {
-		AUTO(free_ptr) char *text = conf_errors_text(errors);
+		AUTO(free_ptr) char *text = errors_text(errors);
 
-		text[strcspn(text, "") ? strlen(text) - 1 : 0] = 0; /* its last newline */
 		command_fail(answer, "%s", text);
 	}
 	settings_free(settings);

@@ -22,7 +22,7 @@ struct reload {
 	struct settings *old, *new;
 	struct host **added; /* hosts only new has, in its order; not found by anyone yet */
 	size_t n_added;
-	size_t n_handed; /* hosts of old that have got their new modules' options */
+	size_t n_handed; /* of server.hosts that have got their new modules' options */
 	char **why;
 };
 
@@ -35,16 +35,6 @@ static void lock(void)
 
 	pthread_mutex_lock(&one_at_a_time);
 	rcu_online(reading);
-}
-
-static char *errors_text(struct conf_errors *errors)
-{
-	char *text = conf_errors_text(errors);
-	size_t len = strlen(text);
-
-	if (len && text[len - 1] == '\n')
-		text[len - 1] = 0;
-	return text;
 }
 
 /* ---- What may fail ---- */
@@ -68,14 +58,14 @@ static void undo_log(struct reload *r)
 
 static int apply_certificates(struct reload *r)
 {
-	return load_certificates(server.tls, r->new, r->why);
+	return load_certificates(r->new, r->why);
 }
 
 static void undo_certificates(struct reload *r)
 {
 	AUTO(free_ptr) char *why = NULL;
 
-	load_certificates(server.tls, r->old, &why);
+	load_certificates(r->old, &why);
 }
 
 static void stop_added(struct reload *r)
@@ -110,15 +100,15 @@ static int start_added(struct reload *r)
 	return error;
 }
 
-/* The module options of the first n hosts of old, as one of the two settings has them. */
-static int hand_over(const struct settings *as, const struct settings *old, size_t n,
-	struct conf_errors *errors, size_t *handed)
+/* Gives the first n hosts the modules' options that one of the two settings has for them. */
+static int hand_over(
+	const struct settings *as, size_t n, struct conf_errors *errors, size_t *handed)
 {
 	for (*handed = 0; *handed < n; ++*handed) {
-		const struct settings_host *was = &old->hosts[*handed];
-		const struct settings_host *now = settings_find_host(as, was->name);
-		int error = now ? registry_reload_host(server.hosts[*handed], now->modules, errors) :
-				  0;
+		struct host *h = server.hosts[*handed];
+		int error = settings_find_host(as, h->name)
+			? registry_reload_host(h, settings_modules(as, h->name), errors)
+			: 0;
 
 		if (error)
 			return error;
@@ -126,28 +116,30 @@ static int hand_over(const struct settings *as, const struct settings *old, size
 	return 0;
 }
 
-static int apply_modules(struct reload *r)
-{
-	struct conf_errors *errors = conf_errors_new();
-	int error = hand_over(r->new, r->old, r->old->n_hosts, errors, &r->n_handed);
-
-	if (error) {
-		size_t undone;
-
-		*r->why = errors_text(errors);
-		hand_over(r->old, r->old, r->n_handed, errors, &undone);
-	}
-	conf_errors_free(errors);
-	return error;
-}
-
 static void undo_modules(struct reload *r)
 {
 	struct conf_errors *errors = conf_errors_new();
 	size_t undone;
 
-	hand_over(r->old, r->old, r->n_handed, errors, &undone);
+	if (hand_over(r->old, r->n_handed, errors, &undone)) {
+		AUTO(free_ptr) char *text = errors_text(errors);
+
+		log_error("linnetd", "a module does not take its options back", L_STR("why", text));
+	}
 	conf_errors_free(errors);
+}
+
+static int apply_modules(struct reload *r)
+{
+	struct conf_errors *errors = conf_errors_new();
+	int error = hand_over(r->new, server.n_hosts, errors, &r->n_handed);
+
+	if (error) {
+		*r->why = errors_text(errors);
+		undo_modules(r);
+	}
+	conf_errors_free(errors);
+	return error;
 }
 
 static int apply_listeners(struct reload *r)
@@ -182,101 +174,114 @@ static int apply_changes(struct reload *r)
 
 /* ---- What cannot fail ---- */
 
-/* The hosts that run, in the order of new: kept ones get their settings, added ones are found from
- * now on, the others go. */
+static struct host *running_host(const char *name)
+{
+	for (size_t i = 0; i < server.n_hosts; i++)
+		if (!strcmp(server.hosts[i]->name, name))
+			return server.hosts[i];
+	return NULL;
+}
+
+/* Kept hosts get their settings, added ones are found from now on, the others go. */
 static void replace_hosts(struct reload *r)
 {
-	struct host **now = xcalloc(r->new->n_hosts, sizeof(*now)), **added = r->added;
+	size_t n = r->new->n_hosts;
+	struct host **now = xcalloc(n, sizeof(*now)), **added = r->added;
 
-	for (size_t i = 0; i < r->new->n_hosts; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct settings_host *to = &r->new->hosts[i];
-		struct host *h = server_find_host(to->name);
 
-		if (h)
-			host_set_conf(h, settings_host_conf(to));
-		else
-			route_register_host(h = *added++);
-		now[i] = h;
+		now[i] = running_host(to->name);
+		if (now[i]) {
+			host_set_conf(now[i], settings_host_conf(to));
+		} else {
+			now[i] = *added++;
+			route_register_host(now[i]);
+		}
 	}
-	for (size_t i = 0; i < r->old->n_hosts; i++)
-		if (!settings_find_host(r->new, r->old->hosts[i].name))
+	for (size_t i = 0; i < server.n_hosts; i++)
+		if (!settings_find_host(r->new, server.hosts[i]->name))
 			host_finish(server.hosts[i], STREAM_HOST_GONE);
 	free(server.hosts);
 	server.hosts = now;
+	server.n_hosts = n;
 }
 
-static void apply_rest(struct reload *r)
+/* Until here an access rule that is new was unknown, and so denied. */
+static void replace_settings(struct reload *r)
 {
 	access_publish(settings_take_access(r->new));
-	atomic_store(&log_level, r->new->server.loglevel);
 	replace_hosts(r);
-	settings_free(server.settings);
+	atomic_store(&log_level, r->new->server.loglevel);
 	server.settings = r->new;
+	rcu_wait(); /* modules' handlers may still look at their options as they were */
+	settings_free(r->old);
 }
 
-/* ---- What is told ---- */
+/* ---- The whole ---- */
 
-static void add_change(const struct conf_change *change, void *arg)
+static void add_change(const struct conf_change *change, void *list)
 {
-	json_array_append_new(arg,
-		json_pack("{s:s, s:s, s:s, s:b}", "option", change->path, "before",
-			change->before ? change->before : "", "after",
-			change->after ? change->after : "", "restart", change->needs_restart));
+	json_array_append_new(list,
+		json_pack("{s:s, s:s?, s:s?, s:s}", "option", change->path, "before",
+			change->before, "after", change->after, "applies",
+			change->needs_restart ? "at the next start" : "now"));
 }
 
-static json_t *reload_locked(bool dry_run, char **why)
+static json_t *reload(struct settings *to, bool dry_run, char **why)
 {
-	struct conf_errors *errors = conf_errors_new();
-	struct reload r = { .old = server.settings, .why = why };
-	json_t *changes_made = NULL;
+	struct reload r = { .old = server.settings, .new = to, .why = why };
+	json_t *list = json_array();
+	int error;
 
-	r.new = settings_load(server.settings_path, errors);
-	if (!r.new) {
-		*why = errors_text(errors);
-	} else {
-		changes_made = json_array();
-		settings_differences(r.old, r.new, add_change, changes_made);
-	}
-	conf_errors_free(errors);
-	if (!r.new || dry_run) {
+	settings_differences(r.old, r.new, add_change, list);
+	if (dry_run) {
 		settings_free(r.new);
-		return changes_made;
+		return list;
 	}
 	r.added = xcalloc(r.new->n_hosts, sizeof(*r.added));
-	if (apply_changes(&r)) {
-		json_decref(changes_made);
-		changes_made = NULL;
+	error = apply_changes(&r);
+	if (error) {
+		if (!*why)
+			*why = xstrdup(strerror(error < 0 ? -error : EINVAL));
 		settings_free(r.new);
+		json_decref(list);
+		list = NULL;
 	} else {
-		apply_rest(&r);
+		replace_settings(&r);
 	}
 	free(r.added);
-	return changes_made;
+	return list;
 }
 
 json_t *server_reload(bool dry_run, char **why)
 {
-	json_t *changes_made;
+	struct conf_errors *errors = conf_errors_new();
+	struct settings *to;
+	json_t *list = NULL;
 
 	lock();
-	changes_made = reload_locked(dry_run, why);
+	to = settings_load(server.path, errors);
+	if (to)
+		list = reload(to, dry_run, why);
+	else
+		*why = errors_text(errors);
 	pthread_mutex_unlock(&one_at_a_time);
-	return changes_made;
+	conf_errors_free(errors);
+	if (dry_run)
+		return list;
+	if (*why)
+		log_error("linnetd", "reload failed; nothing has changed", L_STR("why", *why));
+	else
+		log_info("linnetd", "reloaded", L_INT("changes", json_array_size(list)));
+	return list;
 }
 
 void reload_and_log(void)
 {
-	char *why = NULL;
-	json_t *changes_made;
+	AUTO(free_ptr) char *why = NULL;
 
 	daemon_notify_reloading();
-	changes_made = server_reload(false, &why);
-	if (changes_made)
-		log_info("linnetd", "settings reloaded",
-			L_INT("changes", json_array_size(changes_made)));
-	else
-		log_error("linnetd", "settings not reloaded", L_STR("why", why));
-	json_decref(changes_made);
-	free(why);
+	json_decref(server_reload(false, &why));
 	daemon_notify("READY=1");
 }

@@ -1,7 +1,11 @@
-/* cmd/linnetd_server.c - the order in which everything starts, and the reverse in which it ends. */
+/* cmd/linnetd_server.c - what starts in which order, and ends in the reverse one.
+ * Jobs come after shards, because what still runs on a job thread at the end brings its answer back
+ * to a shard; sockets come last, because they promise that all the rest is there. */
 #include "cmd/linnetd_server.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +15,7 @@
 #include "cmd/linnetd.h"
 #include "cmd/linnetd_daemon.h"
 #include "core/command.h"
+#include "core/db.h"
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -20,17 +25,18 @@
 #include "modules/registry.h"
 #include "net/c2s.h"
 #include "net/listener.h"
-#include "router/auth.h"
+#include "router/access.h"
 #include "router/directory.h"
 #include "router/route.h"
 
-#define STOP_MS 5000 /* for clients to take their goodbye */
+#define STOP_MS 10000 /* how long clients have to take what waits for them */
+#define STOP_LOOK_MS 5
 
 struct server server;
 
 const char *server_settings_path(void)
 {
-	return server.settings_path;
+	return server.path;
 }
 
 struct tls_store *server_tls(void)
@@ -38,74 +44,52 @@ struct tls_store *server_tls(void)
 	return server.tls;
 }
 
-static void nap(long ms)
+char *errors_text(struct conf_errors *errors)
 {
-	const struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
-	bool reading = rcu_offline();
+	char *text = conf_errors_text(errors);
+	size_t len = strlen(text);
 
-	nanosleep(&ts, NULL);
-	rcu_online(reading);
+	if (len && text[len - 1] == '\n')
+		text[len - 1] = 0;
+	return text;
 }
 
-/* --- hosts --------------------------------------------------------------------------------- */
-
-int host_begin(const struct settings_host *to, struct conf_errors *errors, struct host **out)
+/* Where whoever started the server looks, and in the log where that is elsewhere. */
+PRINTF_LIKE(1, 2) static int failed(const char *format, ...)
 {
-	struct host *h = host_new(to->name, settings_host_conf(to));
-	int error = registry_start_host(h, to->modules, errors);
+	char *text;
+	va_list args;
 
-	if (error)
-		host_unref(h);
-	else
-		*out = h;
-	return error;
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	fprintf(stderr, "linnetd: %s\n", text ? text : format);
+	if (server.settings && server.settings->server.log_file)
+		log_error("linnetd", "cannot start", L_STR("why", text));
+	free(text);
+	return -1;
 }
 
-void host_finish(struct host *h, enum stream_condition why)
+static int failed_with(struct conf_errors *errors)
 {
-	c2s_kick_host(h, why);
-	route_unregister(h->name);
-	registry_stop_host(h);
-	host_unref(h);
+	AUTO(free_ptr) char *text = errors_text(errors);
+
+	return failed("%s", text);
 }
 
-struct host *server_find_host(const char *name)
-{
-	for (size_t i = 0; server.hosts && i < server.settings->n_hosts; i++)
-		if (server.hosts[i] && !strcmp(server.hosts[i]->name, name))
-			return server.hosts[i];
-	return NULL;
-}
-
-int load_certificates(struct tls_store *tls, const struct settings *s, char **why)
-{
-	return tls_store_load(tls, &s->tls, s->tls_hosts, s->n_tls_hosts, why);
-}
-
-/* --- starting: each step and what undoes it ------------------------------------------------ */
-
-static int say(int error, char *why)
-{
-	if (error) {
-		fprintf(stderr, "linnetd: %s\n", why ? why : strerror(-error));
-		log_error("linnetd", "not started", L_STR("why", why ? why : strerror(-error)));
-	}
-	free(why);
-	return error;
-}
+/* ---- The steps ---- */
 
 static int start_settings(void)
 {
 	struct conf_errors *errors = conf_errors_new();
+	int result = 0;
 
-	server.settings = settings_load(server.settings_path, errors);
-	if (!server.settings) {
-		AUTO(free_ptr) char *text = conf_errors_text(errors);
-
-		fputs(text, stderr);
-	}
+	server.settings = settings_load(server.path, errors);
+	if (!server.settings)
+		result = failed_with(errors);
 	conf_errors_free(errors);
-	return server.settings ? 0 : -EINVAL;
+	return result;
 }
 
 static void stop_settings(void)
@@ -119,75 +103,68 @@ static int start_log(void)
 	const struct server_conf *s = &server.settings->server;
 	int error = log_open(s->log_file, (enum log_format)s->log_format);
 
-	if (error)
-		return say(error, xprintf("log_file: %s: %s", s->log_file, strerror(-error)));
+	if (error) {
+		fprintf(stderr, "linnetd: %s: %s\n", s->log_file, strerror(-error));
+		return error;
+	}
 	atomic_store(&log_level, s->loglevel);
+	metric_process_init();
 	return 0;
 }
 
-static void raise_file_limit(void)
+/* Every connection is a file. What the system grants is told, not asked for. */
+static int raise_files(void)
 {
 	struct rlimit limit;
 
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	return 0;
 }
 
 static int start_database(void)
 {
-	int error = db_open(&server.settings->database, &server.db);
+	const struct db_conf *conf = &server.settings->database;
+	struct db *db;
+	int error = db_open(conf, &db);
 
 	if (error)
-		return say(error, xprintf("database: %s", strerror(-error)));
-	db_main_set(server.db);
+		return failed("the database %s cannot be opened: %s", conf->path, strerror(-error));
+	db_main_set(db);
 	return 0;
 }
 
 static void stop_database(void)
 {
+	struct db *db = db_main();
+
 	db_main_set(NULL);
-	db_close(server.db);
-	server.db = NULL;
+	db_close(db);
 }
 
-static int start_jobs(void)
-{
-	return say(jobs_start(server_conf_jobs(&server.settings->server)), NULL);
-}
-
-static int start_accounts(void)
-{
-	return say(auth_start(server.db), NULL);
-}
-
-static int start_tables(void)
+static int start_directory(void)
 {
 	directory_init();
-	access_publish(settings_take_access(server.settings));
 	return 0;
 }
 
-static void stop_tables(void)
+int load_certificates(const struct settings *from, char **why)
 {
-	rcu_wait_later();
-	directory_fini();
-	access_publish(NULL);
+	return tls_store_load(server.tls, &from->tls, from->tls_hosts, from->n_tls_hosts, why);
 }
 
 static int start_tls(void)
 {
-	char *why = NULL;
-	int error;
+	AUTO(free_ptr) char *why = NULL;
 
 	server.tls = tls_store_new();
-	error = load_certificates(server.tls, server.settings, &why);
-	if (error) {
-		tls_store_free(server.tls);
-		server.tls = NULL;
-	}
-	return say(error, why);
+	if (!load_certificates(server.settings, &why))
+		return 0;
+	tls_store_free(server.tls);
+	server.tls = NULL;
+	return failed("%s", why);
 }
 
 static void stop_tls(void)
@@ -196,34 +173,78 @@ static void stop_tls(void)
 	server.tls = NULL;
 }
 
+static int start_access(void)
+{
+	access_publish(settings_take_access(server.settings));
+	return 0;
+}
+
+static void stop_access(void)
+{
+	access_publish(NULL);
+}
+
 static int start_shards(void)
 {
-	return say(shards_start(server_conf_shards(&server.settings->server)), NULL);
+	unsigned n = server_conf_shards(&server.settings->server);
+	int error = shards_start(n);
+
+	return error ? failed("%u shards cannot be started: %s", n, strerror(-error)) : 0;
+}
+
+static int start_jobs(void)
+{
+	unsigned n = server_conf_jobs(&server.settings->server);
+	int error = jobs_start(n);
+
+	return error ? failed("%u job threads cannot be started: %s", n, strerror(-error)) : 0;
+}
+
+int host_begin(const struct settings_host *from, struct conf_errors *e, struct host **out)
+{
+	struct host *h = host_new(from->name, settings_host_conf(from));
+	int error = registry_start_host(h, from->modules, e);
+
+	if (error) {
+		host_unref(h);
+		return error;
+	}
+	*out = h;
+	return 0;
+}
+
+void host_finish(struct host *h, enum stream_condition why)
+{
+	route_unregister(h->name);
+	c2s_kick_host(h, why);
+	registry_stop_host(h);
+	host_unref(h);
 }
 
 static void stop_hosts(void)
 {
-	for (size_t i = 0; i < server.settings->n_hosts; i++)
-		if (server.hosts[i])
-			host_finish(server.hosts[i], STREAM_SYSTEM_SHUTDOWN);
+	while (server.n_hosts)
+		host_finish(server.hosts[--server.n_hosts], STREAM_SYSTEM_SHUTDOWN);
 	free(server.hosts);
 	server.hosts = NULL;
 }
 
 static int start_hosts(void)
 {
-	struct conf_errors *errors = conf_errors_new();
 	const struct settings *s = server.settings;
+	struct conf_errors *errors = conf_errors_new();
 	int error = 0;
 
 	server.hosts = xcalloc(s->n_hosts, sizeof(*server.hosts));
 	for (size_t i = 0; i < s->n_hosts && !error; i++) {
 		error = host_begin(&s->hosts[i], errors, &server.hosts[i]);
-		if (!error)
-			route_register_host(server.hosts[i]);
+		if (error)
+			break;
+		route_register_host(server.hosts[i]);
+		server.n_hosts++;
 	}
 	if (error) {
-		say(-EINVAL, conf_errors_text(errors));
+		failed_with(errors);
 		stop_hosts();
 	}
 	conf_errors_free(errors);
@@ -233,96 +254,109 @@ static int start_hosts(void)
 static int start_listeners(void)
 {
 	const struct settings *s = server.settings;
-	unsigned acceptors = s->server.acceptors ? (unsigned)s->server.acceptors : 1;
-	char *why = NULL;
-	int error = listeners_start(s->listen, s->n_listen, server.tls, acceptors, &why);
+	AUTO(free_ptr) char *why = NULL;
+	int error = listeners_start(
+		s->listen, s->n_listen, server.tls, (unsigned)s->server.acceptors, &why);
 
-	if (error)
-		listeners_stop();
-	return say(error, why);
+	return error ? failed("%s", why) : 0;
 }
 
-/* No new ones, and those that are there are told; who does not go in time is cut off. */
+/* Looks for a moment whether main was asked once more to end; true when it was. */
+static bool asked_again(void)
+{
+	struct timespec look = { .tv_nsec = STOP_LOOK_MS * 1000000L };
+	bool reading = rcu_offline();
+	sigset_t set;
+	int signo;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signo = sigtimedwait(&set, NULL, &look);
+	rcu_online(reading);
+	return signo > 0;
+}
+
 static void stop_listeners(void)
 {
 	listeners_stop();
 	c2s_kick_all(STREAM_SYSTEM_SHUTDOWN);
-	for (int waited = 0; c2s_count() && waited < STOP_MS; waited += 10)
-		nap(10);
+	for (int waited = 0; c2s_count() > 0 && waited < STOP_MS; waited += STOP_LOOK_MS)
+		if (asked_again())
+			break;
+	if (c2s_count() > 0)
+		log_warning("linnetd", "clients were left behind", L_INT("streams", c2s_count()));
 }
 
 static int start_control(void)
 {
 	const struct server_conf *s = &server.settings->server;
-	int error;
+	int error = command_listen(s->control_socket, (unsigned)s->control_socket_mode);
 
-	commands_add();
-	error = command_listen(s->control_socket, (unsigned)s->control_socket_mode);
-	if (error)
-		return say(error, xprintf("control_socket: %s: %s", s->control_socket,
-			strerror(-error)));
-	return 0;
+	if (error == -EADDRINUSE)
+		return failed("%s: another server answers there", s->control_socket);
+	return error ? failed("%s: %s", s->control_socket, strerror(-error)) : 0;
 }
 
-static int start_pid_file(void)
-{
-	int error = server.pid_file ? pid_file_write(server.pid_file) : 0;
+/* ---- All of it ---- */
 
-	if (error)
-		return say(error, xprintf("pid_file: %s: %s", server.pid_file, strerror(-error)));
-	return 0;
-}
-
-static const struct {
-	int (*start)(void);
+static const struct step {
+	int (*start)(void); /* says on stderr why it fails */
 	void (*stop)(void);
 } steps[] = {
 	{ start_settings, stop_settings },
 	{ start_log, log_close },
+	{ raise_files, NULL },
 	{ start_database, stop_database },
-	{ start_jobs, jobs_stop },
-	{ start_accounts, auth_stop },
-	{ start_tables, stop_tables },
+	{ start_directory, directory_fini },
 	{ start_tls, stop_tls },
+	{ start_access, stop_access },
 	{ start_shards, shards_stop },
+	{ start_jobs, jobs_stop },
 	{ start_hosts, stop_hosts },
 	{ start_listeners, stop_listeners },
 	{ start_control, command_close },
-	{ start_pid_file, pid_file_remove },
 };
 
-static void stop_from(size_t n)
+static void stop_steps(size_t n)
 {
 	while (n--)
 		if (steps[n].stop)
 			steps[n].stop();
-	free(server.settings_path);
-	free(server.pid_file);
-	server.settings_path = NULL;
-	server.pid_file = NULL;
+}
+
+static int write_pid(const char *given)
+{
+	const char *path = given ? given : server.settings->server.pid_file;
+	int error = path ? pid_file_write(path) : 0;
+
+	return error ? failed("%s: %s", path, strerror(-error)) : 0;
 }
 
 int server_start(const char *settings_path, const char *pid_file)
 {
-	server.settings_path = xstrdup(settings_path);
-	server.pid_file = pid_file ? xstrdup(pid_file) : NULL;
-	raise_file_limit();
-	metric_process_init();
+	server.path = settings_path;
+	commands_add();
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
 		int error = steps[i].start();
 
-		if (!error)
-			continue;
-		stop_from(i);
-		return error;
+		if (error) {
+			stop_steps(i);
+			return error;
+		}
+	}
+	if (write_pid(pid_file)) {
+		stop_steps(ARRAY_LEN(steps));
+		return -1;
 	}
 	log_info("linnetd", "started", L_STR("version", LINNET_VERSION),
-		L_INT("shards", shards_count()), L_INT("hosts", server.settings->n_hosts));
+		L_INT("hosts", server.n_hosts), L_INT("shards", shards_count()));
 	return 0;
 }
 
 void server_stop(void)
 {
 	log_info("linnetd", "stopping");
-	stop_from(ARRAY_LEN(steps));
+	stop_steps(ARRAY_LEN(steps));
+	pid_file_remove();
 }

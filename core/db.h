@@ -11,13 +11,13 @@
  * call read nothing under RCU either. db_write_later() does not block and is for shards too.
  *
  * SQL is written once for all databases: parameters are `?` in order; types are KEYTEXT (text in a
- * key), TEXT, BIGINT, DOUBLE PRECISION, BLOB, and `id AUTOID` for a key the database counts up; "insert or
- * update" is a DB_UPSERT; LIMIT ? is fine; nothing else beyond SQL-92.
+ * key), TEXT, BIGINT, DOUBLE PRECISION, BLOB, and `id AUTOID` for a key the database counts up;
+ * "insert or update" is a DB_UPSERT; LIMIT ? is fine; nothing else beyond SQL-92.
  *
- * Failures are negative errno: -ENOSPC the disk or the quota is full, -EBUSY locked by someone else,
- * -EIO, -EEXIST a key that must be unique is there, -ENOENT what a row refers to is not, -EINVAL a
- * mistake in the SQL, -EAGAIN too many writes wait. All but -EEXIST and -ENOENT are logged (seldom)
- * and counted. */
+ * Failures are negative errno: -ENOSPC the disk or the quota is full, -EBUSY locked by someone
+ * else, -EIO, -EEXIST a key that must be unique is there, -ENOENT what a row refers to is not,
+ * -EINVAL a mistake in the SQL, -EAGAIN too many writes wait. All but -EEXIST and -ENOENT are
+ * logged (seldom) and counted. */
 #pragma once
 
 #include "core/attr.h"
@@ -30,12 +30,12 @@ struct shard;
 /* The setting `database`. */
 enum db_synchronous { DB_SYNC_FULL, DB_SYNC_NORMAL, DB_SYNC_OFF };
 struct db_conf {
-	const char *driver;  /* "sqlite" */
-	const char *path;    /* SQLite: the file */
-	int synchronous;     /* enum db_synchronous */
+	const char *driver; /* "sqlite" */
+	const char *path; /* SQLite: the file */
+	int synchronous; /* enum db_synchronous */
 	int64_t cache_bytes; /* of the writer; each reader has a quarter of it */
-	int64_t max_bytes;   /* of the file; 0: what the disk holds */
-	int64_t max_queue;   /* writes that may wait */
+	int64_t max_bytes; /* of the file; 0: what the disk holds */
+	int64_t max_queue; /* writes that may wait */
 };
 extern const struct conf_item db_items[];
 
@@ -86,8 +86,8 @@ struct db_params {
 	const struct db_value *at;
 	unsigned n;
 };
-#define DB_PARAMS(...)                                                                             \
-	((struct db_params){ (const struct db_value[]){ __VA_ARGS__ },                             \
+#define DB_PARAMS(...)                                                 \
+	((struct db_params){ (const struct db_value[]){ __VA_ARGS__ }, \
 		sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value) })
 #define DB_NO_PARAMS ((struct db_params){ NULL, 0 })
 
@@ -109,20 +109,26 @@ typedef int db_row_fn(const struct db_row *r, void *arg);
 /* A static object: each connection prepares it when it first needs it. */
 struct db_stmt {
 	const char *name; /* for logs */
-	const char *sql;  /* NULL: an upsert */
+	const char *sql; /* NULL: an upsert */
 	const char *table, *keys, *values; /* columns with commas between */
 	_Atomic unsigned index; /* private */
 };
-#define DB_STMT(n, s) { .name = (n), .sql = (s) }
+#define DB_STMT(n, s)                   \
+	{                               \
+		.name = (n), .sql = (s) \
+	}
 /* Inserts a row, or sets `values` of the row with those `keys`, which are unique together. Its
  * parameters: the keys, then the values. */
-#define DB_UPSERT(n, t, k, v) { .name = (n), .table = (t), .keys = (k), .values = (v) }
+#define DB_UPSERT(n, t, k, v)                                         \
+	{                                                             \
+		.name = (n), .table = (t), .keys = (k), .values = (v) \
+	}
 
 /* --- reading --------------------------------------------------------------------------------- */
 
 /* How many rows fn saw, or a negative errno. */
-ON_JOB int db_read(struct db *db, struct db_stmt *s, struct db_params params, db_row_fn *fn,
-	void *arg);
+ON_JOB int db_read(
+	struct db *db, struct db_stmt *s, struct db_params params, db_row_fn *fn, void *arg);
 
 /* A transaction, during the function it was handed to. */
 struct db_tx;
@@ -138,18 +144,20 @@ int db_run(struct db_tx *tx, struct db_stmt *s, struct db_params params);
 int64_t db_last_id(struct db_tx *tx); /* the AUTOID of the last row this write inserted */
 
 /* Runs fn on the writer thread. What it returns comes back once its changes are durable: 0 or
- * positive keeps them, a negative errno undoes them. fn may run more than once, when a commit failed
- * for another's sake: it leaves no traces but in the transaction and in what it overwrites. It does
- * not call db_read() or db_write(), takes no long time, and has the caller's stack to itself. */
+ * positive keeps them, a negative errno undoes them. fn may run more than once, when a commit
+ * failed for another's sake: it leaves no traces but in the transaction and in what it overwrites.
+ * It does not call db_read() or db_write(), takes no long time, and has the caller's stack to
+ * itself. */
 ON_JOB int db_write(struct db *db, int (*fn)(struct db_tx *tx, void *arg), void *arg);
 
 /* The same without waiting. Part of its owner's object. */
 struct db_work {
 	/* The owner's. */
 	int (*run)(struct db_tx *tx, struct db_work *w); /* as fn above, on the writer thread */
-	void (*done)(struct db_work *w); /* once; owns w from then on: on the shard that asked, or on
-	                                  * the writer thread when no shard did (then: be quick) */
-	int result;                      /* for done(): what run returned, or a negative errno */
+	void (*done)(
+		struct db_work *w); /* once; owns w from then on: on the shard that asked, or on
+				     * the writer thread when no shard did (then: be quick) */
+	int result; /* for done(): what run returned, or a negative errno */
 	/* Private. */
 	struct shard *home;
 	struct msg msg;
@@ -162,7 +170,8 @@ ANY_THREAD unsigned db_waiting(const struct db *db); /* writes that wait, about 
 
 /* --- migrations ------------------------------------------------------------------------------ */
 
-/* A module's tables, step by step. Versions count from 1; a step that was released never changes. */
+/* A module's tables, step by step. Versions count from 1; a step that was released never changes.
+ */
 struct db_migration {
 	const char *module;
 	unsigned version;

@@ -7,8 +7,11 @@
 
 enum db_role { DB_READER, DB_WRITER };
 enum db_control {
-	DB_BEGIN_READ, DB_BEGIN_WRITE, DB_COMMIT, DB_ROLLBACK,
-	DB_SAVE,      /* a savepoint in a write transaction; they do not nest */
+	DB_BEGIN_READ,
+	DB_BEGIN_WRITE,
+	DB_COMMIT,
+	DB_ROLLBACK,
+	DB_SAVE, /* a savepoint in a write transaction; they do not nest */
 	DB_SAVE_KEEP, /* forgets it, keeping the changes since */
 	DB_SAVE_UNDO, /* forgets it, undoing them */
 };

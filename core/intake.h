@@ -14,7 +14,8 @@ struct intake {
 	struct intake_item *_Atomic newest;
 };
 
-/* Any thread. True when it was empty, so that someone must wake the taker; i may be gone by then. */
+/* Any thread. True when it was empty, so that someone must wake the taker; i may be gone by then.
+ */
 static inline bool intake_push(struct intake *in, struct intake_item *i)
 {
 	struct intake_item *newest = atomic_load_explicit(&in->newest, memory_order_relaxed);
@@ -29,8 +30,7 @@ static inline bool intake_push(struct intake *in, struct intake_item *i)
 /* The taker: a list, oldest first; NULL when there is nothing. */
 static inline struct intake_item *intake_take(struct intake *in)
 {
-	struct intake_item *i =
-		atomic_exchange_explicit(&in->newest, NULL, memory_order_acquire);
+	struct intake_item *i = atomic_exchange_explicit(&in->newest, NULL, memory_order_acquire);
 	struct intake_item *oldest = NULL;
 
 	while (i) {

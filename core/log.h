@@ -10,8 +10,14 @@
 
 #include "core/attr.h"
 
-enum log_level { LOG_LEVEL_NONE, LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-extern _Atomic int log_level;      /* relaxed */
+enum log_level {
+	LOG_LEVEL_NONE,
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
+extern _Atomic int log_level; /* relaxed */
 extern _Atomic bool log_following; /* someone follows a JID or connection: see log_follow() */
 
 struct log_field {
@@ -44,11 +50,12 @@ void log_write(enum log_level level, const char *part, const char *what,
  *   if (log_follows(c->followed)) log_trace("c2s", "received", ...);
  * Whoever owns a connection asks log_follow_matches() when its JID or address becomes known or
  * log_follow_version() has changed, and keeps the answer. */
-#define log_follows(flag) unlikely((flag) && atomic_load_explicit(&log_following, memory_order_relaxed))
-#define log_trace(part, what, ...)                                                                 \
-	do {                                                                                       \
-		const struct log_field fields_[] = { { 0 }, ##__VA_ARGS__ };                       \
-		log_write(LOG_LEVEL_NONE, (part), (what), fields_ + 1, ARRAY_LEN(fields_) - 1);    \
+#define log_follows(flag) \
+	unlikely((flag) && atomic_load_explicit(&log_following, memory_order_relaxed))
+#define log_trace(part, what, ...)                                                              \
+	do {                                                                                    \
+		const struct log_field fields_[] = { { 0 }, ##__VA_ARGS__ };                    \
+		log_write(LOG_LEVEL_NONE, (part), (what), fields_ + 1, ARRAY_LEN(fields_) - 1); \
 	} while (0)
 void log_follow(const char *jid_or_connection); /* NULL ends it */
 unsigned log_follow_version(void);
@@ -64,8 +71,8 @@ bool log_seldom(struct log_seldom *s, uint32_t *left_out);
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 /* path NULL: stderr. 0 or negative errno, and the old destination stays. */
 int log_open(const char *path, enum log_format format);
-int log_reopen(void);  /* after the file was moved away */
-void log_flush(void);  /* waits until all lines so far are written */
-void log_close(void);  /* flushes, ends the writer, back to stderr */
+int log_reopen(void); /* after the file was moved away */
+void log_flush(void); /* waits until all lines so far are written */
+void log_close(void); /* flushes, ends the writer, back to stderr */
 int log_level_parse(const char *name); /* "none".."debug" or ejabberd's 0..5; -1: unknown */
 const char *log_level_name(int level);

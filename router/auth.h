@@ -26,9 +26,9 @@ struct auth_account {
 
 #define AUTH_NO_SUCH_USER 1
 #define AUTH_EXISTS 2
-#define AUTH_WRONG 3      /* wrong password */
-#define AUTH_READ_ONLY 4  /* the backend cannot change accounts */
-#define AUTH_DISABLED 5   /* the password is right, but an operator has closed the account */
+#define AUTH_WRONG 3 /* wrong password */
+#define AUTH_READ_ONLY 4 /* the backend cannot change accounts */
+#define AUTH_DISABLED 5 /* the password is right, but an operator has closed the account */
 /* Each returns 0, one of the above, or a negative errno: the backend is away (then streams answer
  * temporary-auth-failure). Absent functions (NULL) mean AUTH_READ_ONLY or not supported. */
 struct auth_backend {
@@ -47,8 +47,8 @@ struct auth_backend {
 };
 
 /* The host's backend, with the checks all of them share. A host without one: -ENOSYS. A password
- * that may not be, or a name that cannot be one: -EINVAL; auth_check() says AUTH_WRONG. Backends get
- * passwords prepared. */
+ * that may not be, or a name that cannot be one: -EINVAL; auth_check() says AUTH_WRONG. Backends
+ * get passwords prepared. */
 ON_JOB int auth_find(struct host *h, const char *user, struct auth_account *out);
 ON_JOB int auth_check(struct host *h, const char *user, const char *password);
 ON_JOB int auth_create(struct host *h, const char *user, const char *password);
@@ -68,12 +68,12 @@ extern struct hook account_removed_hook;
 enum auth_ask { AUTH_ASK_FIND, AUTH_ASK_CHECK };
 struct auth_request {
 	enum auth_ask ask;
-	struct host *host;           /* counted */
-	char *user;                  /* owned */
-	int result;                  /* of auth_find() or auth_check() */
+	struct host *host; /* counted */
+	char *user; /* owned */
+	int result; /* of auth_find() or auth_check() */
 	struct auth_account account; /* AUTH_ASK_FIND with result 0 */
 	/* Private. */
-	char *password;              /* owned; wiped as soon as it was checked */
+	char *password; /* owned; wiped as soon as it was checked */
 	void (*done)(struct auth_request *r);
 	struct job job;
 };
@@ -103,9 +103,10 @@ int password_prepare(const char *password, char *out);
 
 #define SCRAM_ITERATIONS_MIN 4096 /* RFC 5802 §5.1, RFC 7677 §4 */
 size_t scram_key_bytes(enum scram_hash hash);
-/* One place makes verifiers, of prepared passwords: fills v with a fresh salt. 0 or negative errno. */
-ON_JOB int scram_make(enum scram_hash hash, const char *password, uint32_t iterations,
-	struct scram_verifier *v);
+/* One place makes verifiers, of prepared passwords: fills v with a fresh salt. 0 or negative errno.
+ */
+ON_JOB int scram_make(
+	enum scram_hash hash, const char *password, uint32_t iterations, struct scram_verifier *v);
 /* The keys that belong to v's salt and iterations. */
 ON_JOB int scram_derive(enum scram_hash hash, const char *password, struct scram_verifier *v);
 /* Compares in equal time. */

@@ -330,7 +330,7 @@ static void on_text(void *arg, const xmlChar *text, int len)
 {
 	struct context *c = arg;
 
-	if (c->silent || c->error || !c->at)
+	if (c->silent || c->error || !c->at || !len)
 		return;
 	if (c->text_cap - c->text_len < (size_t)len) {
 		c->text_cap = 2 * c->text_cap + (size_t)len;

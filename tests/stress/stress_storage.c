@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/db.h"
+#include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -53,7 +54,7 @@ static int add_and_fail(struct db_tx *tx, void *id)
 	return -ECANCELED;
 }
 
-static void write_one(int64_t id)
+static ON_JOB void write_one(int64_t id)
 {
 	bool fails = id % 5 == 0;
 	int64_t found = -1;
@@ -69,6 +70,7 @@ static void write_one(int64_t id)
 
 static void *work(void *arg)
 {
+	job_check();
 	for (int64_t i = 0; i < ROUNDS; i++) {
 		int64_t id = ((intptr_t)arg + 1) * 1000000 + i;
 
@@ -182,6 +184,7 @@ int main(void)
 		.max_queue = 100 };
 	int64_t n = 0;
 
+	job_check();
 	REQUIRE(mkdtemp(folder));
 	snprintf(db_path, sizeof(db_path), "%s/db", folder);
 	snprintf(log_path, sizeof(log_path), "%s/log", folder);

@@ -28,6 +28,8 @@ static const struct db_migration tables[] = {
 	{ "test", 1,
 		"CREATE TABLE things (id BIGINT NOT NULL PRIMARY KEY, body BLOB);"
 		"CREATE TABLE parts (thing BIGINT NOT NULL REFERENCES things (id));"
+		"CREATE TABLE late_parts (thing BIGINT NOT NULL REFERENCES things (id)"
+		" DEFERRABLE INITIALLY DEFERRED);"
 		"CREATE TABLE pairs (a KEYTEXT NOT NULL, b KEYTEXT NOT NULL, n BIGINT, note TEXT,"
 		" PRIMARY KEY (a, b));"
 		"CREATE TABLE counted (id AUTOID, note TEXT);"
@@ -403,6 +405,35 @@ Test(db, a_failing_write_takes_nobody_down)
 	reopen();
 	cr_expect_eq(things(), 3);
 	cr_expect(has_thing(10) && has_thing(20) && has_thing(30) && !has_thing(21));
+}
+
+static int add_late_part(struct db_tx *tx, void *thing)
+{
+	static struct db_stmt late_add =
+		DB_STMT("late_add", "INSERT INTO late_parts (thing) VALUES (?)");
+
+	return db_run(tx, &late_add, DB_PARAMS(db_int((intptr_t)thing)));
+}
+
+/* What is wrong with the second is found only when the batch is committed. */
+Test(db, a_failing_commit_fails_only_for_its_cause)
+{
+	static struct asked asked[3];
+	struct gate gate;
+	sem_t done;
+
+	sem_init(&done, 0, 0);
+	gate_close(&gate);
+	ask(&asked[0], add_thing, 10, &done);
+	ask(&asked[1], add_late_part, 99, &done);
+	ask(&asked[2], add_late_part, 10, &done);
+	sem_post(&gate.open);
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++)
+		sem_wait(&done);
+	cr_expect_eq(asked[0].result, 1);
+	cr_expect_eq(asked[1].result, -ENOENT);
+	cr_expect_eq(asked[2].result, 1);
+	cr_expect(has_thing(10));
 }
 
 Test(db, a_full_queue_refuses)
