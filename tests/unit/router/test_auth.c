@@ -392,3 +392,61 @@ Test(auth, a_shard_asks_and_gets_the_answer_at_home)
 	jobs_stop();
 	shards_stop();
 }
+
+/* Checks wait behind a gate until no more are taken. */
+static sem_t gate;
+
+static int gated_check(void *arg, struct host *h, const char *user, const char *password)
+{
+	(void)arg, (void)h, (void)user, (void)password;
+	sem_wait(&gate);
+	sem_post(&gate);
+	return 0;
+}
+
+static _Atomic unsigned checked;
+
+static void count_checked(struct auth_request *r)
+{
+	if (r->result == 0)
+		checked++;
+	auth_request_fini(r);
+	free(r);
+}
+
+Test(auth, a_flood_of_checks_is_refused_and_finds_go_on)
+{
+	static const struct auth_backend gated = {
+		.name = "gated", .find = kept_find, .check = gated_check
+	};
+	struct auth_request *r;
+	struct asker a;
+	unsigned taken = 0;
+
+	sem_init(&gate, 0, 0);
+	rcu_set(host->auth, &gated);
+	cr_assert_eq(shards_start(1), 0);
+	cr_assert_eq(jobs_start(4), 0);
+	cr_assert_eq(auth_start(NULL), 0);
+	for (;;) {
+		char user[16];
+
+		snprintf(user, sizeof(user), "user%u", taken);
+		r = xmalloc(sizeof(*r));
+		auth_request_init(r, AUTH_ASK_CHECK, host, user, "secret", count_checked);
+		if (auth_ask(r))
+			break;
+		cr_assert_lt(++taken, 100000);
+	}
+	cr_expect_eq(auth_ask(r), -EAGAIN);
+	auth_request_fini(r);
+	free(r);
+	ask(&a, AUTH_ASK_FIND, "romeo", NULL); /* answered while all checks wait */
+	cr_expect_eq(a.request.result, AUTH_NO_SUCH_USER);
+	auth_request_fini(&a.request);
+	sem_post(&gate);
+	auth_stop();
+	cr_expect_eq(checked, taken);
+	jobs_stop();
+	shards_stop();
+}
