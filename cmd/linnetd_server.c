@@ -26,6 +26,7 @@
 #include "net/c2s.h"
 #include "net/listener.h"
 #include "router/access.h"
+#include "router/auth.h"
 #include "router/directory.h"
 #include "router/route.h"
 
@@ -200,6 +201,13 @@ static int start_jobs(void)
 	return error ? failed("%u job threads cannot be started: %s", n, strerror(-error)) : 0;
 }
 
+static int start_accounts(void)
+{
+	int error = auth_start(db_main());
+
+	return error ? failed("accounts cannot be asked for: %s", strerror(-error)) : 0;
+}
+
 int host_begin(const struct settings_host *from, struct conf_errors *e, struct host **out)
 {
 	struct host *h = host_new(from->name, settings_host_conf(from));
@@ -313,6 +321,7 @@ static const struct step {
 	{ start_access, stop_access },
 	{ start_shards, shards_stop },
 	{ start_jobs, jobs_stop },
+	{ start_accounts, auth_stop },
 	{ start_hosts, stop_hosts },
 	{ start_listeners, stop_listeners },
 	{ start_control, command_close },
