@@ -45,13 +45,15 @@ ON_SHARD static bool tls_missing(const struct c2s *c)
 }
 
 /* The host of a stream is the first header's; a later header may not name another. */
-ON_SHARD static bool take_host(struct c2s *c, const char *to)
+ON_SHARD static bool take_host(struct c2s *c, const char *to, enum stream_condition *error)
 {
 	struct jid *domain = NULL;
 	struct host *h;
 
+	*error = STREAM_IMPROPER_ADDRESSING; /* §4.9.3.7 */
 	if (!to || jid_parse(to, strlen(to), NULL, &domain))
 		return false;
+	*error = STREAM_HOST_UNKNOWN; /* §4.9.3.6 */
 	h = jid_is_domain(domain) ? route_host(jid_domain(domain)) : NULL;
 	jid_free(domain);
 	if (!h || (c->session.host && c->session.host != h))
@@ -153,6 +155,7 @@ struct next wait_for_stream(struct fsm *f, struct term *e)
 {
 	struct c2s *c = c2s_of(f);
 	const struct c2s_opened *o = e->data;
+	enum stream_condition error;
 	const struct elem *head;
 	enum version version;
 
@@ -163,8 +166,8 @@ struct next wait_for_stream(struct fsm *f, struct term *e)
 		return c2s_fail(c, STREAM_INVALID_NAMESPACE, NULL); /* RFC 6120 §4.8 */
 	if (strcmp(head->name, "stream"))
 		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
-	if (!take_host(c, elem_attr(head, "to")))
-		return c2s_fail(c, STREAM_HOST_UNKNOWN, NULL); /* §4.9.3.6 */
+	if (!take_host(c, elem_attr(head, "to"), &error))
+		return c2s_fail(c, error, NULL);
 	version = read_version(elem_attr(head, "version"));
 	stream_send_header(&c->stream, c->session.host->name, elem_attr(head, "from"),
 		c->conf->language);
@@ -447,18 +450,31 @@ ON_SHARD static struct next begin_starttls(struct c2s *c)
 	return fsm_next(WAIT_FOR_STREAM);
 }
 
+/* XEP-0078 §5: a client that saw the feature may log in as of old. */
+ON_SHARD static bool is_legacy(const struct c2s *c, const struct stanza *s)
+{
+	const struct elem *query = s->kind == STANZA_IQ ? stanza_iq_child(s) : NULL;
+
+	return query && elem_is(query, "query", NS_AUTH) && c->conf->legacy_auth &&
+	       c2s_is_secure(c);
+}
+
 struct next wait_for_feature_request(struct fsm *f, struct term *e)
 {
 	struct c2s *c = c2s_of(f);
 	struct stanza *s = e->data;
 	struct next next;
 
+	if (e->kind == C2S_AUTH)
+		return wait_for_auth(f, e);
 	if (e->kind != C2S_STANZA)
 		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
 	if (elem_is(s->root, "starttls", NS_TLS))
 		next = begin_starttls(c);
 	else if (elem_is(s->root, "auth", NS_SASL))
 		next = begin_sasl(c, s);
+	else if (is_legacy(c, s))
+		return wait_for_auth(f, e);
 	else if (s->kind == STANZA_IQ)
 		next = prelogin_request(c, s);
 	else

@@ -117,6 +117,11 @@ ON_SHARD static struct next bind_request(struct c2s *c, struct stanza *s,
 	char full[JID_TEXT_MAX];
 	struct builder b;
 
+	if (error == ERR_CONFLICT) { /* another resource may do: RFC 6120 §7.7.2.2 */
+		build_error_as(&b, s, "modify", error, NULL);
+		send_and_end(c, &b);
+		return fsm_same();
+	}
 	if (error) {
 		refuse(c, s, error);
 		return fsm_same();
@@ -206,6 +211,8 @@ static int check_stanza(const struct stanza *s, int head)
 		return ERR_BAD_REQUEST;
 	if (s->kind == STANZA_IQ && !s->id)
 		return ERR_BAD_REQUEST; /* §8.1.3 */
+	if ((s->type == IQ_GET || s->type == IQ_SET) && !stanza_iq_child(s))
+		return ERR_BAD_REQUEST; /* §8.2.3 */
 	return 0;
 }
 

@@ -583,10 +583,16 @@ static void copy_payload(struct builder *b, const struct stanza *about)
 
 void build_error(struct builder *b, const struct stanza *about, int cond, const char *text)
 {
+	build_error_as(b, about, stanza_error_type(cond), cond, text);
+}
+
+void build_error_as(struct builder *b, const struct stanza *about, const char *type, int cond,
+	const char *text)
+{
 	begin_answer(b, about, "error");
 	copy_payload(b, about);
 	build_open(b, NAME_ERROR, NULL);
-	build_attr(b, NAME_TYPE, stanza_error_type(cond));
+	build_attr(b, NAME_TYPE, type);
 	build_open(b, stanza_error_name(cond), NS_STANZAS);
 	build_close(b);
 	if (text) {

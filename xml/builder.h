@@ -21,6 +21,9 @@ void build_iq_result(struct builder *b, const struct stanza *request);
 /* type='error', addresses swapped, the request's payload, <error/>. cond is an enum stanza_error;
  * text may be NULL. RFC 6120 §8.3. */
 void build_error(struct builder *b, const struct stanza *about, int cond, const char *text);
+/* The same with another type than the condition's usual one. */
+void build_error_as(struct builder *b, const struct stanza *about, const char *type, int cond,
+	const char *text);
 /* Seals and gives the stanza away. Reads kind, type and addresses first (they are ours: REQUIREd). */
 struct stanza *build_end(struct builder *b);
 void build_drop(struct builder *b); /* changes its mind */
