@@ -17,7 +17,7 @@ FAILS = 6
 
 class LoginLimits(ServerCase):
     settings = '''
-auth_fails: %d
+auth_fail_limit: %d
 auth_fail_window: 1 hour
 ''' % FAILS
 

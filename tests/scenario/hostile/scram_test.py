@@ -22,7 +22,7 @@ def changed(response, **fields):
 
 
 class Scram(ServerCase):
-    settings = 'auth_fails: 1000'
+    settings = 'auth_fail_limit: 1000'
 
     def stream(self):
         client = self.server.connect()
