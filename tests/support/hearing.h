@@ -62,20 +62,23 @@ struct listener_actor {
 	struct heard *heard;
 };
 
-static inline void listener_receive(struct actor *a, struct stanza *s)
+static inline bool listener_receive(
+	struct actor *a, struct stanza *s, enum deliver_copies copies UNUSED)
 {
 	heard_note(container_of(a, struct listener_actor, actor)->heard, s);
+	return true;
 }
 
-static const struct recipient_class listener_class = { .actor = { .name = "listener" },
-	.receive = listener_receive };
+static const struct recipient listener_recipient = { .receive = listener_receive };
+static const struct actor_class listener_class = { .name = "listener",
+	.recipient = &listener_recipient };
 
 static inline void listener_begin_here(void *arg)
 {
 	struct listener_actor *l = arg;
 
 	shard_check(NULL);
-	actor_begin(&l->actor, &listener_class.actor);
+	actor_begin(&l->actor, &listener_class);
 }
 
 static inline void listener_end_here(void *arg)
