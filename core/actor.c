@@ -174,7 +174,7 @@ void letter_post(struct letter *l)
 	shard_post(shard_at(id_shard(l->to)), &l->msg); /* nobody's shard is 0 */
 }
 
-/* --- names: few, and never on a stanza's way, so a tree under a mutex ------------------------- */
+/* --- names: few, and never on a stanza's way, so a tree under a mutex --- */
 
 struct name {
 	const char *text;

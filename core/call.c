@@ -29,7 +29,7 @@ struct call {
 static const struct actor_class waiting_class = { .name = "waiting" };
 static const struct actor_class asked_class = { .name = "asked" };
 
-/* --- the caller's side ------------------------------------------------------------------------ */
+/* --- the caller's side --- */
 
 /* Frees w. */
 static void waiting_end(struct waiting *w, struct call_answer *a)
@@ -88,7 +88,7 @@ void call_begin(struct actor *asker, struct actor_id to, enum mail_kind kind, st
 	letter_post(&c->mail.letter);
 }
 
-/* --- the server's side ------------------------------------------------------------------------ */
+/* --- the server's side --- */
 
 static struct call *call_of(struct mail *m)
 {
@@ -164,7 +164,7 @@ void call_reply(struct caller to, struct term answer)
 	letter_post(&r->letter);
 }
 
-/* --- waiting ---------------------------------------------------------------------------------- */
+/* --- waiting --- */
 
 struct call_errand {
 	struct errand errand;
@@ -207,7 +207,7 @@ enum call_outcome call_wait(struct actor_id to, enum mail_kind kind, struct term
 	return e.answer.outcome;
 }
 
-/* --- to many ---------------------------------------------------------------------------------- */
+/* --- to many --- */
 
 struct multi {
 	struct actor_id asker;

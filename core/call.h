@@ -40,7 +40,7 @@ ON_SHARD void call_begin(struct actor *asker, struct actor_id to, enum mail_kind
 ANY_THREAD enum call_outcome call_wait(struct actor_id to, enum mail_kind kind, struct term request,
 	uint64_t deadline_ms, struct term *reply);
 
-/* --- to many at once -------------------------------------------------------------------------- */
+/* --- to many at once --- */
 
 struct call_target {
 	struct actor_id id;

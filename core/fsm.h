@@ -62,8 +62,7 @@ extern const struct behaviour fsm_behaviour;
 		.bytes = sizeof(type_) }
 #define FSM_STATES(table_) .states = (table_), .n_states = ARRAY_LEN(table_)
 
-/* --- what a handler returns ---------------------------------------------------------------------
- */
+/* --- what a handler returns --- */
 
 static inline struct next fsm_next(unsigned state)
 {
@@ -109,8 +108,7 @@ ON_SHARD static inline unsigned fsm_state(const struct fsm *f)
 }
 ON_SHARD const char *fsm_state_name(const struct fsm *f);
 
-/* --- starting and ending: see core/gen.h for struct start and what is told ----------------------
- */
+/* --- starting and ending: see core/gen.h for struct start and what is told --- */
 
 /* On the running shard, in the caller's memory. how may be NULL here and below. */
 ON_SHARD static inline struct start_result fsm_start(
@@ -151,8 +149,7 @@ ANY_THREAD static inline void fsm_stop(struct actor_id id, const char *reason)
 	gen_stop_id(id, reason);
 }
 
-/* --- events: all but the _now forms take event
- * ---------------------------------------------------- */
+/* --- events: all but the _now forms take event --- */
 
 /* Handled before it returns, true if f still lives. What is not taken from *event stays the
  * caller's. From within a handler of f it is posted instead, and taken. */
@@ -198,8 +195,7 @@ ANY_THREAD static inline enum call_outcome fsm_sync_send_all_state_event_wait(
 	return call_wait(to, MAIL_CALL_ANY, event, deadline_ms, reply);
 }
 
-/* --- timers, called by the machine itself
- * --------------------------------------------------------- */
+/* --- timers, called by the machine itself --- */
 
 /* The event comes to the state that f is in then. Both take event and return a reference for
  * fsm_cancel_timer(); start_timer's event carries it in .ref. */
@@ -218,8 +214,7 @@ ON_SHARD static inline int64_t fsm_cancel_timer(struct fsm *f, uint32_t ref)
 	return gen_timer_cancel(&f->gen, ref);
 }
 
-/* --- changing the class of a running machine: code_change
- * ------------------------------------------ */
+/* --- changing the class of a running machine: code_change --- */
 
 ON_SHARD static inline int fsm_upgrade(struct fsm *f, const struct fsm_class *now, void *extra)
 {

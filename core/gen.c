@@ -66,7 +66,7 @@ static struct gen_more *more(struct gen *g)
 	return g->more;
 }
 
-/* --- tracing: after Erlang's sys -------------------------------------------------------------- */
+/* --- tracing: after Erlang's sys --- */
 
 static const char *const mail_names[] = {
 	[MAIL_CAST] = "cast",
@@ -100,7 +100,7 @@ static void trace_next(const struct gen *g, const struct next *n)
 			L_INT("ms", n->kind == NEXT_WAIT_MS ? n->ms : 0));
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- the end --- */
 
 static void refuse(struct mail *m, enum call_outcome outcome)
 {
@@ -171,7 +171,7 @@ static void end(struct gen *g, const char *reason)
 	release(g, reason);
 }
 
-/* --- what a handler's return asks for --------------------------------------------------------- */
+/* --- what a handler's return asks for --- */
 
 static void idle_over(struct timer *t);
 
@@ -255,7 +255,7 @@ static void stop(struct gen *g, const char *reason)
 		end(g, reason);
 }
 
-/* --- mail ------------------------------------------------------------------------------------- */
+/* --- mail --- */
 
 struct upgrade {
 	const struct gen_class *now;
@@ -362,7 +362,7 @@ void gen_trace(struct actor_id id, bool on)
 	mail_send(id, MAIL_TRACE, TERM(on));
 }
 
-/* --- start ------------------------------------------------------------------------------------ */
+/* --- start --- */
 
 struct spawn_errand {
 	struct errand errand;
@@ -544,7 +544,7 @@ void gen_enter(struct gen *g, const struct gen_class *class, const char *name, s
 	settle(g, n);
 }
 
-/* --- spawning: an object made on the shard it is for ------------------------------------------ */
+/* --- spawning: an object made on the shard it is for --- */
 
 static void spawn(const struct gen_class *class, void *arg, const struct origin *o)
 {
@@ -605,7 +605,7 @@ struct start_result gen_spawn_wait(
 	return e.result;
 }
 
-/* --- timers of its own ------------------------------------------------------------------------ */
+/* --- timers of its own --- */
 
 static void timer_over(struct timer *timer)
 {
@@ -656,7 +656,7 @@ int64_t gen_timer_cancel(struct gen *g, uint32_t ref)
 	return -1;
 }
 
-/* --- changing the class ----------------------------------------------------------------------- */
+/* --- changing the class --- */
 
 int gen_upgrade(struct gen *g, const struct gen_class *now, void *extra)
 {

@@ -11,8 +11,7 @@
 #include "core/term.h"
 #include "core/timer.h"
 
-/* --- what a handler returns: small, and by value -----------------------------------------------
- */
+/* --- what a handler returns: small, and by value --- */
 
 enum next_kind {
 	NEXT_WAIT, /* for whatever comes */
@@ -39,8 +38,7 @@ struct next {
 #define STOP_NO_HANDLER "no handler"
 bool stop_is_error(const char *reason);
 
-/* --- starting ----------------------------------------------------------------------------------
- */
+/* --- starting --- */
 
 enum start_outcome {
 	STARTED,
@@ -67,8 +65,7 @@ struct start {
 	void *arg;
 };
 
-/* --- the part of a server or fsm that is the same in both --------------------------------------
- */
+/* --- the part of a server or fsm that is the same in both --- */
 
 struct gen_more; /* what few need, made on demand: name, waiting callers, timers */
 struct gen {

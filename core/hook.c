@@ -55,7 +55,7 @@ void hook_set_free(struct hook_set *s)
 		rcu_later(&s->rcu, hook_set_reclaim);
 }
 
-/* --- readers ---------------------------------------------------------------------------------- */
+/* --- readers --- */
 
 static struct chain *chain_of(struct hook_set *s, struct hook *h)
 {
@@ -103,7 +103,7 @@ bool hook_empty(struct hook_set *s, struct hook *h)
 	return !c || c->n == 0;
 }
 
-/* --- writers: all under lock ------------------------------------------------------------------ */
+/* --- writers: all under lock --- */
 
 static unsigned index_of(struct hook *h)
 {

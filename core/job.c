@@ -71,7 +71,7 @@ static uint64_t clock_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* --- lanes: all under the pool's lock --------------------------------------------------------- */
+/* --- lanes: all under the pool's lock --- */
 
 static void lane_put(struct lane *l, struct job *j)
 {
@@ -106,7 +106,7 @@ static struct lane *lane_of(struct carrier *c, uint64_t key)
 	return &c->lanes[(key >> 32) % c->n_lanes];
 }
 
-/* --- threads ---------------------------------------------------------------------------------- */
+/* --- threads --- */
 
 static void job_return(struct msg *m)
 {
@@ -232,7 +232,7 @@ void jobs_stop(void)
 	pool_end(&common);
 }
 
-/* --- carriers --------------------------------------------------------------------------------- */
+/* --- carriers --- */
 
 static struct pool *pool_new(const char *name)
 {

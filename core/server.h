@@ -72,8 +72,7 @@ static inline struct next server_later(void)
 	return (struct next){ .kind = NEXT_LATER };
 }
 
-/* --- starting and ending: see core/gen.h for struct start and what is told ---------------------
- */
+/* --- starting and ending: see core/gen.h for struct start and what is told --- */
 
 /* On the running shard, in the caller's memory. how may be NULL here and below. */
 ON_SHARD static inline struct start_result server_start(
@@ -108,8 +107,7 @@ ANY_THREAD static inline void server_stop(struct actor_id id, const char *reason
 	gen_stop_id(id, reason);
 }
 
-/* --- asking: all take request ------------------------------------------------------------------
- */
+/* --- asking: all take request --- */
 
 ON_SHARD static inline void server_call(struct actor *asker, struct actor_id to,
 	struct term request, uint64_t deadline_ms, call_fn *fn, void *arg)
@@ -149,8 +147,7 @@ ANY_THREAD static inline void server_abcast(
 	multi_cast(targets, n, request, copy);
 }
 
-/* --- changing the class of a running server: code_change ---------------------------------------
- */
+/* --- changing the class of a running server: code_change --- */
 
 ON_SHARD static inline int server_upgrade(
 	struct server *s, const struct server_class *now, void *extra)

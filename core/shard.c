@@ -102,7 +102,7 @@ char *shard_scratch(void)
 	return self->scratch;
 }
 
-/* --- mail ----------------------------------------------------------------------------------- */
+/* --- mail --- */
 
 void shard_post(struct shard *s, struct msg *m)
 {
@@ -127,7 +127,7 @@ static void ring_bells(struct shard *s)
 	}
 }
 
-/* --- descriptors ---------------------------------------------------------------------------- */
+/* --- descriptors --- */
 
 static int control(int op, struct watch *w)
 {
@@ -177,7 +177,7 @@ static void run_events(struct shard *s)
 		metric_add(&events_taken, s->n_events);
 }
 
-/* --- timers --------------------------------------------------------------------------------- */
+/* --- timers --- */
 
 void timer_set(struct timer *t, uint64_t delay_ms)
 {
@@ -194,7 +194,7 @@ uint64_t timer_left_ms(const struct timer *t)
 	return timer_armed(t) && t->due_ms > self->now_ms ? t->due_ms - self->now_ms : 0;
 }
 
-/* --- end of turn ---------------------------------------------------------------------------- */
+/* --- end of turn --- */
 
 void turn_end_init(struct turn_end *t, void (*run)(struct turn_end *t))
 {
@@ -231,7 +231,7 @@ static void run_turn_ends(struct shard *s)
 	}
 }
 
-/* --- the loop ------------------------------------------------------------------------------- */
+/* --- the loop --- */
 
 static unsigned run_mail(struct shard *s)
 {
@@ -246,7 +246,7 @@ static unsigned run_mail(struct shard *s)
 
 static void run_timers(struct shard *s)
 {
-	unsigned fired = wheel_advance(s->wheel, s->now_ms);
+	unsigned fired = wheel_fire(s->wheel);
 
 	if (fired)
 		metric_add(&timers_fired, fired);
@@ -286,10 +286,17 @@ static void await_events(struct shard *s)
 		s->n_events = 0; /* EINTR: a debugger, or a signal that could not be blocked */
 }
 
+/* Once a turn, before anything runs: whatever is set in this turn counts from here. */
+static void read_clock(struct shard *s)
+{
+	s->now_ms = clock_ms();
+	wheel_tick(s->wheel, s->now_ms);
+}
+
 static void turn(struct shard *s)
 {
 	await_events(s);
-	s->now_ms = clock_ms();
+	read_clock(s);
 	stall_begin();
 	run_events(s);
 	run_mail(s);
@@ -317,7 +324,7 @@ static void *shard_main(void *arg)
 	return NULL;
 }
 
-/* --- start and stop ------------------------------------------------------------------------- */
+/* --- start and stop --- */
 
 static void shard_free(struct shard *s)
 {
@@ -363,7 +370,7 @@ static bool drain(struct shard *s)
 	unsigned ran;
 
 	self = s;
-	s->now_ms = clock_ms();
+	read_clock(s);
 	ran = run_mail(s);
 	run_turn_ends(s);
 	self = NULL;

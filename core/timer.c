@@ -29,7 +29,7 @@ struct wheel {
 	uint64_t now_ms;
 	uint64_t look_ms; /* nothing in the levels is due before; UINT64_MAX: nothing */
 	size_t armed; /* timers in the levels and in ready */
-	struct cds_list_head ready; /* due already: for the next wheel_advance() */
+	struct cds_list_head ready; /* due already: for the next wheel_fire() */
 	struct level levels[LEVELS];
 };
 
@@ -187,20 +187,25 @@ static uint64_t next_look(const struct wheel *w)
 	return look_ms;
 }
 
-unsigned wheel_advance(struct wheel *w, uint64_t now_ms)
+void wheel_tick(struct wheel *w, uint64_t now_ms)
+{
+	if (now_ms < w->look_ms) {
+		if (now_ms > w->now_ms)
+			w->now_ms = now_ms;
+		return;
+	}
+	collect(w, now_ms, &w->ready);
+	w->look_ms = next_look(w);
+}
+
+unsigned wheel_fire(struct wheel *w)
 {
 	CDS_LIST_HEAD(due);
 	unsigned fired = 0;
 
-	/* Timers armed by a fire() wait for the next advance, even with no delay: so this ends. */
+	/* Timers armed by a fire() wait for the next round, even with no delay: so this ends. */
 	cds_list_splice(&w->ready, &due);
 	CDS_INIT_LIST_HEAD(&w->ready);
-	if (now_ms >= w->look_ms) {
-		collect(w, now_ms, &due);
-		w->look_ms = next_look(w);
-	} else if (now_ms > w->now_ms) {
-		w->now_ms = now_ms;
-	}
 	while (!cds_list_empty(&due)) {
 		struct timer *t = cds_list_first_entry(&due, struct timer, node);
 		void (*fire)(struct timer * t) = t->fire;
@@ -212,6 +217,12 @@ unsigned wheel_advance(struct wheel *w, uint64_t now_ms)
 		stall_ran("timer", (void *)fire);
 	}
 	return fired;
+}
+
+unsigned wheel_advance(struct wheel *w, uint64_t now_ms)
+{
+	wheel_tick(w, now_ms);
+	return wheel_fire(w);
 }
 
 uint64_t wheel_next_ms(const struct wheel *w)

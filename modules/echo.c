@@ -22,8 +22,7 @@ static void echo(void *arg UNUSED, struct stanza *s)
 		return; /* nobody waits for an answer to an answer */
 	build_begin(&b, s->root->name, s->root->ns);
 	for (const struct attr *a = s->root->attrs; a; a = a->next)
-		if (a->ns || (strcmp(a->name, "from") != 0 && strcmp(a->name, "to") != 0))
-			build_attr_ns(&b, a->name, a->ns, a->value);
+		build_attr_ns(&b, a->name, a->ns, a->value);
 	build_attr_jid(&b, "from", s->to);
 	build_attr_jid(&b, "to", s->from);
 	elem_each_child (s->root, child)

@@ -396,7 +396,7 @@ void build_attr(struct builder *b, const char *name, const char *value)
 void build_attr_ns(struct builder *b, const char *name, const char *ns, const char *value)
 {
 	if (value)
-		add_attr(b, own_name(b, name), own_name(b, ns), value, strlen(value));
+		add_attr(b, own_name(b, name), ns ? own_name(b, ns) : NULL, value, strlen(value));
 }
 
 void build_attr_int(struct builder *b, const char *name, int64_t value)

@@ -29,6 +29,7 @@ struct stanza *build_end(struct builder *b);
 void build_drop(struct builder *b); /* changes its mind */
 
 void build_attr(struct builder *b, const char *name, const char *value); /* NULL value: nothing */
+/* ns NULL: none, as build_attr(). */
 void build_attr_ns(struct builder *b, const char *name, const char *ns, const char *value);
 void build_attr_int(struct builder *b, const char *name, int64_t value);
 void build_attr_jid(struct builder *b, const char *name, const struct jid *j); /* NULL: nothing */

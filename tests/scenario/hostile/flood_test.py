@@ -20,9 +20,9 @@ shaper:
     slow: 50000
 shards: 1
 listen:
-    - {port: ${port}, ip: 127.0.0.1, module: ejabberd_c2s, starttls: true, shaper: slow}
+    - {port: ${port}, ip: 127.0.0.1, module: ejabberd_c2s, shaper: slow}
     - {port: ${tls_port}, ip: 127.0.0.1, module: ejabberd_c2s, tls: true}
-    - {port: ${plain_port}, ip: 127.0.0.1, module: ejabberd_c2s}
+    - {port: ${plain_port}, ip: 127.0.0.1, module: ejabberd_c2s, starttls: false, starttls_required: false}
 '''
 
     def test_the_flooder_waits_and_the_others_do_not(self):

@@ -56,4 +56,4 @@ class ServerCase(unittest.TestCase):
 
 
 def main():
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, warnings='ignore')     # libraries' own

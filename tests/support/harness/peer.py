@@ -17,6 +17,7 @@ modules_enabled = {{ "roster", "saslauth", "tls", "disco", "ping", "version", "t
 modules_disabled = {{ "s2s", "offline" }}
 allow_registration = true; c2s_require_encryption = false; authentication = "internal_plain"
 log = {{ info = "*console" }}
+ssl = {{ certificate = "{dir}/localhost.pem", key = "{dir}/localhost.pem" }}
 '''
 
 

@@ -116,7 +116,7 @@ class Server:
         return os.environ.get('LINNETD', os.path.join(TREE, 'build', 'linnetd'))
 
     def command(self):
-        return [self.binary(), '--config', self.path('linnet.yml'), '--foreground']
+        return [self.binary(), '--foreground', '--config', self.path('linnet.yml')]
 
     def _spawn(self):
         environ = dict(os.environ)

@@ -101,7 +101,7 @@ Test(actor, many_live_side_by_side)
 	shards_stop();
 }
 
-/* --- letters ---------------------------------------------------------------------------------- */
+/* --- letters --- */
 
 struct greeting {
 	struct letter letter;
@@ -207,8 +207,7 @@ Test(actor, ending_it_twice_aborts, .signal = SIGABRT)
 	on_shard(0, end_twice, NULL);
 }
 
-/* --- names: gen_server's {local, Name} ---------------------------------------------------------
- */
+/* --- names: gen_server's {local, Name} --- */
 
 Test(actor, a_name_is_held_by_one)
 {

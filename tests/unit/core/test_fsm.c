@@ -270,8 +270,7 @@ static void expect_journal(const char *journal)
 	expect_all(REPORT, journal);
 }
 
-/* --- send_event, send_all_state_event, handle_info ---------------------------------------------
- */
+/* --- send_event, send_all_state_event, handle_info --- */
 
 Test(fsm, an_event_goes_to_the_function_of_the_state)
 {
@@ -301,8 +300,7 @@ Test(fsm, other_messages_go_to_info)
 	expect_state("closed");
 }
 
-/* --- sync_send_event, sync_send_all_state_event, reply ------------------------------------------
- */
+/* --- sync_send_event, sync_send_all_state_event, reply --- */
 
 Test(fsm, a_sync_event_is_answered_by_the_state)
 {
@@ -366,8 +364,7 @@ Test(fsm, a_sync_event_without_a_handler_ends_it)
 	cr_expect_str_eq(last_reason, STOP_NO_HANDLER);
 }
 
-/* --- Timeout in the return value -----------------------------------------------------------------
- */
+/* --- Timeout in the return value --- */
 
 Test(fsm, a_timeout_comes_to_the_state_that_asked)
 {
@@ -429,8 +426,7 @@ Test(fsm, init_says_where_it_begins_and_how_long_it_waits)
 	cr_expect_str_eq(start_result.reason, STOP_BAD_RETURN);
 }
 
-/* --- hibernate
- * -------------------------------------------------------------------------------------- */
+/* --- hibernate --- */
 
 Test(fsm, it_hibernates_when_nothing_more_is_waiting)
 {
@@ -439,8 +435,7 @@ Test(fsm, it_hibernates_when_nothing_more_is_waiting)
 	expect_journal("H");
 }
 
-/* --- direct dispatch
- * --------------------------------------------------------------------------------- */
+/* --- direct dispatch --- */
 
 static unsigned payloads_dropped;
 
@@ -512,8 +507,7 @@ Test(fsm, it_may_be_stopped_from_within_a_handler_or_outside)
 	cr_expect_str_eq(last_reason, "normal");
 }
 
-/* --- send_event_after, start_timer, cancel_timer
- * --------------------------------------------------------- */
+/* --- send_event_after, start_timer, cancel_timer --- */
 
 Test(fsm, an_event_after_some_time_comes_to_the_state_of_then)
 {

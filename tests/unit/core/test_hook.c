@@ -125,7 +125,7 @@ Test(hook, a_hundred_hooks_fit)
 		cr_expect_not(hook_empty(set, &many[i]), "%d", i);
 }
 
-/* --- changes while the chain runs ------------------------------------------------------------- */
+/* --- changes while the chain runs --- */
 
 static enum hook_next remove_b(void *subject, void *arg)
 {

@@ -86,8 +86,7 @@ static void end(void)
 
 TestSuite(job, .init = begin, .fini = end, .timeout = 60);
 
-/* --- inline: no_queue --------------------------------------------------------------------------
- */
+/* --- inline: no_queue --- */
 
 static struct carrier *carrier;
 static struct task *tasks;
@@ -110,8 +109,7 @@ Test(job, inline_runs_at_once_on_the_callers_shard)
 	free(tasks);
 }
 
-/* --- one thread: one_queue ----------------------------------------------------------------------
- */
+/* --- one thread: one_queue --- */
 
 Test(job, a_thread_runs_one_after_the_other_in_order_away_from_the_pool)
 {
@@ -145,8 +143,7 @@ Test(job, a_thread_runs_one_after_the_other_in_order_away_from_the_pool)
 	free(blockers);
 }
 
-/* --- lanes: {queues: N} --------------------------------------------------------------------------
- */
+/* --- lanes: {queues: N} --- */
 
 Test(job, lanes_keep_the_order_of_a_key_and_never_overlap_it)
 {
@@ -215,8 +212,7 @@ Test(job, a_busy_lane_shares_the_pool_with_others)
 	free(last);
 }
 
-/* --- pool: parallel
- * ------------------------------------------------------------------------------- */
+/* --- pool: parallel --- */
 
 Test(job, the_pool_overlaps_even_equal_keys)
 {
@@ -240,8 +236,7 @@ Test(job, the_pool_overlaps_even_equal_keys)
 	free(tasks);
 }
 
-/* --- bounds
- * ---------------------------------------------------------------------------------------- */
+/* --- bounds --- */
 
 static void fill(enum carrier_kind kind, unsigned lanes)
 {
@@ -277,8 +272,7 @@ Test(job, a_full_carrier_refuses)
 	fill(CARRIER_POOL, 0);
 }
 
-/* --- where done() runs
- * ------------------------------------------------------------------------------ */
+/* --- where done() runs --- */
 
 static void submit_from_shard(void *arg UNUSED)
 {
@@ -301,8 +295,7 @@ Test(job, done_comes_home)
 	free(tasks);
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------ */
+/* --- the end --- */
 
 Test(job, freeing_a_carrier_waits_for_its_jobs)
 {

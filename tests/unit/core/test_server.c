@@ -216,8 +216,7 @@ static void expect_journal(const char *want)
 	term_drop(&reply);
 }
 
-/* --- start/3,4 ----------------------------------------------------------------------------------
- */
+/* --- start/3,4 --- */
 
 Test(server, a_name_is_registered_and_taken_once)
 {
@@ -359,8 +358,7 @@ Test(server, it_may_live_in_its_owners_memory)
 	cr_expect_eq(call(text(ECHO, "x")), CALL_NOPROC);
 }
 
-/* --- call/2,3 ------------------------------------------------------------------------------------
- */
+/* --- call/2,3 --- */
 
 Test(server, a_call_is_answered)
 {
@@ -507,8 +505,7 @@ Test(server, an_actor_of_another_kind_is_no_server)
 	cr_assert(await(&started));
 }
 
-/* --- reply/2 -----------------------------------------------------------------------------------
- */
+/* --- reply/2 --- */
 
 Test(server, an_answer_may_come_later)
 {
@@ -555,8 +552,7 @@ Test(server, terminate_may_still_answer)
 	cr_expect_eq(q.outcome, CALL_REPLIED);
 }
 
-/* --- cast/2, info, timeout, hibernate
- * --------------------------------------------------------------- */
+/* --- cast/2, info, timeout, hibernate --- */
 
 Test(server, casts_and_infos_come_in_order)
 {
@@ -599,8 +595,7 @@ Test(server, it_hibernates_when_its_mail_is_read)
 	expect_journal("rnrHawake");
 }
 
-/* --- terminate, bad returns
- * --------------------------------------------------------------------------- */
+/* --- terminate, bad returns --- */
 
 Test(server, other_reasons_are_errors)
 {
@@ -629,8 +624,7 @@ Test(server, without_a_handler_info_is_dropped_and_a_call_ends_it)
 	cr_expect_eq(call(TERM(ECHO)), CALL_NOPROC);
 }
 
-/* --- multi_call, abcast
- * ---------------------------------------------------------------------------------- */
+/* --- multi_call, abcast --- */
 
 static struct term copy_text(const struct term *t)
 {
@@ -711,8 +705,7 @@ Test(server, abcast_reaches_all_that_exist)
 	expect_journal("hear");
 }
 
-/* --- enter_loop
- * ------------------------------------------------------------------------------------------ */
+/* --- enter_loop --- */
 
 static struct robot adopted;
 
@@ -752,8 +745,7 @@ Test(server, under_a_name_it_does_not_have_it_fails, .signal = 6)
 	on_shard(0, adopt_wrongly, NULL);
 }
 
-/* --- code_change
- * ------------------------------------------------------------------------------------------- */
+/* --- code_change --- */
 
 static int robot_code_change(struct server *s, unsigned old_version, bool down, void *extra)
 {
@@ -806,8 +798,7 @@ Test(server, its_code_changes_under_it)
 	cr_expect_eq(upgrade(&mute_class, NULL), -ENOTSUP, "no code_change, another version");
 }
 
-/* --- debug: trace
- * -------------------------------------------------------------------------------------------- */
+/* --- debug: trace --- */
 
 Test(server, tracing_changes_nothing)
 {

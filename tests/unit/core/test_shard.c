@@ -50,7 +50,7 @@ Test(shard, runs_what_is_posted_on_its_own_thread)
 	shards_stop();
 }
 
-/* --- messages between shards ------------------------------------------------------------------ */
+/* --- messages between shards --- */
 
 struct ball {
 	struct msg msg;
@@ -89,8 +89,7 @@ Test(shard, mail_to_itself_and_to_others_arrives)
 	throw_around(3);
 }
 
-/* --- stopping ----------------------------------------------------------------------------------
- */
+/* --- stopping --- */
 
 static _Atomic unsigned freed;
 
@@ -121,8 +120,7 @@ Test(shard, mail_that_flies_during_the_stop_still_runs)
 	cr_expect_eq(freed, 300);
 }
 
-/* --- watches ------------------------------------------------------------------------------------
- */
+/* --- watches --- */
 
 struct eye {
 	struct watch watch;
@@ -236,8 +234,7 @@ Test(shard, a_bad_descriptor_is_an_error)
 	shards_stop();
 }
 
-/* --- a turn's order ------------------------------------------------------------------------------
- */
+/* --- a turn's order --- */
 
 static char journal[64];
 static struct timer timer;
@@ -339,8 +336,7 @@ Test(shard, an_end_of_turn_that_asks_for_more_does_not_hold_the_shard)
 	cr_expect_eq(ran_endless, 1000);
 }
 
-/* --- timers
- * --------------------------------------------------------------------------------------- */
+/* --- timers --- */
 
 static void set_timer(void *arg)
 {
@@ -371,8 +367,40 @@ Test(shard, a_sleeping_shard_wakes_for_its_timer)
 	shards_stop();
 }
 
-/* --- RCU
- * -------------------------------------------------------------------------------------------- */
+static uint64_t set_at_ms, fired_at_ms;
+
+static void note_time(struct timer *t UNUSED)
+{
+	shard_check(NULL);
+	fired_at_ms = shard_now_ms();
+	sem_post(&written);
+}
+
+static void set_after_sleep(void *arg UNUSED)
+{
+	shard_check(NULL);
+	timer_init(&timer, note_time);
+	set_at_ms = shard_now_ms();
+	timer_set(&timer, 20);
+	cr_expect_eq(timer_left_ms(&timer), 20);
+}
+
+/* The delay counts from the turn that sets it, not from the one before the shard slept. */
+Test(shard, a_timer_set_by_what_woke_the_shard_is_not_early)
+{
+	struct timespec pause = { .tv_nsec = 60000000 };
+
+	sem_init(&written, 0, 0);
+	shards_start(1);
+	on_shard(0, count_turns, &(unsigned){ 0 });
+	nanosleep(&pause, NULL);
+	on_shard(0, set_after_sleep, NULL);
+	cr_assert(await(&written));
+	cr_expect_geq(fired_at_ms, set_at_ms + 20);
+	shards_stop();
+}
+
+/* --- RCU --- */
 
 Test(shard, sleeping_or_turning_it_holds_up_no_grace_period)
 {
@@ -385,8 +413,7 @@ Test(shard, sleeping_or_turning_it_holds_up_no_grace_period)
 	shards_stop();
 }
 
-/* --- checks
- * ------------------------------------------------------------------------------------------ */
+/* --- checks --- */
 
 Test(shard, off_a_shard_the_check_aborts, .signal = SIGABRT)
 {
@@ -404,8 +431,7 @@ Test(shard, on_another_shard_the_check_aborts, .signal = SIGABRT)
 	on_shard(0, check_other, shard_at(1));
 }
 
-/* --- slow handlers
- * ------------------------------------------------------------------------------------ */
+/* --- slow handlers --- */
 
 static void dawdle(void *arg UNUSED)
 {

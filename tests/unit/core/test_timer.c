@@ -154,6 +154,25 @@ Test(timer, a_cancelled_one_is_silent)
 	cr_expect_eq(advance_to(START + 1000), 0);
 }
 
+Test(timer, one_that_is_due_fires_when_told_and_not_before)
+{
+	struct alarm a = { 0 }, b = { 0 };
+
+	timer_init(&a.timer, ring);
+	timer_init(&b.timer, ring);
+	wheel_set(w, &a.timer, 10);
+	wheel_set(w, &b.timer, 10);
+	wheel_tick(w, START + 10);
+	cr_expect_eq(a.fired, 0);
+	cr_expect_eq(wheel_next_ms(w), 0);
+	wheel_cancel(w, &a.timer);
+	cr_expect_eq(wheel_fire(w), 1);
+	cr_expect_eq(a.fired, 0);
+	wheel_set(w, &a.timer, 10); /* counts from the tick */
+	cr_expect_eq(a.timer.due_ms, START + 20);
+	wheel_cancel(w, &a.timer);
+}
+
 static struct alarm victim;
 
 static void cancel_victim(struct timer *t)

@@ -29,8 +29,8 @@ static const struct {
 	{ "<message xmlns='jabber:client' from='romeo@montague.net/orchard' to='echo.localhost' "
 	  "type='chat' id='m1' xml:lang='it'><body>Ciao &amp; &lt;addio&gt;</body>"
 	  "<x xmlns='urn:example:x' a='1'><y/></x></message>",
-		"<message type='chat' id='m1' xml:lang='it' from='echo.localhost' "
-		"to='romeo@montague.net/orchard'><body>Ciao &amp; &lt;addio&gt;</body>"
+		"<message from='echo.localhost' to='romeo@montague.net/orchard' type='chat' "
+		"id='m1' xml:lang='it'><body>Ciao &amp; &lt;addio&gt;</body>"
 		"<x xmlns='urn:example:x' a='1'><y/></x></message>" },
 	{ "<message xmlns='jabber:client' from='romeo@montague.net' to='any@echo.localhost/r'/>",
 		"<message from='any@echo.localhost/r' to='romeo@montague.net'/>" },
@@ -40,7 +40,7 @@ static const struct {
 		"</presence>" },
 	{ "<iq xmlns='jabber:client' from='romeo@montague.net/o' to='echo.localhost' type='get' "
 	  "id='i1'><query xmlns='jabber:iq:version'/></iq>",
-		"<iq type='get' id='i1' from='echo.localhost' to='romeo@montague.net/o'>"
+		"<iq from='echo.localhost' to='romeo@montague.net/o' type='get' id='i1'>"
 		"<query xmlns='jabber:iq:version'/></iq>" },
 };
 
