@@ -135,24 +135,12 @@ static enum stream_condition condition_of(int parser_error)
 	}
 }
 
-static bool only_white(const char *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (!memchr(" \t\r\n", bytes[i], 4))
-			return false;
-	return true;
-}
-
-/* <starttls/> has been read; behind it lie these bytes. */
-ON_SHARD static void enter_tls(struct stream *st, const char *behind, size_t len)
+/* <starttls/> has been read. What lay behind it in the buffer was not protected and is forgotten. */
+ON_SHARD static void enter_tls(struct stream *st)
 {
 	struct builder b;
 
 	st->starting_tls = false;
-	if (!only_white(behind, len)) {
-		stream_error(st, STREAM_POLICY_VIOLATION, "nothing may follow <starttls/>");
-		return;
-	}
 	build_begin(&b, "proceed", NS_TLS);
 	stream_send_element(st, &b);
 	st->header_sent = false;
@@ -180,7 +168,7 @@ static size_t stream_bytes(struct conn *c, const char *bytes, size_t len)
 		}
 	}
 	if (st->starting_tls) {
-		enter_tls(st, bytes + used, len - used);
+		enter_tls(st);
 		return len;
 	}
 	return conn_closing(&st->conn) ? len : used;

@@ -59,7 +59,7 @@ ON_SHARD void stream_send_stanza(struct stream *st, struct stanza *s);   /* does
 /* The next bytes begin a new stream: after SASL. */
 ON_SHARD void stream_restart(struct stream *st);
 /* Answers <starttls/> with <proceed/> once the running callback returns; secured() follows. Bytes
- * that came behind <starttls/> end the stream instead: they were not protected (RFC 6120 §5.3.3). */
+ * that came behind <starttls/> were not protected: they are never looked at (RFC 6120 §5.4.3.3). */
 ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host);
 /* The owner waits for an answer: nothing more is parsed until stream_go_on(). */
 ON_SHARD void stream_wait(struct stream *st);
