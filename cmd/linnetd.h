@@ -38,6 +38,7 @@ void commands_add_sessions(void);
 /* The argument `host`, counted, or NULL and the answer says why. */
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
 unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const char *text);
+enum hook_next end_removed_sessions(void *subject, void *arg); /* hangs on account_removed_hook */
 json_t *time_value(int64_t seconds); /* "2026-11-21T12:00:00Z" */
 
 /* linnetd_reference.c */

@@ -90,16 +90,6 @@ static void run_register(const json_t *args, struct command_answer *answer)
 		answer_account(answer, outcome, h, user, "created");
 }
 
-static void end_sessions(const struct host *h, const char *user)
-{
-	struct jid *account;
-
-	if (jid_make(user, h->name, NULL, NULL, &account))
-		return;
-	kick_sessions(account, STREAM_NOT_AUTHORIZED, "The account was removed.");
-	jid_free(account);
-}
-
 static void run_unregister(const json_t *args, struct command_answer *answer)
 {
 	struct host *h = host_of_args(args, answer);
@@ -114,8 +104,6 @@ static void run_unregister(const json_t *args, struct command_answer *answer)
 		return;
 	}
 	outcome = auth_remove(h, user);
-	if (!outcome)
-		end_sessions(h, user);
 	answer_account(answer, outcome, h, user, "removed");
 }
 

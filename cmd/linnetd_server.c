@@ -218,8 +218,11 @@ static enum hook_next account_removed(void *subject, void *arg UNUSED)
 int host_begin(const struct settings_host *from, struct conf_errors *e, struct host **out)
 {
 	struct host *h = host_new(from->name, settings_host_conf(from));
-	int error = registry_start_host(h, from->modules, e);
+	int error;
 
+	/* After the modules, one of which tells the owner that it is done. */
+	hook_add(h->hooks, &account_removed_hook, 90, end_removed_sessions, NULL);
+	error = registry_start_host(h, from->modules, e);
 	if (error) {
 		host_unref(h);
 		return error;

@@ -102,6 +102,13 @@ unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const 
 	return kicked;
 }
 
+/* account_removed_hook: whoever is logged in with it has no account any more. */
+enum hook_next end_removed_sessions(void *subject, void *arg UNUSED)
+{
+	kick_sessions(subject, STREAM_NOT_AUTHORIZED, "The account was removed.");
+	return HOOK_GO_ON;
+}
+
 static void run_kick(const json_t *args, struct command_answer *answer)
 {
 	const char *given = command_text(args, "jid");

@@ -16,6 +16,18 @@
 
 #define LISTENERS_MAX 1000
 
+/* A domain somewhere in the file. */
+struct domain_place {
+	const char *name;
+	const struct conf_node *at;
+	size_t order; /* in the file */
+};
+/* Many, sorted by name. */
+struct domains {
+	struct domain_place *at;
+	size_t n;
+};
+
 /* The top of the file, where it goes. */
 struct top {
 	struct settings s; /* first: what others see */
@@ -27,6 +39,7 @@ struct top {
 	const struct conf_node *modules;
 	struct host_conf all_hosts; /* what host_config lays its own over; no references */
 	const struct conf_node **own; /* of each of s.hosts: its map under host_config, or NULL */
+	struct domains by_name; /* s.hosts */
 };
 
 static struct top *top_of(const struct settings *s)
@@ -47,8 +60,8 @@ static const struct conf_item host_rows[] = {
 	{ "host_config", CONF_RAW, FIELD(struct top, host_config, const struct conf_node *),
 		.example = "example.org:\n  max_user_sessions: 3\n  modules:\n    mod_ping: {}",
 		.help = "Options of one host that differ from those of all: a map of domains, each "
-			"with a map of options. What is a list or a map, modules too, replaces the "
-			"one for all hosts." },
+			"with a map of options. A list or a map, modules too, replaces the one of "
+			"all hosts." },
 	{ 0 },
 };
 
@@ -61,33 +74,33 @@ static const struct conf_item listen_rows[] = {
 
 static const struct conf_item access_rows[] = {
 	{ "acl", CONF_RAW, FIELD(struct top, acl, const struct conf_node *),
-		.example =
-			"admin:\n  user: admin@example.org\nloopback:\n  ip:\n    - 127.0.0.0/8\n"
-			"    - \"::1\"",
-		.help = "Names for groups of users: a map of names, each with one or more "
-			"conditions, "
-			"of which any one is enough. Conditions: user, server, resource, each also "
-			"with _glob and _regexp; node_glob and node_regexp (PATTERN@PATTERN); ip. "
-			"Each takes one value or a list. A user without a domain is one of any of "
-			"our hosts. `all` and `none` exist already." },
+		.example = "admin:\n  user: admin@example.org\n"
+			   "local:\n  user_regexp: \"\"\n"
+			   "blocked:\n  user:\n    - spammer\n  server_glob: \"*.bad.example\"\n"
+			   "loopback:\n  ip:\n    - 127.0.0.0/8\n    - \"::1\"",
+		.help = "Names for groups of users: a map of names, each with conditions of which "
+			"any one is enough. Conditions are user, server and resource, each also "
+			"with _glob and _regexp; node_glob and node_regexp, for PATTERN@PATTERN; "
+			"and ip. Each takes one value or a list. A user without a domain is one of "
+			"any of our hosts. `all` and `none` exist already." },
 	{ "access_rules", CONF_RAW, FIELD(struct top, access_rules, const struct conf_node *),
-		.example = "local_only:\n  - deny: blocked\n  - allow: local\nconfigure:\n"
-			   "  allow: admin",
+		.example = "c2s:\n  - deny: blocked\n  - allow: local\n"
+			   "configure:\n  allow: admin",
 		.help = "Names for rights: a map of names, each with a list of `allow: ACL` and "
-			"`deny: ACL`, of which the first that matches counts; when none does, it "
-			"is "
-			"deny. With several ACLs in one entry all must match; a condition may "
-			"stand "
+			"`deny: ACL`. The first that matches counts; when none does, it is deny. "
+			"With several ACLs in one entry all must match, and a condition may stand "
 			"in place of an ACL's name. `all` and `none` exist already." },
 	{ "shaper", CONF_RAW, FIELD(struct top, shaper, const struct conf_node *),
 		.example = "normal: 3000\nfast:\n  rate: 100000\n  burst_size: 200000",
 		.help = "Names for speeds: a map of names, each with bytes in a second, or with "
-			"rate and burst_size (bytes that may come at once)." },
+			"rate and burst_size, the bytes that may come at once." },
 	{ "shaper_rules", CONF_RAW, FIELD(struct top, shaper_rules, const struct conf_node *),
-		.example = "c2s_shaper:\n  - none: admin\n  - normal\nmax_user_offline_messages:\n"
-			   "  - 5000: admin\n  - 100",
-		.help = "Names for what depends on who it is: a map of names, each with a list of "
-			"`SHAPER: ACL` or `NUMBER: ACL`, of which the first that matches counts." },
+		.example = "c2s_shaper:\n  - none: admin\n  - normal\n"
+			   "max_user_offline_messages:\n  - 5000: admin\n  - 100",
+		.help = "Names for speeds and numbers that depend on who it is: a map of names, "
+			"each with a list of `SHAPER: ACL` or `NUMBER: ACL`. The first that "
+			"matches "
+			"counts." },
 	{ 0 },
 };
 
@@ -101,8 +114,6 @@ static const struct conf_item database_rows[] = {
 static const struct conf_item module_rows[] = {
 	{ "modules", CONF_RAW, FIELD(struct top, modules, const struct conf_node *),
 		.per_host = true,
-		.example = "mod_auth_internal: {}\nmod_disco: {}\nmod_last: {}\nmod_ping: {}\n"
-			   "mod_time: {}\nmod_version: {}",
 		.help = "The modules that run, each with a map of its options, {} for none." },
 	{ 0 },
 };
@@ -129,13 +140,6 @@ static void *chapter_at(struct top *t, const struct chapter *c)
 
 /* ---- Hosts. */
 
-/* A domain somewhere in the file. */
-struct domain_place {
-	const char *name;
-	const struct conf_node *at;
-	size_t order;
-};
-
 static int by_domain(const void *left, const void *right)
 {
 	const struct domain_place *a = left, *b = right;
@@ -155,85 +159,78 @@ static const struct conf_node *next_item(const struct conf_node *list, const str
 	return item == list ? NULL : conf_node_next(item);
 }
 
-/* Our hosts by name, the file's errors among them said. The caller frees. */
-static struct domain_place *sort_hosts(
-	struct top *t, const struct conf_node *root, struct conf_errors *e, size_t *out_n)
+static const struct domain_place *find_domain(const struct domains *d, const char *name)
 {
-	const char *const *names = t->hosts.at;
-	const struct conf_node *list = conf_node_get(root, "hosts"), *item = first_item(list);
-	struct domain_place *places = xcalloc(t->hosts.n, sizeof(*places));
-	size_t n = 0;
-
-	for (size_t i = 0; i < t->hosts.n; i++, item = next_item(list, item))
-		if (names[i])
-			places[n++] = (struct domain_place){ names[i], item, i };
-	qsort(places, n, sizeof(*places), by_domain);
-	for (size_t i = 1; i < n; i++)
-		if (!strcmp(places[i - 1].name, places[i].name))
-			conf_fail(e, places[i].at,
-				"the host %s is named twice, before this in line %u",
-				places[i].name, conf_node_place(places[i - 1].at).line);
-	if (list && !t->hosts.n)
-		conf_fail_key(e, list, "hosts: expected at least one domain, found none");
-	*out_n = n;
-	return places;
-}
-
-static const struct domain_place *find_place(
-	const struct domain_place *places, size_t n, const char *name)
-{
-	size_t low = 0, high = n;
+	size_t low = 0, high = d->n;
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 
-		if (strcmp(places[middle].name, name) < 0)
+		if (strcmp(d->at[middle].name, name) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < n && !strcmp(places[low].name, name) ? &places[low] : NULL;
+	return low < d->n && !strcmp(d->at[low].name, name) ? &d->at[low] : NULL;
 }
 
-static void unknown_host(const struct conf_node *node, const struct domain_place *hosts, size_t n,
-	struct conf_errors *e)
+static void sort_hosts(struct top *t, const struct conf_node *root, struct conf_errors *e)
+{
+	const char *const *names = t->hosts.at;
+	const struct conf_node *list = conf_node_get(root, "hosts"), *item = first_item(list);
+	struct domains *d = &t->by_name;
+
+	d->at = arena_alloc(&t->arena, t->hosts.n * sizeof(*d->at));
+	for (size_t i = 0; i < t->hosts.n; i++, item = next_item(list, item))
+		if (names[i])
+			d->at[d->n++] = (struct domain_place){ names[i], item, i };
+	qsort(d->at, d->n, sizeof(*d->at), by_domain);
+	for (size_t i = 1; i < d->n; i++)
+		if (!strcmp(d->at[i - 1].name, d->at[i].name))
+			conf_fail(e, d->at[i].at,
+				"the host %s is named twice, before this in line %u", d->at[i].name,
+				conf_node_place(d->at[i - 1].at).line);
+	if (list && !t->hosts.n)
+		conf_fail_key(e, list, "hosts: expected at least one domain, found none");
+}
+
+static void unknown_host(
+	const struct conf_node *node, const struct domains *hosts, struct conf_errors *e)
 {
 	struct conf_guess guess = { .given = conf_node_key(node) };
 
-	for (size_t i = 0; i < n; i++)
-		conf_guess(&guess, hosts[i].name);
+	for (size_t i = 0; i < hosts->n; i++)
+		conf_guess(&guess, hosts->at[i].name);
 	conf_fail_key_guess(e, node, &guess, "expected one of hosts, found \"%s\"", guess.given);
 }
 
-/* The maps under host_config by the prepared name of their host. The caller frees. */
-static struct domain_place *sort_host_config(struct top *t, const struct domain_place *hosts,
-	size_t n_hosts, struct conf_errors *e, size_t *out_n)
+/* The maps under host_config, by the prepared name of their host. */
+static struct domains sort_host_config(struct top *t, struct conf_errors *e)
 {
 	const struct conf_node *map = t->host_config, *node;
-	struct domain_place *places = xcalloc(map ? conf_node_count(map) : 0, sizeof(*places));
-	size_t n = 0;
+	struct domains d = { 0 };
 
 	if (map && conf_node_kind(map) != CONF_MAPPING && conf_node_kind(map) != CONF_NULL) {
 		conf_fail(e, map, "host_config: expected a map of hosts with their options");
-		map = NULL;
+		return d;
 	}
-	conf_node_each(node, map)
-	{
-		const char *name = conf_node_key(node);
+	d.at = arena_alloc(&t->arena, (map ? conf_node_count(map) : 0) * sizeof(*d.at));
+	conf_node_each (node, map) {
+		struct domain_place place = { conf_node_key(node), node, d.n };
 
-		if (conf_check_domain(&name, &t->arena) || !find_place(hosts, n_hosts, name))
-			unknown_host(node, hosts, n_hosts, e);
+		if (conf_check_domain(&place.name, &t->arena) ||
+			!find_domain(&t->by_name, place.name))
+			unknown_host(node, &t->by_name, e);
 		else
-			places[n++] = (struct domain_place){ name, node, n };
+			d.at[d.n++] = place;
 	}
-	qsort(places, n, sizeof(*places), by_domain);
-	for (size_t i = 1; i < n; i++)
-		if (!strcmp(places[i - 1].name, places[i].name))
-			conf_fail_key(e, places[i].at,
+	qsort(d.at, d.n, sizeof(*d.at), by_domain);
+	for (size_t i = 1; i < d.n; i++)
+		if (!strcmp(d.at[i - 1].name, d.at[i].name))
+			conf_fail_key(e, d.at[i].at,
 				"the host %s has options twice, before this in line %u",
-				places[i].name, conf_node_key_place(places[i - 1].at).line);
-	*out_n = n;
-	return places;
+				d.at[i].name, conf_node_key_place(d.at[i - 1].at).line);
+	return d;
 }
 
 static void make_host(struct top *t, const struct domain_place *place, const struct conf_node *own,
@@ -255,19 +252,21 @@ static void make_host(struct top *t, const struct domain_place *place, const str
 
 static void make_hosts(struct top *t, const struct conf_node *root, struct conf_errors *e)
 {
-	size_t n, n_config;
-	AUTO(free_ptr) struct domain_place *places = sort_hosts(t, root, e, &n);
-	AUTO(free_ptr)
-	struct domain_place *config = sort_host_config(t, places, n, e, &n_config);
 	struct settings_host *hosts = arena_zalloc(&t->arena, t->hosts.n * sizeof(*hosts));
+	struct domains config;
 
+	sort_hosts(t, root, e);
+	config = sort_host_config(t, e);
 	t->own = arena_zalloc(&t->arena, t->hosts.n * sizeof(struct conf_node *));
 	/* In the file's order; a domain that is wrong leaves a gap, but then nobody sees it. */
-	for (size_t i = 0; i < n; i++) {
-		const struct domain_place *own = find_place(config, n_config, places[i].name);
+	for (size_t i = 0; i < t->by_name.n; i++) {
+		const struct domain_place *place = &t->by_name.at[i];
+		const struct domain_place *own = find_domain(&config, place->name);
 
-		t->own[places[i].order] = own ? own->at : NULL;
-		make_host(t, &places[i], own ? own->at : NULL, e, &hosts[places[i].order]);
+		if (i && !strcmp(place[-1].name, place->name))
+			continue; /* said already */
+		t->own[place->order] = own ? own->at : NULL;
+		make_host(t, place, t->own[place->order], e, &hosts[place->order]);
 	}
 	t->s.hosts = hosts;
 	t->s.n_hosts = t->hosts.n;
@@ -414,8 +413,8 @@ static void fill(struct top *t, const struct conf_node *root, struct conf_errors
 
 struct settings *settings_load(const char *path, struct conf_errors *e)
 {
-	struct conf_file *file = conf_file_load(path, e);
 	unsigned before = conf_errors_count(e);
+	struct conf_file *file = conf_file_load(path, e);
 	struct top *t;
 
 	if (!file)
@@ -447,10 +446,9 @@ void settings_free(struct settings *s)
 
 const struct settings_host *settings_find_host(const struct settings *s, const char *host)
 {
-	for (size_t i = 0; i < s->n_hosts; i++)
-		if (!strcmp(s->hosts[i].name, host))
-			return &s->hosts[i];
-	return NULL;
+	const struct domain_place *place = find_domain(&top_of(s)->by_name, host);
+
+	return place ? &s->hosts[place->order] : NULL;
 }
 
 const struct conf_node *settings_modules(const struct settings *s, const char *host)
@@ -484,20 +482,60 @@ void settings_differences(const struct settings *before, const struct settings *
 
 /* ---- For people. */
 
+struct printing {
+	FILE *out;
+	enum conf_format format;
+};
+
+static void module_reference(const struct module *m, const struct conf_item *common, void *arg)
+{
+	const struct printing *p = arg;
+	struct arena a;
+	const char *prefix;
+
+	arena_init(&a, NULL, 0);
+	prefix = arena_printf(&a, "modules.mod_%s.", m->name);
+	if (p->format == CONF_MARKDOWN)
+		fprintf(p->out, "\n### mod_%s\n%s\n", m->name, m->help ? m->help : "");
+	else
+		fprintf(p->out, ".TP\n\\fBmod_%s\\fR\n%s\n", m->name, m->help ? m->help : "");
+	conf_reference(m->conf, prefix, p->out, p->format);
+	conf_reference(common, prefix, p->out, p->format);
+	arena_fini(&a);
+}
+
 void settings_reference(FILE *out, enum conf_format format)
 {
+	struct printing p = { out, format };
+
 	for (size_t i = 0; i < ARRAY_LEN(chapters); i++) {
 		fprintf(out, format == CONF_MARKDOWN ? "\n## %s\n" : ".SS %s\n", chapters[i].title);
 		conf_reference(chapters[i].rows, "", out, format);
 	}
+	registry_reference_each(module_reference, &p);
+}
+
+static void module_example(const struct module *m, const struct conf_item *common, void *arg)
+{
+	bool options = (m->conf && m->conf->type) || (common && common->type);
+	FILE *out = arg;
+
+	if (m->help)
+		fprintf(out, "#   %s\n", m->help);
+	fprintf(out, "#  mod_%s:%s\n", m->name, options ? "" : " {}");
+	conf_example(m->conf, 4, out);
+	conf_example(common, 4, out);
 }
 
 void settings_example(FILE *out)
 {
 	for (size_t i = 0; i < ARRAY_LEN(chapters); i++) {
 		fprintf(out, "%s# ---- %s ----\n", i ? "\n" : "", chapters[i].title);
-		conf_example(chapters[i].rows, 0, out);
+		if (chapters[i].rows != module_rows)
+			conf_example(chapters[i].rows, 0, out);
 	}
+	fprintf(out, "# %s\n#modules:\n", module_rows[0].help);
+	registry_reference_each(module_example, out);
 }
 
 static const char *yaml_text(const char *text, struct arena *a)
@@ -507,41 +545,50 @@ static const char *yaml_text(const char *text, struct arena *a)
 	return conf_value_text(&row, &text, a);
 }
 
-static void print_path(const char *option, const char *path, FILE *out, struct arena *a)
+static void print_text(const char *option, const char *text, FILE *out, struct arena *a)
 {
-	if (path)
-		fprintf(out, "%s: %s\n", option, yaml_text(path, a));
+	if (text)
+		fprintf(out, "%s: %s\n", option, yaml_text(text, a));
+}
+
+/* Modules that a server begins with, as far as this one has them. */
+static void module_starter(const struct module *m, const struct conf_item *common UNUSED, void *arg)
+{
+	static const char *const wanted[] = { "auth_internal", "disco", "last", "ping", "time",
+		"version" };
+
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+		if (!strcmp(m->name, wanted[i]))
+			fprintf(arg, "  mod_%s: {}\n", m->name);
 }
 
 void settings_starter(const struct settings_start *start, FILE *out)
 {
-	const char *ip = start->ip ? start->ip : "::", *certfile = start->certfile;
+	const char *certfile = start->certfile;
 	struct arena a;
 
 	arena_init(&a, NULL, 0);
 	if (!certfile)
 		certfile = arena_printf(&a, "%s.pem", start->domain);
-	fprintf(out,
-		"# Settings of the Linnet XMPP server. `linnetd --check --config FILE` looks them\n"
-		"# over, `linnetctl reload` applies them to a running server. Relative names of "
-		"files\n"
-		"# start at the folder of this file. Every option stands below with its "
-		"default.\n\n"
-		"hosts:\n  - %s\n\n",
-		yaml_text(start->domain, &a));
-	fprintf(out, "certfiles:\n  - %s\n\n", yaml_text(certfile, &a));
+	fputs("# Settings of the Linnet XMPP server. `linnetd --check --config FILE` looks them "
+	      "over,\n"
+	      "# `linnetctl reload` applies them to a running server. Names of files start at the\n"
+	      "# folder of this one. Every option stands below with its default.\n\n",
+		out);
+	fprintf(out, "hosts:\n  - %s\n\ncertfiles:\n  - %s\n\n", yaml_text(start->domain, &a),
+		yaml_text(certfile, &a));
 	fprintf(out,
 		"listen:\n  - port: %u\n    ip: %s\n    module: ejabberd_c2s\n    starttls: true\n"
 		"    starttls_required: true\n\n",
-		start->port ? start->port : 5222, yaml_text(ip, &a));
-	print_path("database", start->database, out, &a);
-	print_path("log_file", start->log_file, out, &a);
-	print_path("control_socket", start->control_socket, out, &a);
+		start->port ? start->port : 5222, yaml_text(start->ip ? start->ip : "::", &a));
+	print_text("database", start->database, out, &a);
+	print_text("log_file", start->log_file, out, &a);
+	print_text("control_socket", start->control_socket, out, &a);
 	if (start->admin)
 		fprintf(out, "\nacl:\n  admin:\n    user: %s\n", yaml_text(start->admin, &a));
-	fputs("\nmodules:\n  mod_auth_internal: {}\n  mod_disco: {}\n  mod_last: {}\n"
-	      "  mod_ping: {}\n  mod_time: {}\n  mod_version: {}\n\n",
-		out);
+	fputs("\nmodules:\n", out);
+	registry_reference_each(module_starter, out);
+	fputs("\n", out);
 	settings_example(out);
 	arena_fini(&a);
 }

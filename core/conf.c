@@ -75,6 +75,11 @@ static bool fill_scalar(
 {
 	_Alignas(16) char spare[sizeof(struct conf_prefix) + 8] = { 0 };
 
+	if (conf_node_kind(node) == CONF_NULL && conf_is_text(row) && !row->preset &&
+		!row->required) {
+		*(const char **)field = NULL;
+		return true;
+	}
 	if (conf_node_kind(node) != CONF_SCALAR)
 		return wrong(f, row, node, NULL);
 	if (!conf_read_scalar(row, conf_node_text(node), f->folder, spare, f->arena))
@@ -114,6 +119,10 @@ static void fill_item(
 	struct filling fresh = *f;
 	struct conf_part part = { row->rows, item };
 
+	if (row->item && conf_node_kind(node) == CONF_NULL) {
+		wrong(f, row->item, node, NULL);
+		return;
+	}
 	fresh.mode = WHOLE; /* a list is replaced, its items begin with their presets */
 	if (!row->rows)
 		fill_field(&fresh, row->item, node, item + row->item->offset);
@@ -141,8 +150,7 @@ static bool fill_list(struct filling *f, const struct conf_item *row, const stru
 	list->at = item = arena_zalloc(f->arena, list->n * row->item_size);
 	if (single)
 		fill_item(f, row, node, item);
-	conf_node_each(child, node)
-	{
+	conf_node_each (child, node) {
 		if (row->type == CONF_MAP)
 			*(const char **)(void *)item = arena_strdup(f->arena, conf_node_key(child));
 		fill_item(f, row, child, item);
@@ -194,7 +202,7 @@ static bool fill_unchecked(
 		return fill_group(f, row, node, field);
 	case CONF_RAW:
 		REQUIRE(f->origin == FROM_FILE);
-		*(const struct conf_node **)field = node;
+		*(const struct conf_node **)field = conf_node_kind(node) == CONF_NULL ? NULL : node;
 		return true;
 	default:
 		return fill_scalar(f, row, node, field);
@@ -208,6 +216,8 @@ static bool fill_field(
 
 	if (!fill_unchecked(f, row, node, field))
 		return false;
+	if (conf_is_text(row) && !*(const char **)field)
+		return true;
 	expected = row->check ? row->check(field, f->arena) : NULL;
 	return !expected || wrong(f, row, node, expected);
 }
@@ -313,8 +323,7 @@ static void fill_struct(
 
 	for (unsigned i = 0; i < n && f->mode == WHOLE; i++)
 		fill_presets(f, &parts[i], map);
-	conf_node_each(node, map)
-	{
+	conf_node_each (node, map) {
 		const struct conf_item *row = find_row(parts, n, conf_node_key(node), &part);
 
 		if (may_stand(f, parts, n, row, node))

@@ -50,7 +50,8 @@ struct conf_item {
 	const char *name;
 	enum conf_type type;
 	size_t offset;               /* FIELD() */
-	const char *preset;          /* default, written as in the file; NULL: required if .required */
+	const char *preset;          /* default, written as in the file; NULL: all zero, and a text may
+	                              * be set to null in the file */
 	const char *unit;            /* "connections": for the manual */
 	const char *help;            /* one or two sentences */
 	int64_t min, max;            /* CONF_INT, CONF_SIZE, CONF_TIME; both 0: no bounds */
@@ -67,7 +68,8 @@ struct conf_item {
 	bool per_host;               /* may stand under host_config too */
 	bool needs_restart;          /* a reload names it instead of applying it */
 	const char *short_for;       /* CONF_GROUP: the nested option that one word stands for */
-	const char *example;         /* YAML for the commented default file; NULL: made from preset */
+	const char *example;         /* the value as YAML, for the commented default file, of one line or
+	                              * several; NULL: made from preset */
 };
 /* The offset of a member, with its type checked at compile time. */
 #define FIELD(type_, member, ctype)                                                                \
@@ -119,7 +121,8 @@ struct conf_file;
 #define CONF_FILE_MAX (4u << 20) /* bytes */
 #define CONF_DEPTH_MAX 32
 #define CONF_NODES_MAX (1u << 19)
-/* NULL: e says why. Anchors, aliases, tags and a second document are errors. */
+/* NULL: e says why. Anchors, aliases, tags and a second document are errors. After a key that is set
+ * twice, which is one too, the file comes back all the same: the rest can be looked over. */
 struct conf_file *conf_file_load(const char *path, struct conf_errors *e);
 /* The same from memory; name stands in errors, its folder is where CONF_PATHs start. */
 struct conf_file *conf_file_parse(const char *name, const char *text, size_t len,

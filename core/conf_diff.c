@@ -13,22 +13,6 @@ static const char *text_at(const void *field)
 	return *(const char *const *)field;
 }
 
-static bool is_text(const struct conf_item *row)
-{
-	switch (row->type) {
-	case CONF_STRING:
-	case CONF_SECRET:
-	case CONF_PATH:
-	case CONF_DOMAIN:
-	case CONF_JID:
-	case CONF_ACCESS:
-	case CONF_SHAPER:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static const void *item_at(const struct conf_item *row, const struct conf_list *list, size_t i)
 {
 	return (const char *)list->at + i * row->item_size;
@@ -61,7 +45,7 @@ static bool same_list(
 
 static bool same_field(const struct conf_item *row, const void *a, const void *b)
 {
-	if (is_text(row))
+	if (conf_is_text(row))
 		return same_text(text_at(a), text_at(b));
 	switch (row->type) {
 	case CONF_LIST:
@@ -162,16 +146,17 @@ static void compare_nodes(struct differing *d, const struct conf_item *row, cons
 		differ(d, row, path, before ? "..." : NULL, after ? "..." : NULL);
 		return;
 	}
-	conf_node_each(node, before)
-	{
+	conf_node_each (node, before) {
 		const struct conf_node *now = conf_node_get(after, conf_node_key(node));
 
 		if (!conf_node_same(node, now))
 			differ(d, row, arena_printf(d->texts, "%s.%s", path, conf_node_key(node)),
 				"...", now ? "..." : NULL);
 	}
-	conf_node_each(node, after) if (!conf_node_get(before, conf_node_key(node))) differ(
-		d, row, arena_printf(d->texts, "%s.%s", path, conf_node_key(node)), NULL, "...");
+	conf_node_each (node, after)
+		if (!conf_node_get(before, conf_node_key(node)))
+			differ(d, row, arena_printf(d->texts, "%s.%s", path, conf_node_key(node)),
+				NULL, "...");
 }
 
 static void compare_fields(
@@ -247,7 +232,7 @@ void conf_copy(const struct conf_item *rows, const void *from, void *to, struct 
 		}
 		if (field != source)
 			memcpy(field, source, conf_field_bytes(rows));
-		if (is_text(rows) && text_at(field))
+		if (conf_is_text(rows) && text_at(field))
 			*(const char **)field = arena_strdup(a, text_at(field));
 		else if (rows->type == CONF_LIST || rows->type == CONF_MAP)
 			copy_list(rows, field, a);

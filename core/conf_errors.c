@@ -235,7 +235,7 @@ void conf_name_note(
 		e->names_room = e->names_room ? 2 * e->names_room : 16;
 		e->names = xrealloc(e->names, e->names_room * sizeof(*e->names));
 	}
-	e->names[e->names_n++] = (struct name_use){ type, name, at };
+	e->names[e->names_n++] = (struct name_use){ type, arena_strdup(&e->arena, name), at };
 }
 
 void conf_names_each(struct conf_errors *e,

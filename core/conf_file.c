@@ -83,7 +83,9 @@ const struct conf_node *conf_node_get(const struct conf_node *map, const char *k
 
 	if (!map || map->kind != CONF_MAPPING)
 		return NULL;
-	conf_node_each(n, map) if (!strcmp(n->key->text, key)) return n;
+	conf_node_each (n, map)
+		if (!strcmp(n->key->text, key))
+			return n;
 	return NULL;
 }
 
@@ -226,7 +228,8 @@ static void check_twins(struct reading *r, const struct conf_node *map)
 	if (map->count < 2)
 		return;
 	sorted = xmalloc(map->count * sizeof(*sorted));
-	conf_node_each(n, map) sorted[i++] = n;
+	conf_node_each (n, map)
+		sorted[i++] = n;
 	qsort(sorted, i, sizeof(*sorted), by_key);
 	while (--i > 0) {
 		const struct conf_node *first = sorted[i - 1], *second = sorted[i];
@@ -385,10 +388,12 @@ static struct fy_diag *diag_new(void)
 	return diag;
 }
 
-static void take_syntax_errors(struct reading *r, struct fy_diag *diag)
+/* How many there were. */
+static unsigned take_syntax_errors(struct reading *r, struct fy_diag *diag)
 {
 	const struct fy_diag_error *error;
 	void *prev = NULL;
+	unsigned n = 0;
 
 	while ((error = fy_diag_errors_iterate(diag, &prev))) {
 		struct conf_error place = { .file = r->file->name };
@@ -398,7 +403,9 @@ static void take_syntax_errors(struct reading *r, struct fy_diag *diag)
 			place.column = error->column > 0 ? (unsigned)error->column : 1;
 		}
 		conf_fail_place(r->errors, &place, "not YAML: %s", error->msg);
+		n++;
 	}
+	return n;
 }
 
 /* text has a NUL behind its len bytes. */
@@ -414,14 +421,13 @@ static int read_nodes(struct conf_file *f, const char *text, size_t len, struct 
 	r.parser = fy_parser_create(&cfg);
 	REQUIRE(r.parser);
 	bad = fy_parser_set_string(r.parser, text, len) ? CONF_BAD : build_file(&r);
-	take_syntax_errors(&r, diag);
-	if (!bad && fy_parser_get_stream_error(r.parser))
+	if (take_syntax_errors(&r, diag) || fy_parser_get_stream_error(r.parser))
 		bad = CONF_BAD;
 	if (bad && conf_errors_count(e) == before)
 		conf_fail_place(e, &(struct conf_error){ .file = f->name }, "not YAML");
 	fy_parser_destroy(r.parser);
 	fy_diag_destroy(diag);
-	return conf_errors_count(e) != before ? CONF_BAD : 0;
+	return bad;
 }
 
 static struct conf_file *file_new(const char *name)

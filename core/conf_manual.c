@@ -90,8 +90,7 @@ static void print_row(const struct conf_item *row, const char *prefix, FILE *out
 	const char *facts = facts_text(row, a, format), *help = row->help ? row->help : "";
 
 	if (format == CONF_MARKDOWN) {
-		fprintf(out, "\n#### `%s`\n%s\n\n*%c%s.*\n", name, help, facts[0] & ~0x20,
-			facts + 1);
+		fprintf(out, "\n#### `%s`\n%s\n\nValue: %s.\n", name, help, facts);
 	} else {
 		fputs(".TP\n\\fB", out);
 		cli_roff(name, out);
@@ -154,10 +153,24 @@ static void print_commented(const char *text, unsigned indent, FILE *out)
 	}
 }
 
+/* What an option without a default is when nobody sets it. */
+static const char *unset_text(const struct conf_item *row, struct arena *a)
+{
+	static const struct conf_prefix nothing;
+
+	if (conf_is_scalar(row))
+		return conf_value_text(row, &nothing, a);
+	if (row->type == CONF_RAW)
+		return "null";
+	return row->type == CONF_LIST || row->type == CONF_WORDS ? "[]" : "{}";
+}
+
 static void print_option(const struct conf_item *row, unsigned indent, FILE *out, struct arena *a)
 {
 	const char *value = row->example ? row->example : preset_text(row, a);
 
+	if (!value)
+		value = unset_text(row, a);
 	if (row->rows && !row->example) {
 		fprintf(out, "#%*s%s:\n", (int)indent, "", row->name);
 		if (row->type == CONF_LIST)
@@ -165,11 +178,11 @@ static void print_option(const struct conf_item *row, unsigned indent, FILE *out
 		else if (row->type == CONF_MAP)
 			fprintf(out, "#%*sNAME:\n", (int)indent + 2, "");
 		conf_example(row->rows, indent + (row->type == CONF_GROUP ? 2 : 4), out);
-	} else if (value && strchr(value, '\n')) {
+	} else if (strchr(value, '\n')) {
 		fprintf(out, "#%*s%s:\n", (int)indent, "", row->name);
 		print_commented(value, indent + 2, out);
 	} else {
-		fprintf(out, "#%*s%s: %s\n", (int)indent, "", row->name, value ? value : "");
+		fprintf(out, "#%*s%s: %s\n", (int)indent, "", row->name, value);
 	}
 }
 

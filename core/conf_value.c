@@ -69,6 +69,22 @@ bool conf_is_scalar(const struct conf_item *row)
 	}
 }
 
+bool conf_is_text(const struct conf_item *row)
+{
+	switch (row->type) {
+	case CONF_STRING:
+	case CONF_SECRET:
+	case CONF_PATH:
+	case CONF_DOMAIN:
+	case CONF_JID:
+	case CONF_ACCESS:
+	case CONF_SHAPER:
+		return true;
+	default:
+		return false;
+	}
+}
+
 size_t conf_field_bytes(const struct conf_item *row)
 {
 	switch (row->type) {
@@ -239,7 +255,7 @@ bool conf_read_scalar(const struct conf_item *row, const char *text, const char 
 	case CONF_ADDRESS:
 		return read_address(text, field);
 	case CONF_PATH:
-		*(const char **)field = *text == '/' || !folder
+		*(const char **)field = *text == '/' || !folder || !strcmp(folder, ".")
 			? arena_strdup(a, text)
 			: arena_printf(a, "%s/%s", folder, text);
 		return *text;

@@ -5,6 +5,7 @@
 
 /* Types whose value is one word or number in the file. */
 bool conf_is_scalar(const struct conf_item *row);
+bool conf_is_text(const struct conf_item *row); /* the field is a const char * */
 size_t conf_field_bytes(const struct conf_item *row);
 
 /* Reads text into the field. folder: where relative paths start, NULL for presets. */

@@ -44,9 +44,8 @@ static const struct conf_item disco_items[] = {
 	{ "server_info", CONF_LIST, FIELD(struct disco_conf, server_info, struct conf_list),
 		.rows = address_items, .item_size = sizeof(struct disco_addresses),
 		.help = "Contact addresses to announce (XEP-0157).",
-		.example = "server_info:\n"
-			   "  - name: abuse-addresses\n"
-			   "    urls: [\"mailto:abuse@example.org\"]" },
+		.example = "- name: abuse-addresses\n"
+			   "  urls: [\"mailto:abuse@example.org\"]" },
 	{ "extra_domains", CONF_LIST, FIELD(struct disco_conf, extra_domains, struct conf_list),
 		.item = domain_item, .item_size = sizeof(const char *),
 		.help = "Further services to list, which do not belong to this server's modules." },

@@ -13,6 +13,7 @@
 #include "modules/module.h"
 #include "modules/recent.h"
 #include "router/deliver.h"
+#include "router/directory.h"
 #include "router/prelogin.h"
 #include "xml/conf_jid.h"
 
@@ -526,7 +527,30 @@ static int register_get(const struct iq *iq, struct builder *answer)
 	return 0;
 }
 
-/* §3.2. Sessions of a removed account are closed by who runs them: account_removed_hook. */
+/* §3.2: the result goes out before the sessions are closed, which account_removed_hook brings about
+ * before auth_remove() returns. So the request is noted here for the same hook, in the same thread.
+ */
+static _Thread_local const struct iq *removing;
+
+static enum hook_next register_removed(void *subject, void *arg UNUSED)
+{
+	const struct session_entry *owner;
+	struct stanza *result;
+	struct builder b;
+
+	if (!removing || !jid_equal_bare(subject, removing->from))
+		return HOOK_GO_ON;
+	owner = directory_find_full(removing->from);
+	if (owner) {
+		build_iq_result(&b, removing->stanza);
+		result = build_end(&b);
+		deliver_to(owner->id, result);
+		stanza_unref(result);
+	}
+	return HOOK_GO_ON;
+}
+
+/* Granted: it has been answered already. */
 ON_JOB static struct refusal remove_own(
 	const struct register_conf *conf, const struct iq *iq, const struct request *r)
 {
@@ -541,7 +565,9 @@ ON_JOB static struct refusal remove_own(
 		return (struct refusal){ ERR_NOT_ALLOWED, NULL };
 	if (!access_allowed(conf->access_remove, iq->host->name, &who))
 		return (struct refusal){ ERR_FORBIDDEN, NULL };
+	removing = iq;
 	error = auth_remove(iq->host, jid_local(iq->from));
+	removing = NULL;
 	if (error == AUTH_NO_SUCH_USER)
 		return (struct refusal){ ERR_REGISTRATION_REQUIRED, NULL };
 	if (error == AUTH_READ_ONLY)
@@ -629,7 +655,7 @@ static int register_set(const struct iq *iq, struct builder *answer UNUSED)
 		refusal = add_account(mi->data, conf, iq, &r, &arena);
 	arena_fini(&arena);
 	if (!refusal.cond)
-		return 0;
+		return r.remove ? IQ_LATER : 0;
 	route_post(build_refusal(iq->stanza, refusal));
 	return IQ_LATER;
 }
@@ -680,7 +706,8 @@ const struct module module_register = {
 		{ IQ_FOR_BOTH, IQ_SM, NS_REGISTER, IQ_QUEUES, register_iq, .blocks = true },
 		{ 0 } },
 	.hooks = (const struct hook_row[]){ { &stream_features_hook, 50, register_feature },
-		{ &prelogin_iq_hook, 50, register_prelogin }, { 0 } },
+		{ &prelogin_iq_hook, 50, register_prelogin },
+		{ &account_removed_hook, 10, register_removed }, { 0 } },
 	.start = register_start,
 	.stop = register_stop,
 };

@@ -70,23 +70,19 @@ const struct conf_item listen_items[] = {
 	{ 0 }
 };
 
-static bool says_true(const struct conf_node *map, const char *option)
-{
-	const struct conf_node *node = conf_node_get(map, option);
-
-	return node && !strcmp(conf_node_text(node), "true");
-}
-
 void listen_conf_finish(struct listen_conf *l, const struct conf_node *map, int64_t all_timeout_ms,
 	struct conf_errors *e)
 {
+	/* Only what the file says itself can be wrong, not a default. */
+	const struct conf_node *starttls = conf_node_get(map, "starttls");
+	const struct conf_node *required = conf_node_get(map, "starttls_required");
+
 	if (!l->negotiation_timeout_ms)
 		l->negotiation_timeout_ms = all_timeout_ms;
-	if (l->tls && says_true(map, "starttls"))
-		conf_fail_key(e, conf_node_get(map, "starttls"),
-			"expected either tls or starttls, found both");
-	if (!l->tls && !l->starttls && says_true(map, "starttls_required"))
-		conf_fail_key(e, conf_node_get(map, "starttls_required"),
+	if (l->tls && l->starttls && starttls)
+		conf_fail_key(e, starttls, "expected either tls or starttls, found both");
+	if (!l->tls && !l->starttls && l->starttls_required && required)
+		conf_fail_key(e, required,
 			"expected starttls to be on where it is required, found it off");
 	l->starttls = l->starttls && !l->tls;
 	l->starttls_required = l->starttls_required && l->starttls;

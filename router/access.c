@@ -221,8 +221,7 @@ static unsigned read_pairs(struct compiling *c, const struct condition_type *typ
 		conf_fail(c->e, map, "%s: expected a value or a list, found a map", type->name);
 		return 0;
 	}
-	conf_node_each(node, map)
-	{
+	conf_node_each (node, map) {
 		struct condition *k = &out[n++];
 
 		*k = (struct condition){ .part = type->part, .compare = type->compare };
@@ -260,8 +259,8 @@ static size_t count_values(const struct conf_node *value)
 		return conf_node_count(value);
 	if (conf_node_kind(value) != CONF_SEQUENCE)
 		return 1;
-	conf_node_each(node, value) n +=
-		conf_node_kind(node) == CONF_MAPPING ? conf_node_count(node) : 1;
+	conf_node_each (node, value)
+		n += conf_node_kind(node) == CONF_MAPPING ? conf_node_count(node) : 1;
 	return n;
 }
 
@@ -284,7 +283,8 @@ static void read_condition(struct compiling *c, const struct conf_node *value, s
 		acl->n += read_value(c, type, value, grown + acl->n);
 		return;
 	}
-	conf_node_each(node, value) acl->n += read_value(c, type, node, grown + acl->n);
+	conf_node_each (node, value)
+		acl->n += read_value(c, type, node, grown + acl->n);
 }
 
 static const struct condition always = { .part = OF_ALL }, never = { .part = OF_NONE };
@@ -300,14 +300,15 @@ static void read_acl(struct compiling *c, const struct conf_node *node, struct a
 			out->name);
 	switch (conf_node_kind(node)) {
 	case CONF_MAPPING:
-		conf_node_each(child, node) read_condition(c, child, out);
+		conf_node_each (child, node)
+			read_condition(c, child, out);
 		break;
 	case CONF_SEQUENCE: /* of maps */
-		conf_node_each(child, node)
-		{
+		conf_node_each (child, node) {
 			if (conf_node_kind(child) != CONF_MAPPING)
 				conf_fail(c->e, child, "expected a condition, such as user: admin");
-			conf_node_each(part, child) read_condition(c, part, out);
+			conf_node_each (part, child)
+				read_condition(c, part, out);
 		}
 		break;
 	case CONF_SCALAR:
@@ -366,8 +367,8 @@ static size_t count_terms(const struct conf_node *value)
 		return conf_node_count(value);
 	if (conf_node_kind(value) != CONF_SEQUENCE)
 		return 1;
-	conf_node_each(node, value) n +=
-		conf_node_kind(node) == CONF_MAPPING ? conf_node_count(node) : 1;
+	conf_node_each (node, value)
+		n += conf_node_kind(node) == CONF_MAPPING ? conf_node_count(node) : 1;
 	return n;
 }
 
@@ -377,7 +378,8 @@ static unsigned read_map_terms(
 	const struct conf_node *node;
 	unsigned n = 0;
 
-	conf_node_each(node, map) out[n++] = acl_in_place(c, node);
+	conf_node_each (node, map)
+		out[n++] = acl_in_place(c, node);
 	return n;
 }
 
@@ -393,8 +395,7 @@ static void read_terms(struct compiling *c, const struct conf_node *value, struc
 		out->n = read_map_terms(c, value, terms);
 		break;
 	case CONF_SEQUENCE:
-		conf_node_each(node, value)
-		{
+		conf_node_each (node, value) {
 			if (conf_node_kind(node) == CONF_MAPPING)
 				out->n += read_map_terms(c, node, terms + out->n);
 			else
@@ -426,7 +427,7 @@ static bool read_allow(
 	return false;
 }
 
-static bool read_whole_number(const char *text, int64_t *out)
+static bool read_count(const char *text, int64_t *out)
 {
 	char *end;
 	long long n;
@@ -435,7 +436,7 @@ static bool read_whole_number(const char *text, int64_t *out)
 		return false;
 	n = strtoll(text, &end, 10);
 	*out = n;
-	return !*end && n < INT64_MAX;
+	return !*end && n > 0 && n < INT64_MAX;
 }
 
 static bool read_limit(
@@ -444,7 +445,7 @@ static bool read_limit(
 	struct conf_guess guess = { .given = text };
 
 	out->number = INT64_MAX;
-	if (means_no_limit(text) || read_whole_number(text, &out->number))
+	if (means_no_limit(text) || read_count(text, &out->number))
 		return true;
 	out->shaper = find(&c->r->shapers, text, sizeof(struct shaper));
 	if (out->shaper)
@@ -453,7 +454,7 @@ static bool read_limit(
 	conf_guess(&guess, "infinity");
 	offer_names(&guess, &c->r->shapers, sizeof(struct shaper));
 	conf_fail_key_guess(c->e, at, &guess,
-		"expected a number, infinity or the name of a shaper, found \"%s\"", text);
+		"expected a number from 1, infinity or the name of a shaper, found \"%s\"", text);
 	return false;
 }
 
@@ -485,7 +486,8 @@ static unsigned read_entries(struct compiling *c, const struct conf_node *node,
 	case CONF_SCALAR:
 		return read_entry(c, node, true, read_outcome, out);
 	case CONF_MAPPING:
-		conf_node_each(child, node) n += read_entry(c, child, false, read_outcome, out + n);
+		conf_node_each (child, node)
+			n += read_entry(c, child, false, read_outcome, out + n);
 		return n;
 	default:
 		conf_fail(c->e, node, "expected a rule, such as allow: all, found %s",
@@ -505,8 +507,8 @@ static void read_rule(struct compiling *c, const struct conf_node *node,
 		out->n = read_entries(c, node, read_outcome, entries);
 		return;
 	}
-	conf_node_each(child, node) out->n +=
-		read_entries(c, child, read_outcome, entries + out->n);
+	conf_node_each (child, node)
+		out->n += read_entries(c, child, read_outcome, entries + out->n);
 }
 
 static void read_shaper(struct compiling *c, const struct conf_node *node, struct shaper *out)
@@ -560,7 +562,8 @@ static void compile_acls(struct compiling *c, const struct conf_node *map)
 	if (!begin_list(c, map, "acl", sizeof(*acl), &list))
 		return;
 	acl = list.at;
-	conf_node_each(node, map) read_acl(c, node, acl++);
+	conf_node_each (node, map)
+		read_acl(c, node, acl++);
 	qsort(list.at, list.n, sizeof(*acl), by_name);
 	c->r->acls = list;
 }
@@ -574,7 +577,8 @@ static void compile_shapers(struct compiling *c, const struct conf_node *map)
 	if (!begin_list(c, map, "shaper", sizeof(*shaper), &list))
 		return;
 	shaper = list.at;
-	conf_node_each(node, map) read_shaper(c, node, shaper++);
+	conf_node_each (node, map)
+		read_shaper(c, node, shaper++);
 	qsort(list.at, list.n, sizeof(*shaper), by_name);
 	c->r->shapers = list;
 }
@@ -588,7 +592,8 @@ static void compile_rules(struct compiling *c, const struct conf_node *map, cons
 	if (!begin_list(c, map, what, sizeof(*rule), out))
 		return;
 	rule = out->at;
-	conf_node_each(node, map) read_rule(c, node, read_outcome, rule++);
+	conf_node_each (node, map)
+		read_rule(c, node, read_outcome, rule++);
 	qsort(out->at, out->n, sizeof(*rule), by_name);
 }
 

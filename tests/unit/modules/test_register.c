@@ -1,6 +1,7 @@
 /* tests/unit/modules/test_register.c - XEP-0077: before login, after it, and who may. */
 #include "core/actor.h"
 #include "core/job.h"
+#include "router/directory.h"
 #include "router/prelogin.h"
 #include "tests/support/accounts.h"
 #include "tests/support/hearing.h"
@@ -20,6 +21,7 @@ static void begin(void)
 	h = hosting_begin("shakespeare.lit");
 	accounts_begin(&accounts, h);
 	accounts_create(&accounts, h, "juliet", "R0m30isbest");
+	directory_init();
 	cr_assert_eq(jobs_start(2), 0);
 	cr_assert_eq(shards_start(1), 0);
 	on_shard(0, listener_begin_here, &stream);
@@ -31,6 +33,7 @@ static void end(void)
 	on_shard(0, listener_end_here, &stream);
 	shards_stop();
 	jobs_stop();
+	directory_fini();
 	heard_forget(&romeo);
 	accounts_end(&accounts);
 	hosting_end(h);
@@ -357,21 +360,39 @@ Test(register, strangers_who_may)
 	route_unregister("montague.net");
 }
 
+/* Where the server closes the account's sessions: the letter with the answer is on its way. */
+static enum hook_next note_removal(void *subject, void *arg UNUSED)
+{
+	cr_expect_str_eq(jid_local(subject), "juliet");
+	on_shard(0, do_nothing, NULL);
+	cr_expect_eq(romeo.n, 1, "§3.2: first the answer");
+	return HOOK_GO_ON;
+}
+
 Test(register, owners_change_passwords_and_leave)
 {
+	struct session session = { .id = stream.actor.id, .host = h };
+	struct actor_id holder;
 	static const char *const result =
 		"<iq type='result' id='1' to='juliet@shakespeare.lit/b' from='shakespeare.lit'/>";
 	char *answer;
 
+	cr_assert_eq(jid_make("juliet", "shakespeare.lit", "b", NULL, &session.jid), JID_OK);
 	cr_assert_eq(start_modules(h, "mod_register: {}"), 0);
 	answer = after_login(FROM("juliet@shakespeare.lit/b",
 		"<username>juliet</username><password>newpasswd</password>"));
 	cr_expect_str_eq(answer, result, "§3.3: %s", answer);
 	free(answer);
 	cr_expect_str_eq(accounts_password(&accounts, "juliet"), "newpasswd");
+	cr_assert_eq(directory_enter(&session, 10, &holder), 0);
+	hook_add(h->hooks, &account_removed_hook, 90, note_removal, NULL);
 	answer = after_login(FROM("juliet@shakespeare.lit/b", "<remove/>"));
 	cr_expect_str_eq(answer, result, "§3.2: %s", answer);
 	free(answer);
+	hook_remove(h->hooks, &account_removed_hook, 90, note_removal, NULL);
+	directory_leave(&session);
+	rcu_wait();
+	jid_free(session.jid);
 	cr_expect_eq(accounts.n, 0);
 }
 
