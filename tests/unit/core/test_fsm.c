@@ -211,17 +211,26 @@ static const struct fsm_class door_class = {
 };
 
 static struct door *door;
-static struct actor_id id;
+static struct actor_id door_id;
+static struct actor_id id; /* of the machine the test is about: the door unless it says so */
 static struct start_result start_result;
 static struct next first;
 
 static void start_door(void *arg)
 {
 	shard_check(NULL);
+	free(door);
 	door = xcalloc(1, sizeof(*door));
 	start_result = fsm_start(&door->fsm, &door_class, arg,
 		&(struct start){ .name = "door", .ended = door_ended });
-	id = start_result.id;
+	id = door_id = start_result.id;
+}
+
+static void stop_door(void *arg UNUSED)
+{
+	shard_check(NULL);
+	if (actor_find(door_id))
+		fsm_stop_now(&door->fsm, STOP_NORMAL);
 }
 
 static void begin(void)
@@ -237,6 +246,7 @@ static void begin(void)
 
 static void end(void)
 {
+	on_shard(1, stop_door, NULL);
 	shards_stop();
 	free(door);
 	rcu_thread_end();
@@ -398,6 +408,8 @@ static void start_another(void *arg)
 	static struct door another;
 
 	shard_check(NULL);
+	if (actor_find(another.fsm.gen.actor.id))
+		fsm_stop_now(&another.fsm, STOP_NORMAL);
 	another = (struct door){ 0 };
 	start_result = fsm_start(&another.fsm, &door_class, arg, NULL);
 	id = start_result.id;
@@ -501,7 +513,6 @@ Test(fsm, it_may_be_stopped_from_within_a_handler_or_outside)
 	cr_expect_str_eq(last_reason, "shutdown");
 	cr_expect_str_eq(door->journal, "still here");
 	cr_expect_eq(actor_whereis("door").v, 0);
-	free(door);
 	on_shard(1, start_door, NULL);
 	on_shard(1, stop_directly, NULL);
 	cr_expect_str_eq(last_reason, "normal");
@@ -706,6 +717,7 @@ static const struct fsm_class new_class = {
 	FSM_CLASS("door", 2, struct door),
 	FSM_STATES(new_states),
 	.sync_event = any_sync,
+	.terminate = door_terminate,
 	.code_change = new_code_change,
 };
 
