@@ -231,8 +231,10 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
 
 	shard_check(NULL);
-	if (stream_closing(&c->stream))
+	if (stream_closing(&c->stream)) {
+		c2s_leave(c, NULL); /* before the router looks for another receiver */
 		return false;
+	}
 	metric_add(&sent_metric, 1);
 	TRACE(c, "sent", s);
 	conn_write(&c->stream.conn, stanza_wire(s), copies == DELIVER_SOLE ? s : NULL);

@@ -75,7 +75,10 @@ class Client(slixmpp.ClientXMPP):
 
 
 class Slixmpp(ServerCase):
+    # slixmpp 1.8 takes TLS 1.3 for a channel it can bind to by tls-unique, which no longer exists
+    # there: where -PLUS is offered it never gets as far as plain SCRAM.
     settings = '''
+disable_sasl_mechanisms: [SCRAM-SHA-1-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-512-PLUS]
 modules:
     mod_register: {access: all, registration_timeout: 0}
 '''

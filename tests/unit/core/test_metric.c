@@ -185,7 +185,7 @@ Test(metric, process_tells_plausible_figures)
 Test(metric, many)
 {
 	struct metric *many = xcalloc(500, sizeof(*many));
-	char(*names)[24] = xcalloc(500, sizeof(*names));
+	char(*names)[32] = xcalloc(500, sizeof(*names));
 
 	for (int i = 0; i < 500; i++) {
 		snprintf(names[i], sizeof(names[i]), "t_many_%d_total", i);
