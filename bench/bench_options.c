@@ -69,26 +69,58 @@ static int word(const char *what, const char *text, const char *const *words, in
 	wrong(what, text);
 }
 
-enum option {
-	OPT_HOST = 256, OPT_PORT, OPT_DOMAIN, OPT_TLS, OPT_AUTH, OPT_PID, OPT_USERS, OPT_FIRST, OPT_USER,
-	OPT_PASSWORD, OPT_REGISTER, OPT_LIST, OPT_PARALLEL, OPT_INFLIGHT, OPT_SIZE, OPT_SECONDS,
-	OPT_WARMUP, OPT_MESSAGES, OPT_ONE_ADDRESS, OPT_JSON, OPT_HELP,
+enum option_id {
+	OPT_HOST = 256,
+	OPT_PORT,
+	OPT_DOMAIN,
+	OPT_TLS,
+	OPT_AUTH,
+	OPT_PID,
+	OPT_USERS,
+	OPT_FIRST,
+	OPT_USER,
+	OPT_PASSWORD,
+	OPT_REGISTER,
+	OPT_LIST,
+	OPT_PARALLEL,
+	OPT_INFLIGHT,
+	OPT_SIZE,
+	OPT_SECONDS,
+	OPT_WARMUP,
+	OPT_MESSAGES,
+	OPT_ONE_ADDRESS,
+	OPT_JSON,
+	OPT_HELP,
 };
 static const struct option_name {
 	const char *name;
 	int argument;
-	enum option id;
+	enum option_id id;
 } names[] = {
-	{ "host", 1, OPT_HOST }, { "port", 1, OPT_PORT }, { "domain", 1, OPT_DOMAIN },
-	{ "tls", 1, OPT_TLS }, { "auth", 1, OPT_AUTH }, { "pid", 1, OPT_PID },
-	{ "users", 1, OPT_USERS }, { "first", 1, OPT_FIRST }, { "user", 1, OPT_USER },
-	{ "password", 1, OPT_PASSWORD }, { "register", 0, OPT_REGISTER }, { "list", 0, OPT_LIST },
-	{ "parallel", 1, OPT_PARALLEL }, { "inflight", 1, OPT_INFLIGHT }, { "size", 1, OPT_SIZE },
-	{ "seconds", 1, OPT_SECONDS }, { "warmup", 1, OPT_WARMUP }, { "messages", 1, OPT_MESSAGES },
-	{ "one-address", 0, OPT_ONE_ADDRESS }, { "json", 0, OPT_JSON }, { "help", 0, OPT_HELP },
+	{ "host", 1, OPT_HOST },
+	{ "port", 1, OPT_PORT },
+	{ "domain", 1, OPT_DOMAIN },
+	{ "tls", 1, OPT_TLS },
+	{ "auth", 1, OPT_AUTH },
+	{ "pid", 1, OPT_PID },
+	{ "users", 1, OPT_USERS },
+	{ "first", 1, OPT_FIRST },
+	{ "user", 1, OPT_USER },
+	{ "password", 1, OPT_PASSWORD },
+	{ "register", 0, OPT_REGISTER },
+	{ "list", 0, OPT_LIST },
+	{ "parallel", 1, OPT_PARALLEL },
+	{ "inflight", 1, OPT_INFLIGHT },
+	{ "size", 1, OPT_SIZE },
+	{ "seconds", 1, OPT_SECONDS },
+	{ "warmup", 1, OPT_WARMUP },
+	{ "messages", 1, OPT_MESSAGES },
+	{ "one-address", 0, OPT_ONE_ADDRESS },
+	{ "json", 0, OPT_JSON },
+	{ "help", 0, OPT_HELP },
 };
 
-static void take(struct options *o, enum option id, const char *text)
+static void take(struct options *o, enum option_id id, const char *text)
 {
 	switch (id) {
 	case OPT_HOST:
@@ -175,13 +207,14 @@ void options_read(struct options *o, int argc, char **argv)
 		.seconds = 10,
 		.warmup = 1 };
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
-		all[i] = (struct option){ names[i].name, names[i].argument, NULL, (int)names[i].id };
+		all[i] =
+			(struct option){ names[i].name, names[i].argument, NULL, (int)names[i].id };
 	while ((c = getopt_long(argc, argv, "", all, NULL)) != -1) {
 		if (c == '?') {
 			usage(stderr);
 			exit(2);
 		}
-		take(o, (enum option)c, optarg);
+		take(o, (enum option_id)c, optarg);
 	}
 	if (optind < argc)
 		o->scenario = argv[optind++];
@@ -193,8 +226,9 @@ void options_read(struct options *o, int argc, char **argv)
 
 void options_title(const struct options *o, char *out, size_t room)
 {
-	int len = snprintf(out, room, "%s: %u users, %s, %s", o->scenario ? o->scenario : "register",
-		o->users, tls_words[o->tls], mech_words[o->mech]);
+	int len =
+		snprintf(out, room, "%s: %u users, %s, %s", o->scenario ? o->scenario : "register",
+			o->users, tls_words[o->tls], mech_words[o->mech]);
 
 	if (o->scenario && (!strcmp(o->scenario, "chat") || !strcmp(o->scenario, "ping")))
 		len += snprintf(out + len, room - (size_t)len, ", %u in flight", o->inflight);

@@ -28,8 +28,10 @@ static bool read_stat(pid_t pid, struct stat_line *out)
 	read = fgets(line, sizeof(line), in);
 	fclose(in);
 	at = read ? strrchr(line, ')') : NULL; /* the name may hold anything */
-	if (!at || sscanf(at + 2, "%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %d",
-			   &out->parent, &user, &system, &out->threads) != 4)
+	if (!at ||
+		sscanf(at + 2,
+			"%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %d",
+			&out->parent, &user, &system, &out->threads) != 4)
 		return false;
 	out->ticks = user + system;
 	return true;
@@ -133,5 +135,5 @@ uint64_t own_cpu_us(void)
 
 	getrusage(RUSAGE_SELF, &u);
 	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
-	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+		(uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }

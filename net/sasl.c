@@ -1,10 +1,7 @@
 /* net/sasl.c - mechanisms, their steps, and the conditions they end with. */
 #include "net/sasl.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
@@ -294,36 +291,10 @@ int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t l
 	return SASL_CONTINUE;
 }
 
-static uint8_t secret[32];
-
-static void make_secret(void)
-{
-	REQUIRE(RAND_priv_bytes(secret, sizeof(secret)) == 1);
-}
-
-/* What a stranger gets to see in place of an account: the same salt whenever the same name comes.
- */
-static void make_up(const struct sasl *s, enum scram_hash hash, struct scram_verifier *v)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	AUTO(free_ptr) char *whom = xprintf("%d:%s@%s", (int)hash, s->user, s->host->name);
-	struct host_conf *conf = host_conf_hold(s->host);
-	uint8_t random[EVP_MAX_MD_SIZE];
-
-	pthread_once(&once, make_secret);
-	HMAC(EVP_sha512(), secret, sizeof(secret), (const uint8_t *)whom, strlen(whom), random,
-		NULL);
-	*v = (struct scram_verifier){ .salt_len = 16,
-		.iterations = (uint32_t)conf->scram_iterations };
-	memcpy(v->salt, random, v->salt_len);
-	memcpy(v->stored_key, random, sizeof(v->stored_key));
-	memcpy(v->server_key, random, sizeof(v->server_key));
-	host_conf_drop(conf);
-}
-
 int sasl_account(struct sasl *s, const struct auth_account *account)
 {
 	AUTO(free_ptr) char *challenge = NULL;
+	struct auth_account fake;
 	enum scram_hash hash;
 
 	if (s->step == STEP_ENDED) /* aborted while the account was looked up */
@@ -332,9 +303,8 @@ int sasl_account(struct sasl *s, const struct auth_account *account)
 	hash = s->scram->hash;
 	s->scram->known = account && account->scram[hash].iterations;
 	s->scram->disabled = account && account->disabled;
-	make_up(s, hash, &s->scram->verifier);
-	if (s->scram->known)
-		s->scram->verifier = account->scram[hash];
+	auth_fake_account(s->host, s->user, &fake); /* always, so that it takes as long for all */
+	s->scram->verifier = s->scram->known ? account->scram[hash] : fake.scram[hash];
 	challenge = scram_challenge(s->scram);
 	answer(s, challenge);
 	s->step = STEP_FINAL;
