@@ -148,6 +148,8 @@ class Play:
         if statement:
             lines.append('  ' + statement.text)
         lines += ['  ' + line for line in str(error).splitlines()]
+        if self.server.process and self.server.process.poll() is not None:
+            lines.append('  the server has ended with status %d' % self.server.process.returncode)
         if self.transcript:
             lines.append('what was said:')
             lines += ['  %s %s %s' % t for t in self.transcript[-SHOWN:]]
@@ -212,7 +214,9 @@ class Play:
     def _known(self, text):
         """Replaces variables that have a value and functions; leaves the others to patterns."""
         def one(match):
-            name, _, rest = match.group(1).partition(':')
+            name, function, rest = match.group(1).partition(':')
+            if not function:
+                return self.variables.get(name, match.group(0))
             if name == 'plain':
                 user, _, password = rest.partition(':')
                 return base64.b64encode(('\0%s\0%s' % (user, password)).encode()).decode()
@@ -224,7 +228,7 @@ class Play:
                 return what * int(count)
             if name == 'password':
                 return self.accounts[rest]
-            return self.variables.get(name, match.group(0))
+            raise BadPlay('there is no function %s' % name)
         before = None
         while text != before:   # what stands inside others is replaced first
             before, text = text, re.sub(r'\$\{(\w+(?::[^${}]*)?)\}', one, text)
