@@ -91,6 +91,8 @@ class Connection:
             self.last = element
             if element.is_('features', NS_STREAM):
                 self.features = element
+            elif element.is_('success', NS_SASL):
+                self.parser = StreamParser()    # RFC 6120 §6.4.6: a new stream follows
         return kind, element
 
     def stanza(self):

@@ -16,7 +16,8 @@ from .element import NotXML, parse_all
 from .pattern import Pattern
 from .server import Server, password_of
 
-SHOWN = 40  # last lines of the transcript and of the log that a failure shows
+SHOWN = 40      # last lines of the transcript and of the log that a failure shows
+LONGEST = 600   # characters of one of them
 
 
 class BadPlay(Exception):
@@ -28,6 +29,10 @@ def split(text):
     lexer = shlex.shlex(text, posix=True)
     lexer.whitespace_split, lexer.escape, lexer.commenters = True, '', ''
     return list(lexer)
+
+
+def short(text):
+    return text if len(text) <= LONGEST else '%s... (%d characters)' % (text[:LONGEST], len(text))
 
 
 class Statement:
@@ -152,7 +157,8 @@ class Play:
             lines.append('  the server has ended with status %d' % self.server.process.returncode)
         if self.transcript:
             lines.append('what was said:')
-            lines += ['  %s %s %s' % t for t in self.transcript[-SHOWN:]]
+            lines += ['  %s %s %s' % (*who, short(what))
+                      for *who, what in self.transcript[-SHOWN:]]
         lines.append('the server\'s log:')
         lines += ['  ' + line for line in self.server.log().splitlines()[-SHOWN:]]
         return '\n'.join(lines)
@@ -226,6 +232,9 @@ class Play:
             if name == 'repeat':
                 count, _, what = rest.partition(':')
                 return what * int(count)
+            if name == 'count':
+                count, _, what = rest.partition(':')
+                return ''.join(what.replace('#', str(i)) for i in range(int(count)))
             if name == 'password':
                 return self.accounts[rest]
             raise BadPlay('there is no function %s' % name)
