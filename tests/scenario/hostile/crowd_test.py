@@ -16,6 +16,7 @@ LIMIT = 50
 
 class Crowd(ServerCase):
     settings = '''
+max_user_sessions: 100
 listen:
     - {port: ${port}, ip: 127.0.0.1, module: ejabberd_c2s, starttls: true, starttls_required: true,
        max_unauthenticated_per_address: %d}
