@@ -1,6 +1,7 @@
-/* bench/bench_client.h - one XMPP client on the loop: connects, negotiates, then hands over stanzas.
- * Everything runs on one thread. What is written during a round of the loop leaves with one send() per
- * client at the round's end, as a client that has several things to say would do it. */
+/* bench/bench_client.h - one XMPP client on the loop: connects, negotiates, then hands over
+ * stanzas. Everything runs on one thread. What is written during a round of the loop leaves with
+ * one send() per client at the round's end, as a client that has several things to say would do it.
+ */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -22,11 +23,11 @@ struct client_events {
 struct loop {
 	const struct options *options;
 	struct scram_account *accounts; /* owned: options->users of them */
-	SSL_CTX *tls;                   /* owned */
-	struct client *dirty;           /* those with something to send, linked */
+	SSL_CTX *tls; /* owned */
+	struct client *dirty; /* those with something to send, linked */
 	int epoll;
-	bool stop;                      /* ends loop_run() after this round */
-	char *room;                     /* owned: what is read, one client at a time */
+	bool stop; /* ends loop_run() after this round */
+	char *room; /* owned: what is read, one client at a time */
 };
 void loop_init(struct loop *l, const struct options *o);
 void loop_fini(struct loop *l);
@@ -36,36 +37,48 @@ uint64_t now_ns(void); /* monotonic */
 
 enum client_goal { GOAL_SESSION, GOAL_ACCOUNT };
 enum client_step {
-	STEP_NONE, STEP_CONNECT, STEP_HANDSHAKE, STEP_FEATURES, STEP_PROCEED, STEP_CHALLENGE,
-	STEP_SUCCESS, STEP_BIND, STEP_SESSION, STEP_REGISTER, STEP_READY, STEP_CLOSING,
+	STEP_NONE,
+	STEP_CONNECT,
+	STEP_HANDSHAKE,
+	STEP_FEATURES,
+	STEP_PROCEED,
+	STEP_CHALLENGE,
+	STEP_SUCCESS,
+	STEP_BIND,
+	STEP_SESSION,
+	STEP_REGISTER,
+	STEP_READY,
+	STEP_CLOSING,
 };
 struct client {
 	struct loop *loop;
 	const struct client_events *events;
-	void *data;          /* the scenario's */
-	unsigned number;     /* of its account, from 0 */
+	void *data; /* the scenario's */
+	unsigned number; /* of its account, from 0 */
 	enum client_goal goal;
-	uint64_t began_ns;   /* client_start() */
-	char *jid;           /* owned: the full JID once ready */
+	uint64_t began_ns; /* client_start() */
+	char *jid; /* owned: the full JID once ready */
 	/* Private. */
 	enum client_step step;
 	int fd;
-	SSL *ssl;            /* owned */
+	SSL *ssl; /* owned */
 	struct scan scan;
 	struct scram_client scram;
-	char *in;            /* owned: an unfinished stanza */
+	char *in; /* owned: an unfinished stanza */
 	size_t in_len;
-	char *out;           /* owned */
+	char *out; /* owned */
 	size_t out_len, out_at, out_cap;
 	bool authenticated, is_dirty, wants_write, wants_session;
 	struct client *next_dirty;
 };
-void client_init(struct client *c, struct loop *l, unsigned number, const struct client_events *events);
+void client_init(
+	struct client *c, struct loop *l, unsigned number, const struct client_events *events);
 void client_fini(struct client *c);
 void client_start(struct client *c, enum client_goal goal); /* again after closed() is fine */
 void client_send(struct client *c, const char *bytes, size_t len);
 void client_sendf(struct client *c, const char *format, ...) PRINTF_LIKE(2, 3);
-void client_close(struct client *c); /* </stream:stream>, then closed(NULL) once the server agrees */
+void client_close(
+	struct client *c); /* </stream:stream>, then closed(NULL) once the server agrees */
 
 /* The value of an attribute of the first tag in text; false: it has none. Not unescaped. */
 bool attr_of(const char *text, const char *name, const char **value, size_t *len);

@@ -14,16 +14,16 @@ struct options {
 	uint16_t port;
 	enum bench_tls tls;
 	enum bench_mech mech;
-	unsigned users;        /* user0 .. */
+	unsigned users; /* user0 .. */
 	unsigned first_user;
-	unsigned parallel;     /* logins under way at once */
-	unsigned inflight;     /* messages or pings of one pair or user on the way */
-	unsigned size;         /* bytes of a message's body */
+	unsigned parallel; /* logins under way at once */
+	unsigned inflight; /* messages or pings of one pair or user on the way */
+	unsigned size; /* bytes of a message's body */
 	double seconds, warmup;
-	uint64_t messages;     /* ends the measurement when it comes before its time; 0: none */
-	bool do_register;      /* make the accounts first, XEP-0077 */
-	bool list;             /* print the accounts and end */
-	bool one_address;      /* all from the kernel's choice instead of spread over 127.0.0.0/8 */
+	uint64_t messages; /* ends the measurement when it comes before its time; 0: none */
+	bool do_register; /* make the accounts first, XEP-0077 */
+	bool list; /* print the accounts and end */
+	bool one_address; /* all from the kernel's choice instead of spread over 127.0.0.0/8 */
 	bool json;
 	struct processes server;
 };

@@ -24,8 +24,8 @@ static inline struct bench *bench_of(const struct client *c)
 {
 	return (struct bench *)((char *)c->loop - offsetof(struct bench, loop));
 }
-/* Logs all users in (or makes their accounts), options->parallel at a time; then stanzas and closing
- * go to the scenario. False when any failed; the first reasons are printed. */
+/* Logs all users in (or makes their accounts), options->parallel at a time; then stanzas and
+ * closing go to the scenario. False when any failed; the first reasons are printed. */
 bool bench_start_all(struct bench *b, enum client_goal goal, const struct client_events *then);
 /* Closes all that are open and waits for it, a few seconds at most. */
 void bench_close_all(struct bench *b);

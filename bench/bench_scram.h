@@ -9,7 +9,7 @@
 #define SCRAM_TEXT 1024 /* room for each message, base64 included */
 
 struct scram_account { /* all zero at first */
-	char salt[128];     /* base64, as the server sent it */
+	char salt[128]; /* base64, as the server sent it */
 	unsigned iterations;
 	enum bench_mech mech;
 	uint8_t salted[32];

@@ -1,6 +1,7 @@
 /* cmd/linnetd_settings.h - the whole settings file as one snapshot: every room's rows put together,
- * names and files checked against each other. A snapshot never changes; a reload reads a new one and
- * compares. Whatever it points to lives as long as it does, except what is counted or taken away. */
+ * names and files checked against each other. A snapshot never changes; a reload reads a new one
+ * and compares. Whatever it points to lives as long as it does, except what is counted or taken
+ * away. */
 #pragma once
 
 #include "core/conf.h"
@@ -12,8 +13,8 @@
 #include "router/host.h"
 
 struct settings_host {
-	const char *name;                /* a prepared domain */
-	struct host_conf *conf;          /* one reference is the snapshot's */
+	const char *name; /* a prepared domain */
+	struct host_conf *conf; /* one reference is the snapshot's */
 	const struct conf_node *modules; /* the host's own, or those of all hosts; NULL: none */
 };
 
@@ -43,8 +44,8 @@ struct host_conf *settings_host_conf(const struct settings_host *h);
 /* For access_publish(), once: the snapshot has none afterwards. */
 struct access_rules *settings_take_access(struct settings *s);
 
-/* Every option that differs, core's, hosts' and listeners' one by one; of acl, access_rules, shaper,
- * shaper_rules, modules and host_config the names in them. */
+/* Every option that differs, core's, hosts' and listeners' one by one; of acl, access_rules,
+ * shaper, shaper_rules, modules and host_config the names in them. */
 void settings_differences(const struct settings *before, const struct settings *after,
 	void (*fn)(const struct conf_change *change, void *arg), void *arg);
 
@@ -55,10 +56,10 @@ void settings_example(FILE *out);
 /* A file to begin with: what a server needs, then settings_example(). Texts may be NULL. */
 struct settings_start {
 	const char *domain;
-	const char *ip;             /* "::" */
-	unsigned port;              /* 0: 5222 */
-	const char *certfile;       /* with chain and key; NULL: DOMAIN.pem */
+	const char *ip; /* "::" */
+	unsigned port; /* 0: 5222 */
+	const char *certfile; /* with chain and key; NULL: DOMAIN.pem */
 	const char *database, *log_file, *control_socket;
-	const char *admin;          /* a JID */
+	const char *admin; /* a JID */
 };
 void settings_starter(const struct settings_start *start, FILE *out);

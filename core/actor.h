@@ -19,8 +19,9 @@ static inline bool actor_id_equal(struct actor_id a, struct actor_id b)
 struct behaviour; /* core/gen.h */
 struct recipient; /* router/deliver.h's: what a class that takes stanzas does with them */
 struct actor_class {
-	const char *name;                  /* "c2s", for logs and the tree */
-	const struct behaviour *behaviour; /* server or fsm; NULL: an actor that only opens letters */
+	const char *name; /* "c2s", for logs and the tree */
+	const struct behaviour
+		*behaviour; /* server or fsm; NULL: an actor that only opens letters */
 	const struct recipient *recipient; /* NULL: takes no stanzas. Only carried here */
 };
 
@@ -37,7 +38,7 @@ ON_SHARD void actor_end(struct actor *a);
 /* The live actor of an id that names the running shard, or NULL. */
 ON_SHARD struct actor *actor_find(struct actor_id id);
 ANY_THREAD struct shard *actor_shard(struct actor_id id); /* NULL for ACTOR_NONE */
-ANY_THREAD unsigned actor_count(unsigned shard);          /* live ones there, about */
+ANY_THREAD unsigned actor_count(unsigned shard); /* live ones there, about */
 
 struct letter {
 	struct msg msg;

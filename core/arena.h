@@ -8,12 +8,13 @@
 
 struct arena_chunk;
 struct arena {
-	char *at, *end;           /* the free part of the newest chunk */
+	char *at, *end; /* the free part of the newest chunk */
 	struct arena_chunk *last; /* owned; newest first */
-	uint32_t taken_bytes;     /* what all chunks together hold, for accounting */
+	uint32_t taken_bytes; /* what all chunks together hold, for accounting */
 };
 
-/* An arena over the caller's first piece of memory (may be NULL, 0); further chunks come from malloc. */
+/* An arena over the caller's first piece of memory (may be NULL, 0); further chunks come from
+ * malloc. */
 void arena_init(struct arena *a, void *first, size_t first_bytes);
 void arena_fini(struct arena *a); /* frees every chunk but the caller's first piece */
 

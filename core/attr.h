@@ -38,10 +38,9 @@ extern struct thread_role shard_role, job_role;
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* The object that holds this member. */
-#define container_of(ptr, type, member)                                                            \
+#define container_of(ptr, type, member) \
 	((type *)((char *)(1 ? (ptr) : &((type *)0)->member) - offsetof(type, member)))
 
 /* Our own mistakes only, never a peer's bytes. Stays on in release builds. */
-#define REQUIRE(cond)                                                                              \
-	(likely(cond) ? (void)0 : require_failed(#cond, __FILE__, __LINE__, __func__))
+#define REQUIRE(cond) (likely(cond) ? (void)0 : require_failed(#cond, __FILE__, __LINE__, __func__))
 NO_RETURN void require_failed(const char *what, const char *file, int line, const char *func);

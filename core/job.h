@@ -8,19 +8,20 @@
 #include "core/mailbox.h"
 
 struct job {
-	struct msg msg;                  /* the way there and back */
-	struct carrier *carrier;         /* the carrier's, while it has the job */
-	struct shard *home;              /* set at submission; NULL when not submitted by a shard */
-	void (*work)(struct job *j);     /* ON_JOB (inline: on the shard) */
-	void (*done)(struct job *j);     /* on the home shard, or on the job thread when home is NULL;
-	                                  * owns j from then on */
+	struct msg msg; /* the way there and back */
+	struct carrier *carrier; /* the carrier's, while it has the job */
+	struct shard *home; /* set at submission; NULL when not submitted by a shard */
+	void (*work)(struct job *j); /* ON_JOB (inline: on the shard) */
+	void (*done)(struct job *j); /* on the home shard, or on the job thread when home is NULL;
+				      * owns j from then on */
 };
 
 enum carrier_kind {
-	CARRIER_INLINE, /* no_queue: at once, on the caller's shard; work() and done() before return */
+	CARRIER_INLINE, /* no_queue: at once, on the caller's shard; work() and done() before return
+			 */
 	CARRIER_THREAD, /* one_queue: one thread of its own, in order */
-	CARRIER_LANES,  /* {queues: N}: N serial lanes on the pool, equal keys never overlap */
-	CARRIER_POOL,   /* parallel: the pool, no order */
+	CARRIER_LANES, /* {queues: N}: N serial lanes on the pool, equal keys never overlap */
+	CARRIER_POOL, /* parallel: the pool, no order */
 };
 #define CARRIER_FULL 1
 
@@ -30,9 +31,10 @@ int jobs_start(unsigned threads);
 void jobs_stop(void); /* what is queued still runs; joins */
 
 /* lanes: for CARRIER_LANES; max_queue: jobs waiting or running at once, 0 for no bound. */
-struct carrier *carrier_new(enum carrier_kind kind, unsigned lanes, unsigned max_queue,
-	const char *name);
-/* Refuses new jobs, waits until the last done() has been posted, frees. Blocks: never on a shard. */
+struct carrier *carrier_new(
+	enum carrier_kind kind, unsigned lanes, unsigned max_queue, const char *name);
+/* Refuses new jobs, waits until the last done() has been posted, frees. Blocks: never on a shard.
+ */
 void carrier_free(struct carrier *c);
 /* 0 and the carrier has taken j, or CARRIER_FULL and j is still the caller's. */
 ANY_THREAD int carrier_submit(struct carrier *c, uint64_t key, struct job *j) MUST_USE;

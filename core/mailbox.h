@@ -10,13 +10,13 @@
 
 struct mailbox; /* layout is private to mailbox.c */
 
-struct msg {                          /* part of whatever travels, so posting allocates nothing */
-	struct cds_wfcq_node node;    /* the mailbox's while posted */
-	void (*run)(struct msg *m);   /* runs on the receiving shard and owns m from then on */
+struct msg { /* part of whatever travels, so posting allocates nothing */
+	struct cds_wfcq_node node; /* the mailbox's while posted */
+	void (*run)(struct msg *m); /* runs on the receiving shard and owns m from then on */
 };
 
-struct mailbox *mailbox_new(void);      /* its bell is an eventfd */
-void mailbox_free(struct mailbox *mb);  /* must be empty */
+struct mailbox *mailbox_new(void); /* its bell is an eventfd */
+void mailbox_free(struct mailbox *mb); /* must be empty */
 ANY_THREAD int mailbox_bell_fd(const struct mailbox *mb); /* readable: look into the box */
 
 /* Takes m. Returns true when the box was empty, so that someone must ring. */

@@ -1,6 +1,6 @@
-/* core/mem.h - allocation that cannot fail for small, fixed sizes: the process aborts with a message.
- * A size that a peer chose is allocated with malloc() and its failure handled. jemalloc is linked
- * in, so these are its functions; free() frees. Any thread. */
+/* core/mem.h - allocation that cannot fail for small, fixed sizes: the process aborts with a
+ * message. A size that a peer chose is allocated with malloc() and its failure handled. jemalloc is
+ * linked in, so these are its functions; free() frees. Any thread. */
 #pragma once
 
 #include <string.h>

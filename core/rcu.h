@@ -32,9 +32,9 @@ void __tsan_release(void *addr);
 #endif
 
 /* A pointer that only rcu_get() and rcu_set() reach. */
-#define RCU_PTR(type)                                                                              \
-	struct {                                                                                   \
-		type *_Atomic rcu_only;                                                            \
+#define RCU_PTR(type)                   \
+	struct {                        \
+		type *_Atomic rcu_only; \
 	}
 #define rcu_get(x) atomic_load_explicit(&(x).rcu_only, memory_order_acquire)
 #define rcu_set(x, value) atomic_store_explicit(&(x).rcu_only, (value), memory_order_release)

@@ -6,14 +6,14 @@
 #include "core/conf.h"
 
 struct server_conf {
-	int loglevel;                   /* enum log_level */
-	const char *log_file;           /* NULL: stderr */
-	int log_format;                 /* enum log_format */
+	int loglevel; /* enum log_level */
+	const char *log_file; /* NULL: stderr */
+	int log_format; /* enum log_format */
 	int64_t shards, acceptors, jobs; /* threads; 0: as many as server_conf_threads() says */
-	const char *pid_file;           /* NULL: none but what the command line asks for */
+	const char *pid_file; /* NULL: none but what the command line asks for */
 	const char *control_socket;
 	int64_t control_socket_mode;
-	struct conf_list module_path;   /* of const char *: folders with modules as shared objects */
+	struct conf_list module_path; /* of const char *: folders with modules as shared objects */
 	int64_t negotiation_timeout_ms; /* for listeners that set none of their own */
 };
 extern const struct conf_item server_conf_items[];

@@ -17,8 +17,8 @@ struct shard;
 /* Something with a descriptor. Part of its owner's object. */
 struct watch {
 	int fd;
-	uint32_t events;                                   /* EPOLLIN, EPOLLOUT, ... as asked for */
-	void (*ready)(struct watch *w, uint32_t events);   /* runs on the owning shard */
+	uint32_t events; /* EPOLLIN, EPOLLOUT, ... as asked for */
+	void (*ready)(struct watch *w, uint32_t events); /* runs on the owning shard */
 };
 
 /* Something to do once before the shard sleeps. Part of its owner's object. */
@@ -45,11 +45,11 @@ ANY_THREAD unsigned shard_load(const struct shard *s); /* live actors, about; pi
 ANY_THREAD unsigned shard_waiting(const struct shard *s); /* messages in its box, about */
 
 ON_SHARD uint64_t shard_now_ms(void); /* monotonic, read once per turn */
-ON_SHARD int shard_watch(struct watch *w);      /* 0 or negative errno; level-triggered */
-ON_SHARD int shard_rewatch(struct watch *w);    /* after w->events changed */
-ON_SHARD void shard_unwatch(struct watch *w);   /* no ready() after it returns; before close() */
-ON_SHARD void shard_at_turn_end(struct turn_end *t);        /* once, however often asked */
-ON_SHARD void shard_not_at_turn_end(struct turn_end *t);    /* takes it back; unasked is fine */
+ON_SHARD int shard_watch(struct watch *w); /* 0 or negative errno; level-triggered */
+ON_SHARD int shard_rewatch(struct watch *w); /* after w->events changed */
+ON_SHARD void shard_unwatch(struct watch *w); /* no ready() after it returns; before close() */
+ON_SHARD void shard_at_turn_end(struct turn_end *t); /* once, however often asked */
+ON_SHARD void shard_not_at_turn_end(struct turn_end *t); /* takes it back; unasked is fine */
 void turn_end_init(struct turn_end *t, void (*run)(struct turn_end *t));
 /* A scratch area of at least SHARD_SCRATCH bytes for the running call alone. */
 #define SHARD_SCRATCH 65536

@@ -12,7 +12,8 @@
 #include "core/shard.h"
 #include "modules/registry.h"
 
-#define BUILT_IN(X) X(auth_internal) X(cputime) X(disco) X(echo) X(last) X(ping) X(register) X(time) X(version)
+#define BUILT_IN(X) \
+	X(auth_internal) X(cputime) X(disco) X(echo) X(last) X(ping) X(register) X(time) X(version)
 
 #define BUILT_IN_DECLARE(n) extern const struct module module_##n;
 BUILT_IN(BUILT_IN_DECLARE)
@@ -374,8 +375,7 @@ static int plan_read(struct plan *plan, const struct conf_node *modules, struct 
 		return CONF_BAD;
 	}
 	plan->at = xcalloc(conf_node_count(modules) + 1, sizeof(*plan->at));
-	conf_node_each(node, modules)
-	{
+	conf_node_each (node, modules) {
 		const struct module *m = find_module(node, e);
 
 		if (m && plan_find(plan, m))

@@ -11,9 +11,9 @@
 struct accepted {
 	struct msg msg;
 	int fd;
-	struct listener *listener;        /* counted, and counted in its connections */
+	struct listener *listener; /* counted, and counted in its connections */
 	struct listener_options *options; /* counted */
-	struct conf_prefix address;       /* counted in net/limits.h */
+	struct conf_prefix address; /* counted in net/limits.h */
 	uint16_t port;
 };
 /* Gives back what an accepted connection holds: counts and references, not the descriptor.
@@ -22,7 +22,7 @@ void accepted_release(struct listener *l, struct listener_options *o,
 	const struct conf_prefix *address, bool limited);
 
 int acceptors_start(unsigned n); /* 0 or negative errno; main */
-void acceptors_stop(void);       /* joins */
+void acceptors_stop(void); /* joins */
 int acceptors_add(struct listener *l);
 /* After it returns no acceptor accepts from l. Waits for a grace period. */
 void acceptors_remove(struct listener *l);

@@ -31,8 +31,10 @@ static int64_t read_count(void)
 static struct metric count_metric =
 	METRIC_GAUGE_READ("c2s_streams", "Client streams, logged in or not.", read_count);
 static struct metric received_metrics[] = {
-	METRIC_COUNTER_OF("c2s_stanzas_received_total", "kind=\"message\"", "Stanzas from clients."),
-	METRIC_COUNTER_OF("c2s_stanzas_received_total", "kind=\"presence\"", "Stanzas from clients."),
+	METRIC_COUNTER_OF(
+		"c2s_stanzas_received_total", "kind=\"message\"", "Stanzas from clients."),
+	METRIC_COUNTER_OF(
+		"c2s_stanzas_received_total", "kind=\"presence\"", "Stanzas from clients."),
 	METRIC_COUNTER_OF("c2s_stanzas_received_total", "kind=\"iq\"", "Stanzas from clients."),
 };
 static struct metric sent_metric =
@@ -91,14 +93,15 @@ ON_SHARD static void trace(struct c2s *c, const char *what, const struct stanza 
 	/* Payloads stay out: they hold what people say, and passwords. */
 	log_trace("c2s", what, L_STR("connection", id), L_STR("name", s->root->name),
 		L_STR("type", elem_attr(s->root, "type")), L_STR("id", s->id), L_STR("from", from),
-		L_STR("to", to), L_STR("payload", elem_first(s->root) ? elem_first(s->root)->ns : ""),
+		L_STR("to", to),
+		L_STR("payload", elem_first(s->root) ? elem_first(s->root)->ns : ""),
 		L_INT("bytes", s->bytes));
 }
 
-#define TRACE(c, what, s)                                                                          \
-	do {                                                                                       \
-		if (unlikely(atomic_load_explicit(&log_following, memory_order_relaxed)))          \
-			trace((c), (what), (s));                                                   \
+#define TRACE(c, what, s)                                                                 \
+	do {                                                                              \
+		if (unlikely(atomic_load_explicit(&log_following, memory_order_relaxed))) \
+			trace((c), (what), (s));                                          \
 	} while (0)
 
 /* --- ending -------------------------------------------------------------------------------- */
@@ -336,8 +339,8 @@ ON_SHARD static void apply_first_shaper(struct c2s *c)
 	const struct access_subject who = { .address = &c->session.address };
 
 	if (c->options->conf.shaper)
-		conn_set_shaper(&c->stream.conn,
-			shaper_rate_for(c->options->conf.shaper, "", &who));
+		conn_set_shaper(
+			&c->stream.conn, shaper_rate_for(c->options->conf.shaper, "", &who));
 }
 
 void c2s_accepted(struct msg *m)
@@ -428,8 +431,7 @@ static void kick_many_run(struct msg *m)
 	struct c2s *c, *next;
 
 	shard_check(NULL);
-	cds_list_for_each_entry_safe(c, next, shard_streams(), on_shard)
-	{
+	cds_list_for_each_entry_safe (c, next, shard_streams(), on_shard) {
 		if (!k->host || c->session.host == k->host)
 			c2s_fail(c, k->condition, NULL);
 	}

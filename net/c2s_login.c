@@ -109,8 +109,8 @@ ON_SHARD static void add_limits_feature(struct c2s *c, struct builder *b)
 {
 	build_open(b, "limits", NS_LIMITS);
 	build_int(b, "max-bytes",
-		c->user ? c->options->conf.max_stanza_size :
-			  c->options->conf.max_stanza_size_unauthenticated);
+		c->user ? c->options->conf.max_stanza_size
+			: c->options->conf.max_stanza_size_unauthenticated);
 	build_close(b);
 }
 
@@ -133,7 +133,8 @@ ON_SHARD static void send_features(struct c2s *c)
 	build_begin(&b, "features", NS_STREAM);
 	if (c->user) {
 		add_empty(&b, "bind", NS_BIND);
-		build_open(&b, "session", NS_SESSION); /* RFC 3921, as draft-cridland-xmpp-session */
+		build_open(
+			&b, "session", NS_SESSION); /* RFC 3921, as draft-cridland-xmpp-session */
 		add_empty(&b, "optional", NULL);
 		build_close(&b);
 	} else {
@@ -169,8 +170,8 @@ struct next wait_for_stream(struct fsm *f, struct term *e)
 	if (!take_host(c, elem_attr(head, "to"), &error))
 		return c2s_fail(c, error, NULL);
 	version = read_version(elem_attr(head, "version"));
-	stream_send_header(&c->stream, c->session.host->name, elem_attr(head, "from"),
-		c->conf->language);
+	stream_send_header(
+		&c->stream, c->session.host->name, elem_attr(head, "from"), c->conf->language);
 	if (version == VERSION_NONE && c->conf->legacy_auth && c2s_is_secure(c))
 		return fsm_next(WAIT_FOR_AUTH); /* no features for those who know none */
 	if (version != VERSION_1)
@@ -456,7 +457,7 @@ ON_SHARD static bool is_legacy(const struct c2s *c, const struct stanza *s)
 	const struct elem *query = s->kind == STANZA_IQ ? stanza_iq_child(s) : NULL;
 
 	return query && elem_is(query, "query", NS_AUTH) && c->conf->legacy_auth &&
-	       c2s_is_secure(c);
+		c2s_is_secure(c);
 }
 
 struct next wait_for_feature_request(struct fsm *f, struct term *e)
@@ -573,8 +574,8 @@ struct next wait_for_auth(struct fsm *f, struct term *e)
 		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
 	query = s->kind == STANZA_IQ ? stanza_iq_child(s) : NULL;
 	if (!query || !elem_is(query, "query", NS_AUTH))
-		next = s->kind == STANZA_IQ ? prelogin_request(c, s) :
-					      c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
+		next = s->kind == STANZA_IQ ? prelogin_request(c, s)
+					    : c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
 	else if (login_blocked(c))
 		next = c2s_fail(c, STREAM_POLICY_VIOLATION, "too many failed logins");
 	else if (s->type == IQ_GET)

@@ -34,9 +34,9 @@ ON_SHARD static int set_jid(struct c2s *c, const char *resource)
 		resource = any;
 	}
 	/* The local part was prepared at login, so what fails is the resource. */
-	return jid_make(c->user, c->session.host->name, resource, NULL, &c->session.jid) ?
-		       ERR_BAD_REQUEST :
-		       0;
+	return jid_make(c->user, c->session.host->name, resource, NULL, &c->session.jid)
+		? ERR_BAD_REQUEST
+		: 0;
 }
 
 /* The resource is in use: RFC 6120 §7.7.2.2. */
@@ -55,9 +55,9 @@ ON_SHARD static int resolve_conflict(struct c2s *c)
 		error = set_jid(c, NULL);
 		if (error)
 			return error;
-		return directory_enter(&c->session, (unsigned)c->conf->max_sessions, &holder) ?
-			       ERR_RESOURCE_CONSTRAINT :
-			       0;
+		return directory_enter(&c->session, (unsigned)c->conf->max_sessions, &holder)
+			? ERR_RESOURCE_CONSTRAINT
+			: 0;
 	default:
 		return ERR_CONFLICT;
 	}
@@ -109,8 +109,7 @@ ON_SHARD static void refuse(struct c2s *c, const struct stanza *s, int error)
 	send_and_end(c, &b);
 }
 
-ON_SHARD static struct next bind_request(struct c2s *c, struct stanza *s,
-	const struct elem *bind)
+ON_SHARD static struct next bind_request(struct c2s *c, struct stanza *s, const struct elem *bind)
 {
 	const char *resource = elem_child_text(bind, "resource", NS_BIND, &s->arena);
 	int error = s->type == IQ_SET ? c2s_bind(c, resource) : ERR_BAD_REQUEST;
@@ -159,13 +158,13 @@ struct next wait_for_bind(struct fsm *f, struct term *e)
 static bool from_is_own(const struct c2s *c, const struct stanza *s)
 {
 	return !s->from || jid_equal(s->from, c->session.jid) ||
-	       (jid_is_bare(s->from) && jid_equal_bare(s->from, c->session.jid));
+		(jid_is_bare(s->from) && jid_equal_bare(s->from, c->session.jid));
 }
 
 static bool is_subscription(const struct stanza *s)
 {
 	return s->type == PRES_SUBSCRIBE || s->type == PRES_SUBSCRIBED ||
-	       s->type == PRES_UNSUBSCRIBE || s->type == PRES_UNSUBSCRIBED;
+		s->type == PRES_UNSUBSCRIBE || s->type == PRES_UNSUBSCRIBED;
 }
 
 /* Subscriptions are the account's (RFC 6121 §3.1.2), everything else the resource's. */

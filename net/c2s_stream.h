@@ -14,34 +14,34 @@
 #include "router/session.h"
 
 struct c2s {
-	struct fsm fsm;               /* the actor is in it */
-	struct session session;       /* host is set from the first stream header on */
+	struct fsm fsm; /* the actor is in it */
+	struct session session; /* host is set from the first stream header on */
 	struct stream stream;
 	struct cds_list_head on_shard; /* all of this shard's */
 	struct rcu_head rcu;
-	struct listener *listener;        /* counted */
+	struct listener *listener; /* counted */
 	struct listener_options *options; /* counted */
-	struct host_conf *conf;       /* counted; the host's, as of the stream header */
-	struct sasl *sasl;            /* owned, while one goes on */
-	char *user;                   /* owned: authenticated local part; NULL before */
-	uint32_t offered;             /* SASL mechanisms in the last features */
-	struct timer timer;           /* the negotiation's end; afterwards, idleness */
-	uint64_t idle_heard_ms;       /* the last byte when the idle hook was last asked */
+	struct host_conf *conf; /* counted; the host's, as of the stream header */
+	struct sasl *sasl; /* owned, while one goes on */
+	char *user; /* owned: authenticated local part; NULL before */
+	uint32_t offered; /* SASL mechanisms in the last features */
+	struct timer timer; /* the negotiation's end; afterwards, idleness */
+	uint64_t idle_heard_ms; /* the last byte when the idle hook was last asked */
 	uint64_t idle_pinged_ms, idle_again_ms; /* router/idle.h */
 	uint8_t auth_attempts, auth_guesses; /* that failed */
-	bool limited;                 /* counts in net/limits.h */
-	bool bound;                   /* in the directory */
-	bool removed;                 /* its account is gone: ends soon */
-	bool left;                    /* was bound and has left it */
-	struct stanza *legacy;        /* owned: the XEP-0078 request that waits for its check */
-	bool followed;                /* log_follow() means this one */
+	bool limited; /* counts in net/limits.h */
+	bool bound; /* in the directory */
+	bool removed; /* its account is gone: ends soon */
+	bool left; /* was bound and has left it */
+	struct stanza *legacy; /* owned: the XEP-0078 request that waits for its check */
+	bool followed; /* log_follow() means this one */
 	unsigned follow_version;
 };
 
 enum c2s_event {
 	C2S_OPENED, /* data: struct c2s_opened */
-	C2S_STANZA,                  /* data: struct stanza, taken by the state */
-	C2S_AUTH,                    /* data: struct auth_request, answered */
+	C2S_STANZA, /* data: struct stanza, taken by the state */
+	C2S_AUTH, /* data: struct auth_request, answered */
 };
 struct c2s_opened {
 	const struct stanza *head;
@@ -50,8 +50,13 @@ struct c2s_opened {
 
 /* The states, in order of their numbers. */
 enum c2s_state {
-	WAIT_FOR_STREAM, WAIT_FOR_FEATURE_REQUEST, WAIT_FOR_SASL_RESPONSE, WAIT_FOR_AUTH,
-	WAIT_FOR_BIND, WAIT_FOR_SESSION, SESSION_ESTABLISHED,
+	WAIT_FOR_STREAM,
+	WAIT_FOR_FEATURE_REQUEST,
+	WAIT_FOR_SASL_RESPONSE,
+	WAIT_FOR_AUTH,
+	WAIT_FOR_BIND,
+	WAIT_FOR_SESSION,
+	SESSION_ESTABLISHED,
 };
 ON_SHARD struct next wait_for_stream(struct fsm *f, struct term *e);
 ON_SHARD struct next wait_for_feature_request(struct fsm *f, struct term *e);

@@ -1,7 +1,7 @@
 /* net/cert.h - certificates and their keys, out of PEM files.
  * All files together are one heap: a certificate whose private key is in any of them can be served,
- * its chain is what stands beside it in its own file. So chain and key may share a file or not, and a
- * pattern over a folder of certbot's works as it is. Reads files: any thread that may block. */
+ * its chain is what stands beside it in its own file. So chain and key may share a file or not, and
+ * a pattern over a folder of certbot's works as it is. Reads files: any thread that may block. */
 #pragma once
 
 #include <openssl/x509.h>
@@ -11,9 +11,9 @@
 struct cert {
 	X509 *leaf;
 	EVP_PKEY *key;
-	STACK_OF(X509) *chain; /* issuer first; without the root; may be empty */
-	char *file;            /* the leaf's */
-	char **names;          /* prepared as a JID's domain; "*.example.org" for a wildcard */
+	STACK_OF(X509) * chain; /* issuer first; without the root; may be empty */
+	char *file; /* the leaf's */
+	char **names; /* prepared as a JID's domain; "*.example.org" for a wildcard */
 	size_t n_names;
 	int64_t not_before, not_after; /* seconds since 1970 */
 };
@@ -22,7 +22,8 @@ struct certs {
 	size_t n;
 };
 
-/* Patterns are glob(7)'s. 0, or a negative errno and *why ("FILE: reason"), which the caller frees. */
+/* Patterns are glob(7)'s. 0, or a negative errno and *why ("FILE: reason"), which the caller frees.
+ */
 int certs_load(const char *const *patterns, size_t n, struct certs *out, char **why);
 void certs_fini(struct certs *c);
 

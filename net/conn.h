@@ -21,8 +21,8 @@
 struct conn;
 enum conn_loss {
 	CONN_PEER_CLOSED, /* end of file, reset */
-	CONN_FAILED,      /* TLS or the socket failed */
-	CONN_OVERFLOW,    /* the peer does not read: output over its bound */
+	CONN_FAILED, /* TLS or the socket failed */
+	CONN_OVERFLOW, /* the peer does not read: output over its bound */
 	CONN_CLOSED_BY_US, /* after conn_close(), all written or its time over */
 };
 const char *conn_loss_text(enum conn_loss why);
@@ -43,22 +43,22 @@ struct conn {
 	const struct conn_events *events;
 	struct watch watch;
 	struct turn_end at_turn_end;
-	struct timer timer;           /* end of a rest, or of a close */
-	struct tls *tls;              /* owned; NULL: plain */
-	struct out_piece *out;        /* owned ring */
+	struct timer timer; /* end of a rest, or of a close */
+	struct tls *tls; /* owned; NULL: plain */
+	struct out_piece *out; /* owned ring */
 	uint32_t out_first, out_count, out_room;
-	uint32_t out_offset;          /* bytes of the first one already written */
-	uint64_t out_bytes;           /* waiting */
-	uint64_t out_max_bytes;       /* beyond it the connection is lost; 0: no bound */
-	char *kept;                   /* owned: input its owner could not take yet */
+	uint32_t out_offset; /* bytes of the first one already written */
+	uint64_t out_bytes; /* waiting */
+	uint64_t out_max_bytes; /* beyond it the connection is lost; 0: no bound */
+	char *kept; /* owned: input its owner could not take yet */
 	uint32_t kept_bytes;
-	uint8_t state, doom;          /* private */
-	uint8_t paused;               /* bits, private */
-	bool wants_write;             /* EPOLLOUT is on */
+	uint8_t state, doom; /* private */
+	uint8_t paused; /* bits, private */
+	bool wants_write; /* EPOLLOUT is on */
 	struct shaper_rate rate;
-	int64_t tokens;               /* bytes it may read now; may go below zero */
+	int64_t tokens; /* bytes it may read now; may go below zero */
 	uint64_t tokens_at_ms;
-	uint64_t heard_ms;            /* shard_now_ms() at the last byte received */
+	uint64_t heard_ms; /* shard_now_ms() at the last byte received */
 	uint64_t in_bytes, sent_bytes; /* totals */
 };
 
@@ -76,8 +76,8 @@ ON_SHARD bool conn_closing(const struct conn *c);
 
 /* Writes what waits as plain text and begins a handshake: secured() follows. -EAGAIN when the
  * socket did not take all plain output at once, -ENOENT when there is no certificate. */
-ON_SHARD int conn_start_tls(struct conn *c, struct tls_store *store, const char *host,
-	enum tls_entry entry);
+ON_SHARD int conn_start_tls(
+	struct conn *c, struct tls_store *store, const char *host, enum tls_entry entry);
 
 /* The owner is busy: nothing is read until conn_resume(), which first offers what was kept.
  * conn_resume() is not called from within bytes(). */

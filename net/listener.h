@@ -15,20 +15,20 @@ enum listen_module { LISTEN_C2S }; /* words: ejabberd_c2s (also: c2s) */
 
 /* One entry of `listen`. */
 struct listen_conf {
-	int64_t port;               /* 0: the kernel chooses (tests) */
-	const char *ip;             /* "0.0.0.0", "::", "127.0.0.1"; "::" takes IPv4 too unless v6_only */
+	int64_t port; /* 0: the kernel chooses (tests) */
+	const char *ip; /* "0.0.0.0", "::", "127.0.0.1"; "::" takes IPv4 too unless v6_only */
 	bool v6_only;
-	int module;                 /* enum listen_module */
+	int module; /* enum listen_module */
 	int64_t backlog;
-	bool tls;                   /* direct TLS with ALPN xmpp-client */
+	bool tls; /* direct TLS with ALPN xmpp-client */
 	bool starttls;
 	bool starttls_required;
-	const char *access;         /* name of an access rule; NULL: all */
-	const char *shaper;         /* name of a shaper or shaper_rules entry; NULL: none */
-	int64_t max_stanza_size;    /* bytes, once authenticated */
+	const char *access; /* name of an access rule; NULL: all */
+	const char *shaper; /* name of a shaper or shaper_rules entry; NULL: none */
+	int64_t max_stanza_size; /* bytes, once authenticated */
 	int64_t max_stanza_size_unauthenticated;
 	int64_t negotiation_timeout_ms; /* from accept to a bound resource */
-	int64_t max_connections;    /* 0: no limit of its own */
+	int64_t max_connections; /* 0: no limit of its own */
 	int64_t max_unauthenticated_per_address;
 };
 
@@ -37,7 +37,7 @@ struct listener_options {
 	_Atomic uint32_t refs;
 	struct arena arena;
 	struct listen_conf conf; /* its strings are in the arena */
-	struct tls_store *tls;   /* not owned: lives as long as the server */
+	struct tls_store *tls; /* not owned: lives as long as the server */
 };
 struct listener_options *listener_options_ref(struct listener_options *o);
 void listener_options_unref(struct listener_options *o); /* NULL is fine */
@@ -45,9 +45,9 @@ void listener_options_unref(struct listener_options *o); /* NULL is fine */
 /* An open port. Found by its descriptor's place in the acceptors' epoll sets. */
 struct listener {
 	int fd;
-	uint16_t port;               /* the bound one */
+	uint16_t port; /* the bound one */
 	_Atomic int64_t connections; /* of this listener, now */
-	_Atomic uint32_t refs;       /* its streams and the list */
+	_Atomic uint32_t refs; /* its streams and the list */
 	struct rcu_head rcu;
 	RCU_PTR(struct listener_options) options;
 };
@@ -60,5 +60,5 @@ int listeners_start(const struct listen_conf *conf, size_t n, struct tls_store *
 /* All or nothing: what is the same stays open, the new opens, the rest closes. */
 int listeners_reload(const struct listen_conf *conf, size_t n, char **why);
 void listeners_stop(void); /* nothing is accepted any more */
-void listeners_each(void (*fn)(const struct listener *l, const struct listen_conf *conf, void *arg),
-	void *arg);
+void listeners_each(
+	void (*fn)(const struct listener *l, const struct listen_conf *conf, void *arg), void *arg);

@@ -27,10 +27,18 @@
 
 enum sasl_verdict { SASL_CONTINUE, SASL_NEED_ACCOUNT, SASL_NEED_CHECK, SASL_DONE, SASL_FAIL };
 enum sasl_condition { /* RFC 6120 §6.5 */
-	SASL_ABORTED, SASL_ACCOUNT_DISABLED, SASL_CREDENTIALS_EXPIRED, SASL_ENCRYPTION_REQUIRED,
-	SASL_INCORRECT_ENCODING, SASL_INVALID_AUTHZID, SASL_INVALID_MECHANISM,
-	SASL_MALFORMED_REQUEST, SASL_MECHANISM_TOO_WEAK, SASL_NOT_AUTHORIZED,
-	SASL_TEMPORARY_AUTH_FAILURE, SASL_CONDITIONS,
+	SASL_ABORTED,
+	SASL_ACCOUNT_DISABLED,
+	SASL_CREDENTIALS_EXPIRED,
+	SASL_ENCRYPTION_REQUIRED,
+	SASL_INCORRECT_ENCODING,
+	SASL_INVALID_AUTHZID,
+	SASL_INVALID_MECHANISM,
+	SASL_MALFORMED_REQUEST,
+	SASL_MECHANISM_TOO_WEAK,
+	SASL_NOT_AUTHORIZED,
+	SASL_TEMPORARY_AUTH_FAILURE,
+	SASL_CONDITIONS,
 };
 const char *sasl_condition_name(enum sasl_condition c); /* the element: "not-authorized" */
 
@@ -45,20 +53,20 @@ bool sasl_announces(uint32_t offered, const struct tls_channel *channel, enum tl
 
 struct sasl {
 	/* For the caller to read. */
-	char *user;           /* owned: prepared local part; from SASL_NEED_* or SASL_DONE on */
-	char *password;       /* owned, wiped: with SASL_NEED_CHECK. A job takes it, leaving NULL, and
-	                       * wipes it itself: the negotiation may end before the job */
-	char *out;            /* owned: base64 for <challenge/> ("": an empty one) or <success/> (NULL:
-	                       * without data) */
+	char *user; /* owned: prepared local part; from SASL_NEED_* or SASL_DONE on */
+	char *password; /* owned, wiped: with SASL_NEED_CHECK. A job takes it, leaving NULL, and
+			 * wipes it itself: the negotiation may end before the job */
+	char *out; /* owned: base64 for <challenge/> ("": an empty one) or <success/> (NULL:
+		    * without data) */
 	enum sasl_condition condition; /* with SASL_FAIL */
-	uint32_t mechanism;   /* bit; 0 before sasl_start() */
-	bool anonymous;       /* with SASL_DONE: a throw-away account that no backend knows */
+	uint32_t mechanism; /* bit; 0 before sasl_start() */
+	bool anonymous; /* with SASL_DONE: a throw-away account that no backend knows */
 	/* Private to sasl.c. */
 	int step;
-	struct host *host;    /* counted */
+	struct host *host; /* counted */
 	uint32_t offered;
 	struct tls_channel channel;
-	struct scram *scram;  /* owned */
+	struct scram *scram; /* owned */
 };
 
 /* channel is copied. offered: what sasl_mechanisms() said when the features were sent. */

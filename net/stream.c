@@ -135,7 +135,8 @@ static enum stream_condition condition_of(int parser_error)
 	}
 }
 
-/* <starttls/> has been read. What lay behind it in the buffer was not protected and is forgotten. */
+/* <starttls/> has been read. What lay behind it in the buffer was not protected and is forgotten.
+ */
 ON_SHARD static void enter_tls(struct stream *st)
 {
 	struct builder b;

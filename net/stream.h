@@ -9,14 +9,32 @@
 
 /* RFC 6120 §4.9.3. */
 enum stream_condition {
-	STREAM_BAD_FORMAT, STREAM_BAD_NAMESPACE_PREFIX, STREAM_CONFLICT, STREAM_CONNECTION_TIMEOUT,
-	STREAM_HOST_GONE, STREAM_HOST_UNKNOWN, STREAM_IMPROPER_ADDRESSING,
-	STREAM_INTERNAL_SERVER_ERROR, STREAM_INVALID_FROM, STREAM_INVALID_NAMESPACE,
-	STREAM_INVALID_XML, STREAM_NOT_AUTHORIZED, STREAM_NOT_WELL_FORMED, STREAM_POLICY_VIOLATION,
-	STREAM_REMOTE_CONNECTION_FAILED, STREAM_RESET, STREAM_RESOURCE_CONSTRAINT,
-	STREAM_RESTRICTED_XML, STREAM_SEE_OTHER_HOST, STREAM_SYSTEM_SHUTDOWN,
-	STREAM_UNDEFINED_CONDITION, STREAM_UNSUPPORTED_ENCODING, STREAM_UNSUPPORTED_FEATURE,
-	STREAM_UNSUPPORTED_STANZA_TYPE, STREAM_UNSUPPORTED_VERSION, STREAM_CONDITIONS,
+	STREAM_BAD_FORMAT,
+	STREAM_BAD_NAMESPACE_PREFIX,
+	STREAM_CONFLICT,
+	STREAM_CONNECTION_TIMEOUT,
+	STREAM_HOST_GONE,
+	STREAM_HOST_UNKNOWN,
+	STREAM_IMPROPER_ADDRESSING,
+	STREAM_INTERNAL_SERVER_ERROR,
+	STREAM_INVALID_FROM,
+	STREAM_INVALID_NAMESPACE,
+	STREAM_INVALID_XML,
+	STREAM_NOT_AUTHORIZED,
+	STREAM_NOT_WELL_FORMED,
+	STREAM_POLICY_VIOLATION,
+	STREAM_REMOTE_CONNECTION_FAILED,
+	STREAM_RESET,
+	STREAM_RESOURCE_CONSTRAINT,
+	STREAM_RESTRICTED_XML,
+	STREAM_SEE_OTHER_HOST,
+	STREAM_SYSTEM_SHUTDOWN,
+	STREAM_UNDEFINED_CONDITION,
+	STREAM_UNSUPPORTED_ENCODING,
+	STREAM_UNSUPPORTED_FEATURE,
+	STREAM_UNSUPPORTED_STANZA_TYPE,
+	STREAM_UNSUPPORTED_VERSION,
+	STREAM_CONDITIONS,
 };
 const char *stream_condition_name(enum stream_condition c); /* "bad-format" */
 
@@ -25,8 +43,8 @@ struct stream_events {
 	/* The peer's start tag. */
 	void (*opened)(struct stream *st, const struct stanza *head, const char *default_ns);
 	void (*stanza)(struct stream *st, struct stanza *s); /* takes s, unsealed */
-	void (*ended)(struct stream *st);                    /* </stream:stream> from the peer */
-	void (*secured)(struct stream *st);                  /* after stream_start_tls() */
+	void (*ended)(struct stream *st); /* </stream:stream> from the peer */
+	void (*secured)(struct stream *st); /* after stream_start_tls() */
 	void (*unsent)(struct stream *st, struct stanza *s); /* as conn's */
 	void (*lost)(struct stream *st, enum conn_loss why); /* as conn's */
 };
@@ -34,13 +52,13 @@ struct stream_events {
 struct stream {
 	struct conn conn;
 	const struct stream_events *events;
-	struct parser *parser;    /* owned */
-	uint64_t id;              /* random, of the present stream */
-	bool header_sent;         /* for the present stream */
-	bool busy;                /* stream_wait() */
-	bool starting_tls;        /* asked for within a callback */
-	struct tls_store *tls;    /* with starting_tls: not owned */
-	const char *tls_host;     /* with starting_tls: not owned */
+	struct parser *parser; /* owned */
+	uint64_t id; /* random, of the present stream */
+	bool header_sent; /* for the present stream */
+	bool busy; /* stream_wait() */
+	bool starting_tls; /* asked for within a callback */
+	struct tls_store *tls; /* with starting_tls: not owned */
+	const char *tls_host; /* with starting_tls: not owned */
 };
 
 /* Takes fd. 0 or negative errno. */
@@ -49,12 +67,12 @@ ON_SHARD int stream_begin(struct stream *st, int fd, const struct parser_limits 
 ON_SHARD void stream_end(struct stream *st); /* frees what it holds */
 
 /* The answer to the peer's start tag. to and lang may be NULL. */
-ON_SHARD void stream_send_header(struct stream *st, const char *from, const char *to,
-	const char *lang);
+ON_SHARD void stream_send_header(
+	struct stream *st, const char *from, const char *to, const char *lang);
 /* <stream:features> with the children of what was built; ends the builder. */
 ON_SHARD void stream_send_features(struct stream *st, struct builder *features);
 ON_SHARD void stream_send_element(struct stream *st, struct builder *b); /* ends the builder */
-ON_SHARD void stream_send_stanza(struct stream *st, struct stanza *s);   /* does not take s */
+ON_SHARD void stream_send_stanza(struct stream *st, struct stanza *s); /* does not take s */
 
 /* The next bytes begin a new stream: after SASL. */
 ON_SHARD void stream_restart(struct stream *st);

@@ -1,8 +1,8 @@
 /* net/tls.h - certificates by name, and TLS over one non-blocking socket, on OpenSSL 3.0.
  * A store holds every certificate and the settings all connections share; a reload publishes a new
- * set that connections made from then on use, while those that live keep theirs. A struct tls is one
- * connection's TLS, a layer between conn and its socket. TLS 1.2 (RFC 5246 as RFC 9325 wants it:
- * ECDHE and AEAD only) and 1.3 (RFC 8446); no compression, no renegotiation, no early data. */
+ * set that connections made from then on use, while those that live keep theirs. A struct tls is
+ * one connection's TLS, a layer between conn and its socket. TLS 1.2 (RFC 5246 as RFC 9325 wants
+ * it: ECDHE and AEAD only) and 1.3 (RFC 8446); no compression, no renegotiation, no early data. */
 #pragma once
 
 #include <sys/uio.h>
@@ -15,13 +15,13 @@ enum tls_version { TLS_1_2, TLS_1_3, TLS_VERSIONS };
 /* The settings `certfiles`, `tls_min_version`, `tls_ciphers`, `tls_ciphersuites`, `tls_groups` and
  * `tls_ticket_lifetime`. NULL texts mean the default. */
 struct tls_conf {
-	struct conf_list certfiles;  /* of const char *: PEM files or patterns (glob(7)); all keys and
-	                              * certificates in them are one heap, matched up by us */
-	int min_version;             /* enum tls_version */
-	const char *ciphers;         /* of TLS 1.2, as `openssl ciphers` writes them */
-	const char *ciphersuites;    /* of TLS 1.3 */
-	const char *groups;          /* of the key exchange */
-	int64_t ticket_lifetime_ms;  /* how long a session may be resumed; 0: no tickets */
+	struct conf_list certfiles; /* of const char *: PEM files or patterns (glob(7)); all keys
+				     * and certificates in them are one heap, matched up by us */
+	int min_version; /* enum tls_version */
+	const char *ciphers; /* of TLS 1.2, as `openssl ciphers` writes them */
+	const char *ciphersuites; /* of TLS 1.3 */
+	const char *groups; /* of the key exchange */
+	int64_t ticket_lifetime_ms; /* how long a session may be resumed; 0: no tickets */
 };
 extern const struct conf_item tls_items[]; /* rows for struct tls_conf */
 
@@ -34,65 +34,68 @@ struct tls_host_files {
 
 struct tls_store;
 struct tls_store *tls_store_new(void); /* without certificates */
-void tls_store_free(struct tls_store *st); /* nobody makes connections from it any more; NULL is fine */
+void tls_store_free(
+	struct tls_store *st); /* nobody makes connections from it any more; NULL is fine */
 /* Reads all files, then publishes all or nothing. Blocks on files: main or a job, one at a time;
- * an RCU-registered thread. 0, or a negative errno and *why, "FILE: reason", which the caller frees. */
+ * an RCU-registered thread. 0, or a negative errno and *why, "FILE: reason", which the caller
+ * frees. */
 int tls_store_load(struct tls_store *st, const struct tls_conf *conf,
 	const struct tls_host_files *hosts, size_t n_hosts, char **why);
-/* Whether there is any certificate: without one, neither STARTTLS is offered nor direct TLS served. */
+/* Whether there is any certificate: without one, neither STARTTLS is offered nor direct TLS served.
+ */
 ANY_THREAD bool tls_store_ready(struct tls_store *st);
 /* Whether a certificate names this (prepared, ASCII or Unicode) domain. */
 ANY_THREAD bool tls_store_names(struct tls_store *st, const char *host);
 /* One certificate with a key. Times are seconds since 1970. */
 struct tls_cert_info {
 	const char *file;
-	const char *names;        /* domains it is for: "example.org, *.example.org" */
+	const char *names; /* domains it is for: "example.org, *.example.org" */
 	int64_t not_before, not_after;
 };
 /* Any registered thread; what fn gets is good during the call. */
-void tls_store_each(struct tls_store *st, void (*fn)(const struct tls_cert_info *ci, void *arg),
-	void *arg);
+void tls_store_each(
+	struct tls_store *st, void (*fn)(const struct tls_cert_info *ci, void *arg), void *arg);
 
 /* Outcomes of the calls below, besides 0. */
 enum tls_outcome {
 	TLS_WANT_READ = 1, /* again when the socket is readable */
-	TLS_WANT_WRITE,    /* again when the socket is writable */
-	TLS_CLOSED,        /* the peer closed: close_notify, or end of file */
-	TLS_FAILED,        /* tls_error() says why; only tls_free() is left to do */
+	TLS_WANT_WRITE, /* again when the socket is writable */
+	TLS_CLOSED, /* the peer closed: close_notify, or end of file */
+	TLS_FAILED, /* tls_error() says why; only tls_free() is left to do */
 };
 enum tls_entry {
 	TLS_STARTTLS, /* RFC 6120 §5 */
-	TLS_DIRECT,   /* XEP-0368: ALPN, when the client uses it, must hold xmpp-client */
+	TLS_DIRECT, /* XEP-0368: ALPN, when the client uses it, must hold xmpp-client */
 };
 
 /* TLS of one accepted connection. Every function on it is for the connection's own thread and never
- * blocks. Neither fd nor store is owned: the first stays open and the second alive until tls_free().
- * host: the stream's `to` where it is known (STARTTLS), else NULL; certificate by host, then by SNI,
- * then the first one. NULL: the store has no certificate. */
+ * blocks. Neither fd nor store is owned: the first stays open and the second alive until
+ * tls_free(). host: the stream's `to` where it is known (STARTTLS), else NULL; certificate by host,
+ * then by SNI, then the first one. NULL: the store has no certificate. */
 struct tls;
 struct tls *tls_new(struct tls_store *st, int fd, const char *host, enum tls_entry entry);
 void tls_free(struct tls *t); /* NULL is fine */
 
 /* 0: established; or TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED. */
 int tls_handshake(struct tls *t);
-/* Takes what the socket has, at most about room bytes of it, and decrypts all it took: nothing waits
- * inside that epoll does not know of, so level-triggered readiness is enough. *got is always set and
- * those bytes count whatever the outcome: 0 (go on when readable again), TLS_CLOSED or TLS_FAILED. A
- * peer that closed without close_notify is TLS_CLOSED too: XMPP ends its stream itself (RFC 6120
- * §4.4). */
+/* Takes what the socket has, at most about room bytes of it, and decrypts all it took: nothing
+ * waits inside that epoll does not know of, so level-triggered readiness is enough. *got is always
+ * set and those bytes count whatever the outcome: 0 (go on when readable again), TLS_CLOSED or
+ * TLS_FAILED. A peer that closed without close_notify is TLS_CLOSED too: XMPP ends its stream
+ * itself (RFC 6120 §4.4). */
 #define TLS_READ_ROOM 32768 /* room is at least this */
 int tls_read(struct tls *t, void *room, size_t room_bytes, size_t *got);
 /* Encrypts and sends, gathering short pieces into full records: one send() for each 16 KiB.
- * *written counts plain bytes that the socket has taken. 0: all of them; TLS_WANT_WRITE: call again when
- * writable with the same bytes from *written on, at another address and with more behind them if that
- * suits; TLS_CLOSED; TLS_FAILED. */
+ * *written counts plain bytes that the socket has taken. 0: all of them; TLS_WANT_WRITE: call again
+ * when writable with the same bytes from *written on, at another address and with more behind them
+ * if that suits; TLS_CLOSED; TLS_FAILED. */
 int tls_write(struct tls *t, const struct iovec *pieces, unsigned n, size_t *written);
 void tls_shutdown(struct tls *t); /* sends close_notify if the socket takes it; waits for nothing */
 const char *tls_error(const struct tls *t); /* static or the connection's; no secrets */
 
 /* Channel bindings (RFC 5056), in the order they are announced (XEP-0440). */
 enum tls_binding {
-	TLS_BIND_EXPORTER,  /* tls-exporter, RFC 9266: with TLS 1.3 */
+	TLS_BIND_EXPORTER, /* tls-exporter, RFC 9266: with TLS 1.3 */
 	TLS_BIND_END_POINT, /* tls-server-end-point, RFC 5929 §4: the hash of our certificate */
 	TLS_BINDINGS,
 };
@@ -101,7 +104,7 @@ const char *tls_binding_name(enum tls_binding type);
 /* What SASL may know of the channel below it; all zero without TLS. */
 struct tls_channel {
 	bool encrypted;
-	uint8_t len[TLS_BINDINGS];                   /* 0: does not exist here */
+	uint8_t len[TLS_BINDINGS]; /* 0: does not exist here */
 	uint8_t data[TLS_BINDINGS][TLS_BINDING_MAX];
 };
 void tls_channel(struct tls *t, struct tls_channel *out); /* after the handshake; t NULL: no TLS */
@@ -110,8 +113,8 @@ size_t tls_channel_binding(struct tls *t, enum tls_binding type, uint8_t *out, s
 
 struct tls_info {
 	const char *version; /* "TLSv1.3" */
-	const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
-	const char *sni;     /* what the client asked for, or NULL; good until tls_free() */
+	const char *cipher; /* "TLS_AES_256_GCM_SHA384" */
+	const char *sni; /* what the client asked for, or NULL; good until tls_free() */
 	bool resumed;
 };
 void tls_info(struct tls *t, struct tls_info *out);

@@ -1,4 +1,5 @@
-/* net/tls_store.h - what net/tls.c and net/tls_store.c know of each other; all else is in net/tls.h. */
+/* net/tls_store.h - what net/tls.c and net/tls_store.c know of each other; all else is in
+ * net/tls.h. */
 #pragma once
 
 #include <openssl/ssl.h>

@@ -8,7 +8,7 @@
 
 /* Whom a question is about; what is not known stays NULL or zero. */
 struct access_subject {
-	const struct jid *jid;            /* bare or full */
+	const struct jid *jid; /* bare or full */
 	const struct conf_prefix *address; /* the peer's; bits 128 */
 };
 
@@ -40,9 +40,9 @@ struct shaper_rate {
 	int64_t bytes_per_s; /* 0: unlimited */
 	int64_t burst_bytes;
 };
-struct shaper_rate shaper_rate_for(const char *name, const char *host,
-	const struct access_subject *who);
+struct shaper_rate shaper_rate_for(
+	const char *name, const char *host, const struct access_subject *who);
 /* The number a shaper_rules name gives this subject (max_user_sessions: {10: all, 5000: admin}),
  * INT64_MAX for infinity; otherwise when nothing matches or there is no such name. */
-int64_t access_number_for(const char *rule, const char *host, const struct access_subject *who,
-	int64_t otherwise);
+int64_t access_number_for(
+	const char *rule, const char *host, const struct access_subject *who, int64_t otherwise);

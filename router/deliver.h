@@ -10,16 +10,15 @@
 
 struct session;
 
-
 enum deliver_copies {
-	DELIVER_SOLE,   /* nobody else gets it */
-	DELIVER_COPY,   /* others get it too: when this receiver is gone, that is all */
+	DELIVER_SOLE, /* nobody else gets it */
+	DELIVER_COPY, /* others get it too: when this receiver is gone, that is all */
 };
 
 /* What the class of an actor that can receive stanzas points to. */
 struct recipient {
-	/* On the actor's shard. Does not take s: keeps a reference of its own if it needs one. False:
-	 * it is on its way out and has not received it. */
+	/* On the actor's shard. Does not take s: keeps a reference of its own if it needs one.
+	 * False: it is on its way out and has not received it. */
 	bool (*receive)(struct actor *a, struct stanza *s, enum deliver_copies copies);
 	/* Its session, when it is bound; NULL otherwise. */
 	struct session *(*session)(struct actor *a);

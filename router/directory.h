@@ -11,7 +11,8 @@
 
 struct session_entry {
 	struct actor_id id;
-	const struct session *session; /* freed a grace period after it left; its constant part only */
+	const struct session
+		*session; /* freed a grace period after it left; its constant part only */
 	int8_t priority;
 	bool available; /* has sent initial presence and not taken it back */
 };
@@ -42,7 +43,7 @@ const struct sessions *directory_find(const struct jid *any_of_account);
 const struct session_entry *sessions_find(const struct sessions *s, const struct jid *full);
 /* Both in one: the session of a full JID, or NULL. */
 const struct session_entry *directory_find_full(const struct jid *full);
-uint64_t directory_count(void);          /* sessions */
+uint64_t directory_count(void); /* sessions */
 uint64_t directory_count_accounts(void); /* accounts with at least one */
 /* Every account's sessions, in no order; a consistent array each. Any registered thread but a
  * shard: it looks at everybody. */

@@ -12,47 +12,53 @@
 
 enum resource_conflict { CONFLICT_CLOSE_OLD, CONFLICT_CLOSE_NEW, CONFLICT_SET_RESOURCE };
 enum { /* sasl_mechanisms, in the order of the setting's words */
-	SASL_SCRAM_SHA_512_PLUS = 1 << 0, SASL_SCRAM_SHA_256_PLUS = 1 << 1,
-	SASL_SCRAM_SHA_1_PLUS = 1 << 2, SASL_SCRAM_SHA_512 = 1 << 3, SASL_SCRAM_SHA_256 = 1 << 4,
-	SASL_SCRAM_SHA_1 = 1 << 5, SASL_PLAIN = 1 << 6, SASL_ANONYMOUS = 1 << 7,
+	SASL_SCRAM_SHA_512_PLUS = 1 << 0,
+	SASL_SCRAM_SHA_256_PLUS = 1 << 1,
+	SASL_SCRAM_SHA_1_PLUS = 1 << 2,
+	SASL_SCRAM_SHA_512 = 1 << 3,
+	SASL_SCRAM_SHA_256 = 1 << 4,
+	SASL_SCRAM_SHA_1 = 1 << 5,
+	SASL_PLAIN = 1 << 6,
+	SASL_ANONYMOUS = 1 << 7,
 };
 
-/* Options that host_config may set for one host. Counted: whoever keeps one across a turn refs it. */
+/* Options that host_config may set for one host. Counted: whoever keeps one across a turn refs it.
+ */
 struct host_conf {
 	_Atomic uint32_t refs;
 	struct rcu_head rcu;
-	struct arena arena;           /* holds the strings below */
+	struct arena arena; /* holds the strings below */
 	const char *name;
-	uint32_t auth_methods;        /* auth_method: bits of router/host_conf.h */
-	bool anonymous;               /* one of them: SASL ANONYMOUS makes throw-away accounts */
-	bool legacy_auth;             /* XEP-0078 in state wait_for_auth */
-	int resource_conflict;        /* enum resource_conflict */
-	int64_t max_sessions;         /* max_user_sessions: per account */
-	uint32_t allowed_mechanisms;  /* the setting sasl_mechanisms */
+	uint32_t auth_methods; /* auth_method: bits of router/host_conf.h */
+	bool anonymous; /* one of them: SASL ANONYMOUS makes throw-away accounts */
+	bool legacy_auth; /* XEP-0078 in state wait_for_auth */
+	int resource_conflict; /* enum resource_conflict */
+	int64_t max_sessions; /* max_user_sessions: per account */
+	uint32_t allowed_mechanisms; /* the setting sasl_mechanisms */
 	uint32_t disabled_mechanisms; /* the setting disable_sasl_mechanisms */
-	uint32_t sasl_mechanisms;     /* what these come to */
-	const char *certfile;         /* PEM with chain; NULL: the server's certfiles by name */
-	const char *keyfile;          /* NULL: in certfile */
-	const char *language;         /* xml:lang for those who ask none */
-	int64_t max_out_bytes;        /* output waiting for one client before it is closed */
-	int64_t auth_fails;           /* failed logins per address ... */
-	int64_t auth_fail_window_ms;  /* ... within this time, then refused until it is over */
+	uint32_t sasl_mechanisms; /* what these come to */
+	const char *certfile; /* PEM with chain; NULL: the server's certfiles by name */
+	const char *keyfile; /* NULL: in certfile */
+	const char *language; /* xml:lang for those who ask none */
+	int64_t max_out_bytes; /* output waiting for one client before it is closed */
+	int64_t auth_fails; /* failed logins per address ... */
+	int64_t auth_fail_window_ms; /* ... within this time, then refused until it is over */
 	int64_t scram_iterations;
 };
 
-struct iq_table;     /* router/iq.c */
+struct iq_table; /* router/iq.c */
 struct auth_backend; /* router/auth.h */
 
 struct host {
 	_Atomic uint32_t refs;
-	const char *name;                   /* A prepared domain; constant */
+	const char *name; /* A prepared domain; constant */
 	uint32_t hash;
-	struct hook_set *hooks;             /* owned */
-	RCU_PTR(struct host_conf) conf;     /* replaced by reload */
-	RCU_PTR(struct iq_table) iq[2];     /* by enum iq_scope; written by router/iq.c */
+	struct hook_set *hooks; /* owned */
+	RCU_PTR(struct host_conf) conf; /* replaced by reload */
+	RCU_PTR(struct iq_table) iq[2]; /* by enum iq_scope; written by router/iq.c */
 	RCU_PTR(const struct auth_backend) auth; /* set by the module that brings it */
-	void *auth_arg;                     /* constant once auth is set */
-	struct module_instance *modules;    /* modules/registry's */
+	void *auth_arg; /* constant once auth is set */
+	struct module_instance *modules; /* modules/registry's */
 	struct rcu_head rcu;
 };
 

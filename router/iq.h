@@ -11,28 +11,31 @@
 
 enum iq_scope {
 	IQ_LOCAL, /* to the server's own JID: ejabberd_local */
-	IQ_SM,    /* to an account's bare JID, answered for it: ejabberd_sm */
+	IQ_SM, /* to an account's bare JID, answered for it: ejabberd_sm */
 };
 enum iq_types { IQ_FOR_GET = 1, IQ_FOR_SET = 2, IQ_FOR_BOTH = 3 };
 enum iq_discipline { IQ_NO_QUEUE, IQ_ONE_QUEUE, IQ_QUEUES, IQ_PARALLEL };
 struct iqdisc {
 	enum iq_discipline kind;
-	unsigned queues;    /* IQ_QUEUES: how many lanes */
+	unsigned queues; /* IQ_QUEUES: how many lanes */
 	unsigned max_queue; /* requests waiting or running at once; a full queue answers
-	                     * wait / resource-constraint */
+			     * wait / resource-constraint */
 };
 #define IQ_MAX_QUEUE 4096
 
 struct iq {
-	struct stanza *stanza;      /* sealed */
+	struct stanza *stanza; /* sealed */
 	const struct jid *from, *to;
 	const struct elem *payload; /* the request's child */
-	bool set;                   /* else get */
-	struct host *host;          /* counted while the handler runs */
-	const void *conf;           /* the module's settings for this host; whole while it runs */
-	void *arg;                  /* as registered */
+	bool set; /* else get */
+	struct host *host; /* counted while the handler runs */
+	const void *conf; /* the module's settings for this host; whole while it runs */
+	void *arg; /* as registered */
 };
-static inline const void *iq_conf(const struct iq *iq) { return iq->conf; }
+static inline const void *iq_conf(const struct iq *iq)
+{
+	return iq->conf;
+}
 
 /* Returned instead of an error (RFC 6120 §8.3.3, enum stanza_error, positive) or 0 for the answer
  * in the builder: the handler will send, or has sent, the answer itself (iq_answer_later()). */
@@ -42,12 +45,12 @@ typedef int iq_handler(const struct iq *iq, struct builder *answer);
 
 struct iq_handler_spec {
 	enum iq_scope scope;
-	const char *ns;             /* of the payload; a name of xml/ns.h or one that outlives it */
-	enum iq_types types;        /* others are answered not-allowed */
+	const char *ns; /* of the payload; a name of xml/ns.h or one that outlives it */
+	enum iq_types types; /* others are answered not-allowed */
 	struct iqdisc disc;
 	iq_handler *fn;
 	void *arg;
-	const void *conf;           /* handed to fn; must outlive iq_unregister() */
+	const void *conf; /* handed to fn; must outlive iq_unregister() */
 };
 /* Any thread that may block. 0, or IQ_TAKEN: the namespace has a handler in that scope and host. */
 #define IQ_TAKEN 1

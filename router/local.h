@@ -8,21 +8,21 @@
 #include "router/route.h"
 
 enum local_to {
-	LOCAL_NOBODY,      /* the verdict says what happens instead */
-	LOCAL_ONE,         /* the session of the full JID */
-	LOCAL_BEST,        /* available, priority not negative and the highest: all that share it */
+	LOCAL_NOBODY, /* the verdict says what happens instead */
+	LOCAL_ONE, /* the session of the full JID */
+	LOCAL_BEST, /* available, priority not negative and the highest: all that share it */
 	LOCAL_NOT_NEGATIVE, /* available and priority not negative: all */
-	LOCAL_AVAILABLE,   /* all available ones */
+	LOCAL_AVAILABLE, /* all available ones */
 };
 struct local_decision {
 	enum verdict verdict;
 	enum local_to to;
-	int error;      /* ROUTE_BOUNCE: enum stanza_error */
-	int scope;      /* ROUTE_DISPATCH: enum iq_scope */
+	int error; /* ROUTE_BOUNCE: enum stanza_error */
+	int scope; /* ROUTE_DISPATCH: enum iq_scope */
 };
 /* all: the account's sessions, NULL for none; one: the session of the full JID, NULL for none. */
-struct local_decision local_decide(const struct stanza *s, const struct sessions *all,
-	const struct session_entry *one);
+struct local_decision local_decide(
+	const struct stanza *s, const struct sessions *all, const struct session_entry *one);
 
 /* Does not take s. */
 ON_SHARD enum verdict local_route(struct host *h, struct stanza *s);

@@ -10,13 +10,14 @@
 #include "xml/stanza.h"
 
 enum verdict {
-	ROUTE_DELIVER,  /* to one or more sessions */
+	ROUTE_DELIVER, /* to one or more sessions */
 	ROUTE_DISPATCH, /* to an IQ handler, on behalf of host or account */
-	ROUTE_SERVICE,  /* to the service that registered the domain */
-	ROUTE_STORE,    /* nobody there: offline storage, where a module offers it, else as ROUTE_BOUNCE */
-	ROUTE_FORWARD,  /* another server's domain: the s2s manager */
-	ROUTE_BOUNCE,   /* an error goes back to the sender */
-	ROUTE_DROP,     /* silently ignored, as the RFCs ask */
+	ROUTE_SERVICE, /* to the service that registered the domain */
+	ROUTE_STORE, /* nobody there: offline storage, where a module offers it, else as
+			ROUTE_BOUNCE */
+	ROUTE_FORWARD, /* another server's domain: the s2s manager */
+	ROUTE_BOUNCE, /* an error goes back to the sender */
+	ROUTE_DROP, /* silently ignored, as the RFCs ask */
 };
 
 enum route_kind { ROUTE_TO_HOST, ROUTE_TO_SERVICE };

@@ -17,16 +17,16 @@ struct directed; /* whom this session has sent directed presence; private to ses
 struct session {
 	/* Constant once bound. */
 	struct actor_id id;
-	struct host *host;          /* counted */
-	struct jid *jid;            /* full; owned */
+	struct host *host; /* counted */
+	struct jid *jid; /* full; owned */
 	struct conf_prefix address; /* the client's */
 	uint16_t port;
 	bool tls;
-	uint64_t since_ms;          /* wall clock */
+	uint64_t since_ms; /* wall clock */
 	/* Owning shard only. */
 	int8_t priority;
-	struct stanza *presence;    /* the last broadcast one; NULL: not available */
-	struct directed *directed;  /* owned */
+	struct stanza *presence; /* the last broadcast one; NULL: not available */
+	struct directed *directed; /* owned */
 };
 /* Directed presence is remembered for at most so many addresses at once. */
 #define SESSION_DIRECTED_MAX 2000

@@ -586,8 +586,8 @@ void build_error(struct builder *b, const struct stanza *about, int cond, const 
 	build_error_as(b, about, stanza_error_type(cond), cond, text);
 }
 
-void build_error_as(struct builder *b, const struct stanza *about, const char *type, int cond,
-	const char *text)
+void build_error_as(
+	struct builder *b, const struct stanza *about, const char *type, int cond, const char *text)
 {
 	begin_answer(b, about, "error");
 	copy_payload(b, about);

@@ -11,7 +11,7 @@
 
 struct builder {
 	struct stanza *stanza; /* owned by whoever began */
-	struct elem *at;       /* children and attributes go here */
+	struct elem *at; /* children and attributes go here */
 };
 
 /* Begins a new stanza <name xmlns='ns'>. */
@@ -24,7 +24,8 @@ void build_error(struct builder *b, const struct stanza *about, int cond, const 
 /* The same with another type than the condition's usual one. */
 void build_error_as(struct builder *b, const struct stanza *about, const char *type, int cond,
 	const char *text);
-/* Seals and gives the stanza away. Reads kind, type and addresses first (they are ours: REQUIREd). */
+/* Seals and gives the stanza away. Reads kind, type and addresses first (they are ours: REQUIREd).
+ */
 struct stanza *build_end(struct builder *b);
 void build_drop(struct builder *b); /* changes its mind */
 
@@ -44,20 +45,38 @@ void build_copy(struct builder *b, const struct elem *e); /* the whole tree belo
 
 /* Conditions of RFC 6120 §8.3.3, each with its usual type. */
 enum stanza_error {
-	ERR_BAD_REQUEST = 1, ERR_CONFLICT, ERR_FEATURE_NOT_IMPLEMENTED, ERR_FORBIDDEN, ERR_GONE,
-	ERR_INTERNAL_SERVER_ERROR, ERR_ITEM_NOT_FOUND, ERR_JID_MALFORMED, ERR_NOT_ACCEPTABLE,
-	ERR_NOT_ALLOWED, ERR_NOT_AUTHORIZED, ERR_POLICY_VIOLATION, ERR_RECIPIENT_UNAVAILABLE,
-	ERR_REDIRECT, ERR_REGISTRATION_REQUIRED, ERR_REMOTE_SERVER_NOT_FOUND,
-	ERR_REMOTE_SERVER_TIMEOUT, ERR_RESOURCE_CONSTRAINT, ERR_SERVICE_UNAVAILABLE,
-	ERR_SUBSCRIPTION_REQUIRED, ERR_UNDEFINED_CONDITION, ERR_UNEXPECTED_REQUEST,
+	ERR_BAD_REQUEST = 1,
+	ERR_CONFLICT,
+	ERR_FEATURE_NOT_IMPLEMENTED,
+	ERR_FORBIDDEN,
+	ERR_GONE,
+	ERR_INTERNAL_SERVER_ERROR,
+	ERR_ITEM_NOT_FOUND,
+	ERR_JID_MALFORMED,
+	ERR_NOT_ACCEPTABLE,
+	ERR_NOT_ALLOWED,
+	ERR_NOT_AUTHORIZED,
+	ERR_POLICY_VIOLATION,
+	ERR_RECIPIENT_UNAVAILABLE,
+	ERR_REDIRECT,
+	ERR_REGISTRATION_REQUIRED,
+	ERR_REMOTE_SERVER_NOT_FOUND,
+	ERR_REMOTE_SERVER_TIMEOUT,
+	ERR_RESOURCE_CONSTRAINT,
+	ERR_SERVICE_UNAVAILABLE,
+	ERR_SUBSCRIPTION_REQUIRED,
+	ERR_UNDEFINED_CONDITION,
+	ERR_UNEXPECTED_REQUEST,
 	ERR_COUNT
 };
 const char *stanza_error_name(int cond); /* "bad-request" */
 const char *stanza_error_type(int cond); /* "modify" */
 
-/* Appends to *out (which may be NULL) the bytes of a tree inside a stream whose default namespace is outer_ns ("" for a document). */
+/* Appends to *out (which may be NULL) the bytes of a tree inside a stream whose default namespace
+ * is outer_ns ("" for a document). */
 void elem_wire(const struct elem *e, const char *outer_ns, struct buf **out);
 /* What stanza_wire() keeps: a new buf, from the children's raw bytes where there are any. */
 struct buf *stanza_write(const struct stanza *s);
-/* Appends to *out, which may be NULL, what is allowed of text; for attribute values quoted with ' as well as for text. */
+/* Appends to *out, which may be NULL, what is allowed of text; for attribute values quoted with '
+ * as well as for text. */
 void xml_escape(const char *text, size_t len, struct buf **out);

@@ -15,15 +15,30 @@ struct jid {
 	uint16_t local_len, domain_len, resource_len; /* bytes; 0: no such part */
 	char text[]; /* local NUL domain NUL resource NUL */
 };
-static inline const char *jid_local(const struct jid *j) { return j->text; } /* "" when absent */
-static inline const char *jid_domain(const struct jid *j) { return j->text + j->local_len + 1; }
+static inline const char *jid_local(const struct jid *j)
+{
+	return j->text;
+} /* "" when absent */
+static inline const char *jid_domain(const struct jid *j)
+{
+	return j->text + j->local_len + 1;
+}
 static inline const char *jid_resource(const struct jid *j)
 {
 	return j->text + j->local_len + j->domain_len + 2;
 }
-static inline bool jid_is_full(const struct jid *j) { return j->resource_len != 0; }
-static inline bool jid_is_bare(const struct jid *j) { return j->resource_len == 0; }
-static inline bool jid_is_domain(const struct jid *j) { return !j->local_len && !j->resource_len; }
+static inline bool jid_is_full(const struct jid *j)
+{
+	return j->resource_len != 0;
+}
+static inline bool jid_is_bare(const struct jid *j)
+{
+	return j->resource_len == 0;
+}
+static inline bool jid_is_domain(const struct jid *j)
+{
+	return !j->local_len && !j->resource_len;
+}
 
 enum jid_error { JID_OK, JID_BAD_LOCAL, JID_BAD_DOMAIN, JID_BAD_RESOURCE };
 const char *jid_error_text(int error);
@@ -41,7 +56,8 @@ struct jid *jid_of_domain(const struct jid *j, struct arena *a);
 struct jid *jid_dup(const struct jid *j, struct arena *a);
 void jid_free(struct jid *j); /* heap ones only; NULL is fine */
 
-/* One part prepared into buffer (JID_PART_MAX + 1 bytes); its length, or -1 when it is not allowed. */
+/* One part prepared into buffer (JID_PART_MAX + 1 bytes); its length, or -1 when it is not allowed.
+ */
 int jid_prep_local(const char *text, size_t len, char *buffer);
 int jid_prep_domain(const char *text, size_t len, char *buffer);
 int jid_prep_resource(const char *text, size_t len, char *buffer);
@@ -52,4 +68,4 @@ bool jid_equal_bare(const struct jid *a, const struct jid *b);
 size_t jid_write(const struct jid *j, char *buffer);
 size_t jid_write_bare(const struct jid *j, char *buffer);
 const char *jid_text(const struct jid *j, struct arena *a); /* the same, in an arena */
-uint32_t jid_hash_domain(const char *domain, size_t len);   /* keys the route table; seeded */
+uint32_t jid_hash_domain(const char *domain, size_t len); /* keys the route table; seeded */

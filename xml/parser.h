@@ -23,22 +23,22 @@ struct parser;
 struct parser_pool; /* one per thread: contexts with their dictionaries */
 
 struct parser_limits {
-	uint32_t stanza_bytes;   /* max_stanza_size; also bounds the start tag */
-	uint16_t depth;          /* elements below each other, the stream's own not counted */
-	uint16_t attrs;          /* of one element, declarations of namespaces included */
+	uint32_t stanza_bytes; /* max_stanza_size; also bounds the start tag */
+	uint16_t depth; /* elements below each other, the stream's own not counted */
+	uint16_t attrs; /* of one element, declarations of namespaces included */
 };
 #define PARSER_DEPTH 64
 #define PARSER_ATTRS 64
 
 enum parser_error { /* RFC 6120 §4.9.3 names in brackets */
 	PARSER_OK,
-	PARSER_NOT_WELL_FORMED,     /* [not-well-formed], also invalid UTF-8 */
-	PARSER_RESTRICTED,          /* [restricted-xml] DTD, entity, comment, PI */
-	PARSER_BAD_PREFIX,          /* [bad-namespace-prefix] undeclared */
-	PARSER_TOO_BIG,             /* [policy-violation] stanza_bytes, depth or attrs */
-	PARSER_BAD_ENCODING,        /* [unsupported-encoding] declared other than UTF-8 */
-	PARSER_TEXT_OUTSIDE,        /* [bad-format] text between stanzas */
-	PARSER_STOPPED,             /* a callback asked for it */
+	PARSER_NOT_WELL_FORMED, /* [not-well-formed], also invalid UTF-8 */
+	PARSER_RESTRICTED, /* [restricted-xml] DTD, entity, comment, PI */
+	PARSER_BAD_PREFIX, /* [bad-namespace-prefix] undeclared */
+	PARSER_TOO_BIG, /* [policy-violation] stanza_bytes, depth or attrs */
+	PARSER_BAD_ENCODING, /* [unsupported-encoding] declared other than UTF-8 */
+	PARSER_TEXT_OUTSIDE, /* [bad-format] text between stanzas */
+	PARSER_STOPPED, /* a callback asked for it */
 };
 
 /* Calls made from within parser_feed(). Returning false stops the feed at once: whatever follows
@@ -54,11 +54,13 @@ struct parser_events {
 	bool (*stream_end)(void *arg);
 };
 
-ON_SHARD struct parser_pool *parser_pool_new(unsigned dictionary_max); /* names before it is replaced */
+ON_SHARD struct parser_pool *parser_pool_new(
+	unsigned dictionary_max); /* names before it is replaced */
 ON_SHARD void parser_pool_free(struct parser_pool *p); /* after all its parsers */
 
 ON_SHARD struct parser *parser_new(struct parser_pool *pool, const struct parser_limits *limits,
-	const struct parser_events *events, void *arg); /* events stay the caller's, limits are copied */
+	const struct parser_events *events,
+	void *arg); /* events stay the caller's, limits are copied */
 ON_SHARD void parser_free(struct parser *p); /* not from within a callback; NULL is fine */
 /* Begins a new document: after STARTTLS and after SASL. May be called from within a callback that
  * then returns false. */
@@ -76,9 +78,9 @@ ON_SHARD size_t parser_held_bytes(const struct parser *p); /* memory it holds, a
  * xml_stream:parse_element. Any thread; contexts of the thread's own, kept for its next call. 0 and
  * an unsealed stanza with its head read (to, from may be bad), or an enum parser_error. No
  * namespace is declared around it: unprefixed elements without xmlns have the namespace "". */
-ANY_THREAD int parse_element(const char *text, size_t len, const struct parser_limits *limits,
-	struct stanza **out);
+ANY_THREAD int parse_element(
+	const char *text, size_t len, const struct parser_limits *limits, struct stanza **out);
 /* The same for one stanza as it stands in a stream of jabber:client: what stanza_wire() wrote. */
-ANY_THREAD int parse_stanza(const char *text, size_t len, const struct parser_limits *limits,
-	struct stanza **out);
+ANY_THREAD int parse_stanza(
+	const char *text, size_t len, const struct parser_limits *limits, struct stanza **out);
 const char *parser_error_text(int error);

@@ -15,9 +15,9 @@
 
 struct attr {
 	struct attr *next;
-	const char *name;   /* local name */
-	const char *ns;     /* NULL: none. NS_XML for xml:lang */
-	const char *value;  /* unescaped */
+	const char *name; /* local name */
+	const char *ns; /* NULL: none. NS_XML for xml:lang */
+	const char *value; /* unescaped */
 	uint32_t value_len;
 };
 
@@ -33,8 +33,8 @@ struct text {
 };
 struct elem {
 	struct node node;
-	const char *name;  /* local name; names that xml/ns.h knows are shared pointers */
-	const char *ns;    /* resolved; never NULL, "" for none */
+	const char *name; /* local name; names that xml/ns.h knows are shared pointers */
+	const char *ns; /* resolved; never NULL, "" for none */
 	struct attr *attrs;
 	struct node *first, *last;
 	struct elem *parent; /* NULL for the root */
@@ -43,30 +43,44 @@ struct elem {
 enum stanza_kind { STANZA_MESSAGE, STANZA_PRESENCE, STANZA_IQ, STANZA_OTHER };
 enum stanza_type { /* RFC 6121 §5.2.2, §4.7.1; RFC 6120 §8.2.3. TYPE_NONE for STANZA_OTHER */
 	TYPE_NONE,
-	MSG_NORMAL, MSG_CHAT, MSG_GROUPCHAT, MSG_HEADLINE, MSG_ERROR,
-	PRES_AVAILABLE, PRES_UNAVAILABLE, PRES_SUBSCRIBE, PRES_SUBSCRIBED, PRES_UNSUBSCRIBE,
-	PRES_UNSUBSCRIBED, PRES_PROBE, PRES_ERROR,
-	IQ_GET, IQ_SET, IQ_RESULT, IQ_ERROR,
+	MSG_NORMAL,
+	MSG_CHAT,
+	MSG_GROUPCHAT,
+	MSG_HEADLINE,
+	MSG_ERROR,
+	PRES_AVAILABLE,
+	PRES_UNAVAILABLE,
+	PRES_SUBSCRIBE,
+	PRES_SUBSCRIBED,
+	PRES_UNSUBSCRIBE,
+	PRES_UNSUBSCRIBED,
+	PRES_PROBE,
+	PRES_ERROR,
+	IQ_GET,
+	IQ_SET,
+	IQ_RESULT,
+	IQ_ERROR,
 	TYPE_BAD, /* iq or presence with a type nobody knows; an unknown message type is normal */
 };
 
 struct stanza {
 	_Atomic uint32_t refs;
-	uint8_t kind;             /* enum stanza_kind */
-	uint8_t type;             /* enum stanza_type */
+	uint8_t kind; /* enum stanza_kind */
+	uint8_t type; /* enum stanza_type */
 	bool sealed;
 	struct elem *root;
-	const struct jid *from;   /* NULL: none (yet). Also in root's attributes when sealed */
-	const struct jid *to;     /* NULL: none */
-	const char *id;           /* NULL: none */
-	const char *lang;         /* xml:lang of the stanza, or the stream's; NULL: none */
-	/* The children as they came, from behind the start tag's '>' to before the end tag; NULL when
-	 * they use a prefix declared outside or there is none. raw_len 0 and raw set: no children. */
+	const struct jid *from; /* NULL: none (yet). Also in root's attributes when sealed */
+	const struct jid *to; /* NULL: none */
+	const char *id; /* NULL: none */
+	const char *lang; /* xml:lang of the stanza, or the stream's; NULL: none */
+	/* The children as they came, from behind the start tag's '>' to before the end tag; NULL
+	 * when they use a prefix declared outside or there is none. raw_len 0 and raw set: no
+	 * children. */
 	const char *raw;
 	uint32_t raw_len;
-	uint32_t bytes;           /* size on the wire it came from, or 0 */
+	uint32_t bytes; /* size on the wire it came from, or 0 */
 	struct buf *_Atomic wire; /* private to stanza_wire() */
-	struct arena arena;       /* holds everything above, the stanza itself first */
+	struct arena arena; /* holds everything above, the stanza itself first */
 };
 
 /* An empty, unsealed stanza with one reference; the builder or parser fills it. */
@@ -78,7 +92,8 @@ void stanza_unref(struct stanza *s); /* NULL is fine */
  * enum stanza_fault: the to or from is not a JID. Before sealing. */
 enum stanza_fault { STANZA_OK, STANZA_BAD_TO, STANZA_BAD_FROM };
 int stanza_read_head(struct stanza *s);
-/* Stamps the address, replacing what the sender claimed. Copies j into the arena. Before sealing. */
+/* Stamps the address, replacing what the sender claimed. Copies j into the arena. Before sealing.
+ */
 void stanza_set_from(struct stanza *s, const struct jid *j);
 void stanza_set_to(struct stanza *s, const struct jid *j);
 void stanza_set_lang(struct stanza *s, const char *lang); /* only if it has none of its own */
@@ -91,8 +106,8 @@ struct buf *stanza_wire(struct stanza *s);
 /* Walking. NULL name or ns matches any. */
 const struct elem *elem_child(const struct elem *e, const char *name, const char *ns);
 const struct elem *elem_first(const struct elem *e); /* first child element */
-const struct elem *elem_next(const struct elem *e);  /* next sibling element */
-#define elem_each_child(e, child)                                                                  \
+const struct elem *elem_next(const struct elem *e); /* next sibling element */
+#define elem_each_child(e, child) \
 	for (const struct elem *child = elem_first(e); child; child = elem_next(child))
 bool elem_is(const struct elem *e, const char *name, const char *ns);
 const char *elem_attr(const struct elem *e, const char *name); /* NULL when missing; no namespace */
@@ -100,6 +115,7 @@ const char *elem_attr_ns(const struct elem *e, const char *name, const char *ns)
 /* All text directly below; no copy when there is only one piece, else joined in a. "" for none. */
 const char *elem_text(const struct elem *e, struct arena *a);
 /* The same as one lookup: text of the child, NULL when there is no such child. */
-const char *elem_child_text(const struct elem *e, const char *name, const char *ns, struct arena *a);
+const char *elem_child_text(
+	const struct elem *e, const char *name, const char *ns, struct arena *a);
 /* The payload of an iq: its only child element, or NULL (none or several: RFC 6120 §8.2.3). */
 const struct elem *stanza_iq_child(const struct stanza *s);
