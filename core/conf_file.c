@@ -163,13 +163,13 @@ static int fill_scalar(struct reading *r, struct conf_node *n, struct fy_event *
 	size_t len = 0;
 	const char *text = token ? fy_token_get_text(token, &len) : "";
 
+	if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
+		n->column--; /* the mark is behind the quote */
 	if (!text || memchr(text, 0, len)) {
 		conf_fail(r->errors, n, "expected text without NUL bytes");
 		return CONF_BAD;
 	}
 	n->text = arena_text(&r->file->arena, text, len);
-	if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
-		n->column--; /* the mark is behind the quote */
 	if (says_null(n->text, style))
 		n->kind = CONF_NULL;
 	return 0;

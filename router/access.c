@@ -410,21 +410,23 @@ static void read_terms(struct compiling *c, const struct conf_node *value, struc
 			conf_node_key(value));
 }
 
-typedef bool read_outcome_fn(
-	struct compiling *c, const char *text, const struct conf_node *at, struct entry *out);
+/* What stands before the colon of an entry. */
+struct outcomes {
+	bool (*read)(struct compiling *c, const char *text, struct entry *out);
+	void (*offer)(struct compiling *c, struct conf_guess *guess);
+	const char *expected;
+};
 
-static bool read_allow(
-	struct compiling *c, const char *text, const struct conf_node *at, struct entry *out)
+static bool read_right(struct compiling *c UNUSED, const char *text, struct entry *out)
 {
-	struct conf_guess guess = { .given = text };
-
 	out->number = !strcmp(text, "allow");
-	if (out->number || !strcmp(text, "deny"))
-		return true;
-	conf_guess(&guess, "allow");
-	conf_guess(&guess, "deny");
-	conf_fail_key_guess(c->e, at, &guess, "expected allow or deny, found \"%s\"", text);
-	return false;
+	return out->number || !strcmp(text, "deny");
+}
+
+static void offer_rights(struct compiling *c UNUSED, struct conf_guess *guess)
+{
+	conf_guess(guess, "allow");
+	conf_guess(guess, "deny");
 }
 
 static bool read_count(const char *text, int64_t *out)
@@ -439,55 +441,71 @@ static bool read_count(const char *text, int64_t *out)
 	return !*end && n > 0 && n < INT64_MAX;
 }
 
-static bool read_limit(
-	struct compiling *c, const char *text, const struct conf_node *at, struct entry *out)
+static bool read_limit(struct compiling *c, const char *text, struct entry *out)
 {
-	struct conf_guess guess = { .given = text };
-
 	out->number = INT64_MAX;
 	if (means_no_limit(text) || read_count(text, &out->number))
 		return true;
 	out->shaper = find(&c->r->shapers, text, sizeof(struct shaper));
-	if (out->shaper)
-		return true;
-	conf_guess(&guess, "none");
-	conf_guess(&guess, "infinity");
-	offer_names(&guess, &c->r->shapers, sizeof(struct shaper));
-	conf_fail_key_guess(c->e, at, &guess,
-		"expected a number from 1, infinity or the name of a shaper, found \"%s\"", text);
-	return false;
+	return out->shaper;
 }
 
-/* `outcome: whom`, or `outcome` alone, which is for everybody. */
-static unsigned read_entry(struct compiling *c, const struct conf_node *node, bool alone,
-	read_outcome_fn *read_outcome, struct entry *out)
+static void offer_limits(struct compiling *c, struct conf_guess *guess)
 {
-	static const struct acl *const everybody[] = { &acl_all };
+	conf_guess(guess, "none");
+	conf_guess(guess, "infinity");
+	offer_names(guess, &c->r->shapers, sizeof(struct shaper));
+}
+
+static const struct outcomes rights = { read_right, offer_rights, "allow or deny" };
+static const struct outcomes limits = { read_limit, offer_limits,
+	"a number from 1, infinity or the name of a shaper" };
+
+/* `outcome: whom` */
+static unsigned read_entry(struct compiling *c, const struct conf_node *node,
+	const struct outcomes *outcomes, struct entry *out)
+{
+	struct conf_guess guess = { .given = conf_node_key(node) };
 
 	*out = (struct entry){ 0 };
-	if (!read_outcome(c, alone ? conf_node_text(node) : conf_node_key(node), node, out))
-		return 0;
-	if (alone) {
-		out->all = everybody;
-		out->n = 1;
-	} else {
+	if (outcomes->read(c, guess.given, out)) {
 		read_terms(c, node, out);
+		return 1;
 	}
-	return 1;
+	outcomes->offer(c, &guess);
+	conf_fail_key_guess(
+		c->e, node, &guess, "expected %s, found \"%s\"", outcomes->expected, guess.given);
+	return 0;
+}
+
+/* `outcome` alone, which is for everybody. */
+static unsigned read_last_entry(struct compiling *c, const struct conf_node *node,
+	const struct outcomes *outcomes, struct entry *out)
+{
+	static const struct acl *const everybody[] = { &acl_all };
+	struct conf_guess guess = { .given = conf_node_text(node) };
+
+	*out = (struct entry){ .all = everybody, .n = 1 };
+	if (outcomes->read(c, guess.given, out))
+		return 1;
+	outcomes->offer(c, &guess);
+	conf_fail_guess(
+		c->e, node, &guess, "expected %s, found \"%s\"", outcomes->expected, guess.given);
+	return 0;
 }
 
 static unsigned read_entries(struct compiling *c, const struct conf_node *node,
-	read_outcome_fn *read_outcome, struct entry *out)
+	const struct outcomes *outcomes, struct entry *out)
 {
 	const struct conf_node *child;
 	unsigned n = 0;
 
 	switch (conf_node_kind(node)) {
 	case CONF_SCALAR:
-		return read_entry(c, node, true, read_outcome, out);
+		return read_last_entry(c, node, outcomes, out);
 	case CONF_MAPPING:
 		conf_node_each (child, node)
-			n += read_entry(c, child, false, read_outcome, out + n);
+			n += read_entry(c, child, outcomes, out + n);
 		return n;
 	default:
 		conf_fail(c->e, node, "expected a rule, such as allow: all, found %s",
@@ -497,18 +515,18 @@ static unsigned read_entries(struct compiling *c, const struct conf_node *node,
 }
 
 static void read_rule(struct compiling *c, const struct conf_node *node,
-	read_outcome_fn *read_outcome, struct rule *out)
+	const struct outcomes *outcomes, struct rule *out)
 {
 	struct entry *entries = arena_alloc(&c->r->arena, count_terms(node) * sizeof(*entries));
 	const struct conf_node *child;
 
 	*out = (struct rule){ .name = conf_node_key(node), .entries = entries };
 	if (conf_node_kind(node) != CONF_SEQUENCE) {
-		out->n = read_entries(c, node, read_outcome, entries);
+		out->n = read_entries(c, node, outcomes, entries);
 		return;
 	}
 	conf_node_each (child, node)
-		out->n += read_entries(c, child, read_outcome, entries + out->n);
+		out->n += read_entries(c, child, outcomes, entries + out->n);
 }
 
 static void read_shaper(struct compiling *c, const struct conf_node *node, struct shaper *out)
@@ -584,7 +602,7 @@ static void compile_shapers(struct compiling *c, const struct conf_node *map)
 }
 
 static void compile_rules(struct compiling *c, const struct conf_node *map, const char *what,
-	read_outcome_fn *read_outcome, struct named_list *out)
+	const struct outcomes *outcomes, struct named_list *out)
 {
 	const struct conf_node *node;
 	struct rule *rule;
@@ -593,7 +611,7 @@ static void compile_rules(struct compiling *c, const struct conf_node *map, cons
 		return;
 	rule = out->at;
 	conf_node_each (node, map)
-		read_rule(c, node, read_outcome, rule++);
+		read_rule(c, node, outcomes, rule++);
 	qsort(out->at, out->n, sizeof(*rule), by_name);
 }
 
@@ -618,8 +636,8 @@ int access_compile(const struct conf_node *acl, const struct conf_node *access_r
 	arena_init(&r->arena, NULL, 0);
 	compile_acls(&c, acl);
 	compile_shapers(&c, shaper);
-	compile_rules(&c, access_rules, "access_rules", read_allow, &r->access);
-	compile_rules(&c, shaper_rules, "shaper_rules", read_limit, &r->shaper_rules);
+	compile_rules(&c, access_rules, "access_rules", &rights, &r->access);
+	compile_rules(&c, shaper_rules, "shaper_rules", &limits, &r->shaper_rules);
 	own_names(r, &r->acls, sizeof(struct acl));
 	own_names(r, &r->shapers, sizeof(struct shaper));
 	own_names(r, &r->access, sizeof(struct rule));

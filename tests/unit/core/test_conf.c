@@ -50,11 +50,12 @@ static char *fill(const struct conf_item *rows, const char *text, void *out, str
 {
 	struct conf_errors *e = conf_errors_new();
 	struct conf_file *f = conf_file_parse("etc/t.yml", text, strlen(text), e);
+	unsigned before = conf_errors_count(e);
 	char *said;
 
 	if (f)
 		cr_expect_eq(conf_fill(rows, conf_root(f), out, a, e),
-			conf_errors_count(e) ? CONF_BAD : 0);
+			conf_errors_count(e) != before ? CONF_BAD : 0);
 	said = conf_errors_text(e);
 	conf_errors_free(e);
 	conf_file_free(f);
@@ -93,6 +94,8 @@ static const struct {
 	{ "time: infinity", "time", "infinity" },
 	{ "time: 0", "time", "0" },
 	{ "", "string", "null" },
+	{ "string: null", "string", "null" },
+	{ "string:", "string", "null" },
 	{ "string: a b", "string", "a b" },
 	{ "string: ''", "string", "\"\"" },
 	{ "string: 'yes'", "string", "\"yes\"" },
@@ -223,4 +226,521 @@ Test(conf, wrong_values)
 		cr_expect_str_eq(said, bad_values[i].want, "%s:\n%s", bad_values[i].text, said);
 		arena_fini(&a);
 	}
+}
+
+/* ---- The file itself. */
+
+static const struct {
+	const char *text, *want;
+} bad_files[] = {
+	{ "flag: yes\nnumber: 1\nflag: no",
+		"etc/t.yml:3:1: \"flag\" is set twice, before this in line 1\n" },
+	{ "\"flag\": yes\n'flag': no",
+		"etc/t.yml:2:1: \"flag\" is set twice, before this in line 1\n" },
+	{ "string: [a\nb: c",
+		"etc/t.yml:3:1: not YAML: flow sequence without a closing bracket\n" },
+	{ "string: \"a", "etc/t.yml:1:10: not YAML: double-quoted scalar without closing quote\n" },
+	{ "string: @a", "etc/t.yml:1:9: not YAML: plain scalar cannot start with '@'\n" },
+	{ "\tstring: a", "etc/t.yml:1:1: not YAML: invalid tab as indendation in a mapping\n" },
+	{ "a:\n  b: 1\n c: 2", "etc/t.yml:3:2: not YAML: invalid indentation in mapping\n" },
+	{ "string: &x a", "etc/t.yml:1:10: anchors (&name) are not used in settings\n" },
+	{ "string: *x",
+		"etc/t.yml:1:10: aliases (*name) are not used in settings; write the value "
+		"out, in quotes if it begins with *\n" },
+	{ "string: !!str a", "etc/t.yml:1:9: tags (!name) are not used in settings\n" },
+	{ "flag: yes\n---\nflag: no",
+		"etc/t.yml:2:1: a second document begins here; settings are one document\n" },
+	{ "? [a]\n: b", "etc/t.yml:1:3: expected a plain word as key, found a list or map\n" },
+	{ ": b", "etc/t.yml:1:1: expected a key before the colon\n" },
+	{ "string: \"a\\0b\"", "etc/t.yml:1:9: expected text without NUL bytes\n" },
+	{ "string: \xff", "etc/t.yml:1:9: expected text in UTF-8, found the byte 0xff\n" },
+	{ "# \xc3\xbc\xc3\xbc\nstring: \xc3\xbc\xed\xa0\x80",
+		"etc/t.yml:2:10: expected text in UTF-8, found the byte 0xed\n" },
+	{ "string: \x01", "etc/t.yml:1:9: expected text in UTF-8, found the byte 0x01\n" },
+};
+
+Test(conf, files_that_are_not_settings)
+{
+	for (size_t i = 0; i < ARRAY_LEN(bad_files); i++) {
+		AUTO(free_ptr) char *said = NULL;
+		struct arena a;
+		struct one one;
+
+		arena_init(&a, NULL, 0);
+		said = fill(one_rows, bad_files[i].text, &one, &a);
+		cr_expect_str_eq(said, bad_files[i].want, "%s:\n%s", bad_files[i].text, said);
+		arena_fini(&a);
+	}
+}
+
+/* Columns count characters, quoted values stand where their quote is. */
+Test(conf, places)
+{
+	static const char text[] = "a: 1\n'ü': \"x\"\nlist:\n  - y\n  - {b: z}\nnull_one:\n";
+	struct conf_errors *e = conf_errors_new();
+	struct conf_file *f = conf_file_parse("x.yml", text, strlen(text), e);
+	const struct conf_node *root = conf_root(f), *n = conf_node_get(root, "ü");
+	struct conf_error place = conf_node_place(n);
+
+	cr_expect_str_eq(place.file, "x.yml");
+	cr_expect_eq(place.line, 2);
+	cr_expect_eq(place.column, 6);
+	place = conf_node_key_place(n);
+	cr_expect_eq(place.column, 1);
+	n = conf_node_get(root, "list");
+	cr_expect_eq(conf_node_count(n), 2);
+	n = conf_node_next(conf_node_first(n));
+	cr_expect_null(conf_node_key(n));
+	place = conf_node_place(conf_node_get(n, "b"));
+	cr_expect_eq(place.line, 5);
+	cr_expect_eq(place.column, 9);
+	n = conf_node_get(root, "null_one");
+	cr_expect_eq(conf_node_kind(n), CONF_NULL);
+	place = conf_node_place(n);
+	cr_expect_eq(place.line, 6);
+	cr_expect_eq(place.column, 1);
+	cr_expect_str_eq(conf_node_folder(n), ".");
+	conf_file_free(f);
+	conf_errors_free(e);
+}
+
+static unsigned errors_of(const char *text, size_t len)
+{
+	struct conf_errors *e = conf_errors_new();
+	struct conf_file *f = conf_file_parse("x.yml", text, len, e);
+	unsigned n = conf_errors_count(e);
+
+	conf_file_free(f);
+	conf_errors_free(e);
+	return n;
+}
+
+/* depth lists in one another. */
+static unsigned errors_nested(unsigned depth)
+{
+	AUTO(free_ptr) char *text = xcalloc(1, 2 * depth + 1);
+
+	memset(text, '[', depth);
+	memset(text + depth, ']', depth);
+	return errors_of(text, 2 * depth);
+}
+
+Test(conf, limits)
+{
+	size_t len = CONF_FILE_MAX + 1;
+	AUTO(free_ptr) char *text = xmalloc(len + 1);
+
+	memset(text, '\n', len);
+	text[len] = 0;
+	cr_expect_eq(errors_of(text, len), 1, "one byte too many");
+	cr_expect_eq(errors_of(text, len - 1), 0);
+	cr_expect_eq(errors_nested(CONF_DEPTH_MAX + 1), 0);
+	cr_expect_eq(errors_nested(CONF_DEPTH_MAX + 2), 1);
+	cr_expect_eq(errors_nested(100000), 1);
+	memset(text, ',', len);
+	text[0] = '[';
+	for (size_t i = 1; i < 2 * (size_t)CONF_NODES_MAX; i += 2)
+		text[i] = 'a';
+	text[2 * (size_t)CONF_NODES_MAX] = ']';
+	cr_expect_eq(errors_of(text, 2 * (size_t)CONF_NODES_MAX + 1), 1, "too many values");
+}
+
+Test(conf, errors_are_counted_beyond_those_kept)
+{
+	AUTO(free_ptr) char *text = xmalloc(1 << 16);
+	AUTO(free_ptr) char *said = NULL;
+	struct arena a;
+	struct one one;
+	size_t len = 0;
+
+	for (unsigned i = 0; i < CONF_ERRORS_MAX + 50; i++)
+		len += (size_t)sprintf(text + len, "unheard_of_%u: 1\n", i);
+	arena_init(&a, NULL, 0);
+	said = fill(one_rows, text, &one, &a);
+	arena_fini(&a);
+	cr_expect(strstr(said, "etc/t.yml:200:1: unknown option \"unheard_of_199\"\n"));
+	cr_expect(strstr(said, "... and 50 more\n"));
+}
+
+/* ---- Structs in structs. */
+
+struct inner {
+	const char *name;
+	int64_t n;
+	struct conf_list words;
+};
+struct outer {
+	struct inner group, own;
+	struct conf_list list, map, numbers;
+	const struct conf_node *raw;
+};
+static const struct conf_item inner_rows[] = {
+	{ "name", CONF_STRING, FIELD(struct inner, name, const char *), .preset = "nobody" },
+	{ "n", CONF_INT, FIELD(struct inner, n, int64_t), .preset = "1", .min = 0, .max = 9 },
+	{ "words", CONF_LIST, FIELD(struct inner, words, struct conf_list), .item = word_item,
+		.item_size = sizeof(char *), .needs_restart = true },
+	{ 0 },
+};
+static const struct conf_item named_rows[] = {
+	{ "n", CONF_INT, FIELD(struct inner, n, int64_t), .required = true },
+	{ "words", CONF_LIST, FIELD(struct inner, words, struct conf_list), .item = word_item,
+		.item_size = sizeof(char *) },
+	{ 0 },
+};
+struct numbered {
+	const char *name;
+	int64_t n;
+};
+static const struct conf_item number_item[] = {
+	{ "number", CONF_INT, FIELD(struct numbered, n, int64_t), .max = 5 }, { 0 }
+};
+static const struct conf_item outer_rows[] = {
+	{ "group", CONF_GROUP, FIELD(struct outer, group, struct inner), .rows = inner_rows,
+		.short_for = "name", .per_host = true },
+	{ "own", CONF_GROUP, FIELD(struct outer, own, struct inner), .rows = inner_rows },
+	{ "list", CONF_LIST, FIELD(struct outer, list, struct conf_list), .rows = inner_rows,
+		.item_size = sizeof(struct inner), .per_host = true },
+	{ "map", CONF_MAP, FIELD(struct outer, map, struct conf_list), .rows = named_rows,
+		.item_size = sizeof(struct inner) },
+	{ "numbers", CONF_MAP, FIELD(struct outer, numbers, struct conf_list), .item = number_item,
+		.item_size = sizeof(struct numbered), .preset = "{one: 1, two: 2}" },
+	{ "raw", CONF_RAW, FIELD(struct outer, raw, const struct conf_node *) },
+	{ 0 },
+};
+
+static const struct {
+	const char *text, *option, *want;
+} nested_values[] = {
+	{ "", "group", "{name: nobody, n: 1, words: []}" },
+	{ "group:", "group", "{name: nobody, n: 1, words: []}" },
+	{ "group: {n: 3, words: x}", "group", "{name: nobody, n: 3, words: [x]}" },
+	{ "group: me", "group", "{name: me, n: 1, words: []}" },
+	{ "", "list", "[]" },
+	{ "list: [{n: 2}, {name: x}]", "list",
+		"[{name: nobody, n: 2, words: []}, {name: x, n: 1, words: []}]" },
+	{ "", "map", "{}" },
+	{ "map: {a: {n: 2}, 'b c': {n: 3, words: [x]}}", "map",
+		"{a: {n: 2, words: []}, b c: {n: 3, words: [x]}}" },
+	{ "", "numbers", "{one: 1, two: 2}" },
+	{ "numbers: {x: 5}", "numbers", "{x: 5}" },
+	{ "numbers: {}", "numbers", "{}" },
+};
+
+Test(conf, nested_values)
+{
+	for (size_t i = 0; i < ARRAY_LEN(nested_values); i++) {
+		const struct conf_item *row = row_named(outer_rows, nested_values[i].option);
+		AUTO(free_ptr) char *said = NULL;
+		struct outer outer;
+		struct arena a;
+
+		arena_init(&a, NULL, 0);
+		said = fill(outer_rows, nested_values[i].text, &outer, &a);
+		cr_expect_str_empty(said, "%s: %s", nested_values[i].text, said);
+		cr_expect_str_eq(conf_value_text(row, (char *)&outer + row->offset, &a),
+			nested_values[i].want, "%s", nested_values[i].text);
+		arena_fini(&a);
+	}
+}
+
+static const struct {
+	const char *text, *want;
+} nested_mistakes[] = {
+	{ "group: {nmae: x}", "etc/t.yml:1:9: unknown option \"nmae\", did you mean \"name\"?\n" },
+	{ "group: {zzzzzz: x}",
+		"etc/t.yml:1:9: unknown option \"zzzzzz\", expected one of name, n, words\n" },
+	{ "group: [x]", "etc/t.yml:1:8: group: expected a map of options, found a list\n" },
+	{ "own: x", "etc/t.yml:1:6: own: expected a map of options, found \"x\"\n" },
+	{ "list: {n: 1}", "etc/t.yml:1:7: list: expected a list, found a map\n" },
+	{ "list:\n  - n: 1\n  - x\n  - n: 99",
+		"etc/t.yml:3:5: list: expected a map of options, found \"x\"\n"
+		"etc/t.yml:4:8: n: expected a whole number from 0 to 9, found \"99\"\n" },
+	{ "map: {a: {}}", "etc/t.yml:1:10: the option \"n\" is missing\n" },
+	{ "map: {a: {n: 1}, a: {n: 2}}",
+		"etc/t.yml:1:18: \"a\" is set twice, before this in line 1\n" },
+	{ "numbers: {a: 6}",
+		"etc/t.yml:1:14: number: expected a whole number from 0 to 5, found \"6\"\n" },
+	{ "numbers: [1]", "etc/t.yml:1:10: numbers: expected a map of options, found a list\n" },
+};
+
+Test(conf, nested_mistakes)
+{
+	for (size_t i = 0; i < ARRAY_LEN(nested_mistakes); i++) {
+		AUTO(free_ptr) char *said = NULL;
+		struct outer outer;
+		struct arena a;
+
+		arena_init(&a, NULL, 0);
+		said = fill(outer_rows, nested_mistakes[i].text, &outer, &a);
+		cr_expect_str_eq(
+			said, nested_mistakes[i].want, "%s:\n%s", nested_mistakes[i].text, said);
+		arena_fini(&a);
+	}
+}
+
+Test(conf, no_options_at_all)
+{
+	AUTO(free_ptr) char *said = NULL, *wrong = NULL;
+	struct arena a;
+
+	arena_init(&a, NULL, 0);
+	said = fill(NULL, "{}", NULL, &a);
+	cr_expect_str_empty(said);
+	wrong = fill(NULL, "x: 1", NULL, &a);
+	cr_expect_str_eq(wrong, "etc/t.yml:1:1: unknown option \"x\", there are none here\n");
+	arena_fini(&a);
+}
+
+/* Only per_host rows, only what the map says; what it does not say stays. */
+Test(conf, overlay)
+{
+	static const char base[] = "group: {name: me, n: 5}\nown: {n: 6}\nlist: [{n: 2}]";
+	static const char over[] = "group: {n: 7}\nown: {n: 8}\nlist: [{name: x}]\nuknown: 1";
+	struct conf_errors *e = conf_errors_new();
+	struct conf_file *f = conf_file_parse("o.yml", over, strlen(over), e);
+	AUTO(free_ptr) char *said = NULL, *errors = NULL;
+	struct outer outer;
+	struct conf_part part = { outer_rows, &outer };
+	struct arena a;
+
+	arena_init(&a, NULL, 0);
+	said = fill(outer_rows, base, &outer, &a);
+	cr_assert_str_empty(said);
+	cr_expect_eq(conf_overlay_parts(&part, 1, conf_root(f), &a, e), CONF_BAD);
+	errors = conf_errors_text(e);
+	cr_expect_str_eq(errors,
+		"o.yml:2:1: \"own\" holds for the whole server and cannot stand here\n"
+		"o.yml:4:1: unknown option \"uknown\", expected one of group, own, list, map, "
+		"numbers, raw\n");
+	cr_expect_str_eq(outer.group.name, "me");
+	cr_expect_eq(outer.group.n, 7, "a group's rows go with it");
+	cr_expect_eq(outer.own.n, 6);
+	cr_assert_eq(outer.list.n, 1);
+	cr_expect_str_eq(((struct inner *)outer.list.at)->name, "x");
+	cr_expect_eq(((struct inner *)outer.list.at)->n, 1, "an item begins with its defaults");
+	arena_fini(&a);
+	conf_file_free(f);
+	conf_errors_free(e);
+}
+
+/* ---- Comparing, copying. */
+
+static void note_change(const struct conf_change *c, void *arg)
+{
+	fprintf(arg, "%s: %s -> %s%s\n", c->path, c->before ? c->before : "nothing",
+		c->after ? c->after : "nothing", c->needs_restart ? " (restart)" : "");
+}
+
+static const struct {
+	const struct conf_item *rows;
+	const char *before, *after, *want;
+} changes[] = {
+	{ one_rows, "", "flag: true", "" },
+	{ one_rows, "time: 60", "time: 1 min", "" },
+	{ one_rows, "time: 60", "time: 2 min", "time: 1 min -> 2 min\n" },
+	{ one_rows, "secret: a", "secret: b", "secret: \"***\" -> \"***\"\n" },
+	{ one_rows, "", "secret: b", "secret: null -> \"***\"\n" },
+	{ one_rows, "words: [a]", "words: [a, b]", "words: [a] -> [a, b]\n" },
+	{ one_rows, "words: a", "words: [a]", "" },
+	{ one_rows, "address: 10.0.0.1/8", "address: 10.0.0.0/8", "" },
+	{ one_rows, "colours: [red]", "colours: [deep-blue]", "colours: [red] -> [deep-blue]\n" },
+	{ outer_rows, "", "group: me", "group.name: nobody -> me\n" },
+	{ outer_rows, "", "own: {words: x}", "own.words: [] -> [x] (restart)\n" },
+	{ outer_rows, "list: [{n: 1}, {n: 2}]", "list: [{n: 1}, {n: 3}]", "list[1].n: 2 -> 3\n" },
+	{ outer_rows, "list: [{n: 1}]", "list: []",
+		"list: [{name: nobody, n: 1, words: []}] -> []\n" },
+	{ outer_rows, "map: {a: {n: 1}}", "map: {a: {n: 2}}", "map.a.n: 1 -> 2\n" },
+	{ outer_rows, "map: {a: {n: 1}}", "map: {b: {n: 1}}",
+		"map: {a: {n: 1, words: []}} -> {b: {n: 1, words: []}}\n" },
+	{ outer_rows, "raw: {a: 1, b: [2]}", "raw: {a: 1, b: [2]}", "" },
+	{ outer_rows, "raw: {a: 1, b: [2], c: 3}", "raw: {a: 1, b: [3], d: 3}",
+		"raw.b: ... -> ...\nraw.c: ... -> nothing\nraw.d: nothing -> ...\n" },
+	{ outer_rows, "", "raw: [a]", "raw: nothing -> ...\n" },
+};
+
+struct filled {
+	struct conf_errors *errors;
+	struct conf_file *file;
+	struct arena arena;
+	union {
+		struct one one;
+		struct outer outer;
+	} out;
+};
+
+static void filled(struct filled *f, const struct conf_item *rows, const char *text)
+{
+	f->errors = conf_errors_new();
+	f->file = conf_file_parse("t.yml", text, strlen(text), f->errors);
+	arena_init(&f->arena, NULL, 0);
+	cr_assert_eq(
+		conf_fill(rows, conf_root(f->file), &f->out, &f->arena, f->errors), 0, "%s", text);
+}
+
+static void filled_free(struct filled *f)
+{
+	arena_fini(&f->arena);
+	conf_file_free(f->file);
+	conf_errors_free(f->errors);
+}
+
+Test(conf, differences)
+{
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		struct filled before, after;
+		char *text = NULL;
+		size_t len;
+		FILE *out = open_memstream(&text, &len);
+
+		filled(&before, changes[i].rows, changes[i].before);
+		filled(&after, changes[i].rows, changes[i].after);
+		conf_differences(changes[i].rows, &before.out, &after.out, note_change, out);
+		fclose(out);
+		cr_expect_str_eq(text, changes[i].want, "%s to %s:\n%s", changes[i].before,
+			changes[i].after, text);
+		cr_expect_eq(conf_same(changes[i].rows, &before.out, &after.out), !*text);
+		free(text);
+		filled_free(&before);
+		filled_free(&after);
+	}
+}
+
+Test(conf, a_copy_stands_alone)
+{
+	static const char text[] = "group: {name: me, words: [x, y]}\n"
+				   "list: [{name: z, words: [v]}]\nmap: {a: {n: 2, words: [w]}}";
+	struct filled from, same;
+	struct outer copy = { 0 };
+	struct arena a;
+
+	filled(&from, outer_rows, text);
+	filled(&same, outer_rows, text);
+	arena_init(&a, NULL, 0);
+	conf_copy(outer_rows, &from.out, &copy, &a);
+	filled_free(&from);
+	cr_expect(conf_same(outer_rows, &copy, &same.out));
+	filled_free(&same);
+	arena_fini(&a);
+}
+
+/* ---- What the tables say. */
+
+static char *printed(const struct conf_item *rows, void (*print)(const struct conf_item *, FILE *))
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	print(rows, out);
+	fclose(out);
+	return text;
+}
+
+static const struct conf_item manual_rows[] = {
+	{ "size", CONF_SIZE, 0, .preset = "64 KB", .min = 1, .max = 1 << 20, .unit = "bytes",
+		.help = "How much -- at most.", .per_host = true },
+	{ "inner", CONF_GROUP, 8, .rows = inner_rows, .help = "Inside.", .needs_restart = true },
+	{ "rules", CONF_RAW, 0, .example = "a: 1\nb: 2", .help = ".TH is no request." },
+	{ 0 },
+};
+
+static void print_markdown(const struct conf_item *rows, FILE *out)
+{
+	conf_reference(rows, "mod.", out, CONF_MARKDOWN);
+}
+
+static void print_roff(const struct conf_item *rows, FILE *out)
+{
+	conf_reference(rows, "", out, CONF_ROFF);
+}
+
+static void print_example(const struct conf_item *rows, FILE *out)
+{
+	conf_example(rows, 2, out);
+}
+
+Test(conf, reference)
+{
+	AUTO(free_ptr) char *markdown = printed(manual_rows, print_markdown);
+	AUTO(free_ptr) char *roff = printed(manual_rows, print_roff);
+	AUTO(free_ptr) char *example = printed(manual_rows, print_example);
+
+	cr_expect_str_eq(markdown,
+		"\n#### `mod.size`\nHow much -- at most.\n\n"
+		"Value: a size from 1 to 1 MB, such as 65536, 64 KB or 1 MB (bytes); default "
+		"`64 KB`; also under host_config.\n"
+		"\n#### `mod.inner`\nInside.\n\n"
+		"Value: a map of the options below; a change needs a restart.\n"
+		"\n#### `mod.inner.name`\n\n\nValue: text; default `nobody`.\n"
+		"\n#### `mod.inner.n`\n\n\nValue: a whole number from 0 to 9; default `1`.\n"
+		"\n#### `mod.inner.words`\n\n\n"
+		"Value: a list, each text; a change needs a restart.\n"
+		"\n#### `mod.rules`\n.TH is no request.\n\nValue: a map.\n"
+		"\n```yaml\na: 1\nb: 2\n```\n",
+		"%s", markdown);
+	cr_expect(strstr(roff, ".TP\n\\fBsize\\fR\nHow much \\-\\- at most.\n"));
+	cr_expect(strstr(roff, "\n\\&.TH is no request.\n"));
+	cr_expect_str_eq(example,
+		"#   How much -- at most.\n"
+		"#   (a size from 1 to 1 MB, such as 65536, 64 KB or 1 MB (bytes); default 64 KB; "
+		"also under\n#   host_config.)\n"
+		"#  size: 64 KB\n"
+		"#   Inside.\n"
+		"#   (a map of the options below; a change needs a restart.)\n"
+		"#  inner:\n"
+		"#     (text; default nobody.)\n"
+		"#    name: nobody\n"
+		"#     (a whole number from 0 to 9; default 1.)\n"
+		"#    n: 1\n"
+		"#     (a list, each text; a change needs a restart.)\n"
+		"#    words: []\n"
+		"#   .TH is no request.\n"
+		"#   (a map.)\n"
+		"#  rules:\n"
+		"#    a: 1\n"
+		"#    b: 2\n",
+		"%s", example);
+}
+
+/* ---- Guessing. */
+
+static const struct {
+	const char *given, *candidate;
+	bool near;
+} guesses[] = {
+	{ "prot", "port", true },
+	{ "por", "port", true },
+	{ "ports", "port", true },
+	{ "PORT", "port", true },
+	{ "starttls-required", "starttls_required", true },
+	{ "start_tls_required", "starttls_required", true },
+	{ "port", "ip", false },
+	{ "xy", "ip", false },
+	{ "access", "shaper", false },
+	{ "", "ip", false },
+};
+
+Test(conf, guesses)
+{
+	for (size_t i = 0; i < ARRAY_LEN(guesses); i++) {
+		struct conf_guess g = { .given = guesses[i].given };
+
+		conf_guess(&g, guesses[i].candidate);
+		cr_expect_eq(g.best != NULL, guesses[i].near, "%s for %s", guesses[i].given,
+			guesses[i].candidate);
+	}
+}
+
+Test(conf, the_nearest_guess_wins)
+{
+	struct conf_guess g = { .given = "pord" };
+	char far_too_long[500];
+
+	memset(far_too_long, 'x', sizeof(far_too_long) - 1);
+	far_too_long[sizeof(far_too_long) - 1] = 0;
+	conf_guess(&g, "cord");
+	conf_guess(&g, "pord");
+	conf_guess(&g, "port");
+	conf_guess(&g, far_too_long);
+	cr_expect_str_eq(g.best, "pord");
 }

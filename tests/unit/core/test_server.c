@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
@@ -740,7 +741,7 @@ static void adopt_wrongly(void *arg UNUSED)
 	server_enter_loop(&adopted.server, &robot_class, "robot", server_wait());
 }
 
-Test(server, under_a_name_it_does_not_have_it_fails, .signal = 6)
+Test(server, under_a_name_it_does_not_have_it_fails, .signal = SIGABRT)
 {
 	on_shard(0, adopt_wrongly, NULL);
 }
