@@ -55,9 +55,9 @@ static char *duration_text(int64_t seconds)
 	return xprintf("%d s", (int)seconds);
 }
 
-static void add_host_name(struct host *h, void *list)
+static void count_host(struct host *h UNUSED, void *n)
 {
-	json_array_append_new(list, json_string(h->name));
+	++*(int *)n;
 }
 
 static void add_connections(
@@ -70,12 +70,12 @@ static void run_status(const json_t *args UNUSED, struct command_answer *answer)
 {
 	int64_t uptime = metric_named("process_uptime_seconds"), connections = 0;
 	AUTO(free_ptr) char *uptime_text = duration_text(uptime);
-	json_t *hosts = json_array();
+	int hosts = 0;
 
-	route_each_host(add_host_name, hosts);
+	route_each_host(count_host, &hosts);
 	listeners_each(add_connections, &connections);
 	answer->result = json_pack(
-		"{s:s, s:i, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:s}",
+		"{s:s, s:i, s:s, s:I, s:s, s:i, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:s}",
 		"version", LINNET_VERSION, "pid", (int)getpid(), "uptime", uptime_text, "uptime_s",
 		(json_int_t)uptime, "settings", server_settings_path(), "hosts", hosts, "sessions",
 		(json_int_t)directory_count(), "accounts_online",
@@ -120,6 +120,39 @@ static void run_memory(const json_t *args UNUSED, struct command_answer *answer)
 
 /* ---- hosts, modules, listeners, certificates ---- */
 
+/* The hosts by name; each counted. */
+struct host_list {
+	struct host **at;
+	size_t n;
+};
+
+static void add_host(struct host *h, void *arg)
+{
+	struct host_list *l = arg;
+
+	l->at = xrealloc(l->at, (l->n + 1) * sizeof(*l->at));
+	l->at[l->n++] = host_ref(h);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(struct host *const *)a)->name, (*(struct host *const *)b)->name);
+}
+
+static void each_host(void (*fn)(struct host *h, void *arg), void *arg)
+{
+	struct host_list l = { 0 };
+
+	route_each_host(add_host, &l);
+	if (l.n)
+		qsort(l.at, l.n, sizeof(*l.at), by_name);
+	for (size_t i = 0; i < l.n; i++) {
+		fn(l.at[i], arg);
+		host_unref(l.at[i]);
+	}
+	free(l.at);
+}
+
 static void describe_host(struct host *h, void *list)
 {
 	json_array_append_new(list, json_pack("{s:s}", "host", h->name));
@@ -128,7 +161,7 @@ static void describe_host(struct host *h, void *list)
 static void run_hosts(const json_t *args UNUSED, struct command_answer *answer)
 {
 	answer->result = json_array();
-	route_each_host(describe_host, answer->result);
+	each_host(describe_host, answer->result);
 }
 
 struct module_listing {
@@ -168,7 +201,7 @@ static void run_modules(const json_t *args, struct command_answer *answer)
 	if (h)
 		describe_modules(h, answer->result);
 	else
-		route_each_host(describe_modules, answer->result);
+		each_host(describe_modules, answer->result);
 	host_unref(h);
 }
 
@@ -242,6 +275,7 @@ static void run_config_check(const json_t *args, struct command_answer *answer)
 
 		command_fail(answer, "%s", text);
 	}
+	answer->result = json_pack("{s:s, s:i}", "file", command_text(args, "file"), "errors", 0);
 	settings_free(settings);
 	conf_errors_free(errors);
 }

@@ -1,68 +1,17 @@
 #!/usr/bin/python3
 """linnetctl against a real server: every command, its answers and its exit statuses."""
 
-import json
 import os
 import pty
-import subprocess
-import unittest
+import sys
 
-from harness.connection import Failure
-from harness.server import TREE, Server
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
-DONE, FAILED, USAGE, NO_SERVER = range(4)
-LINNETCTL = os.environ.get('LINNETCTL', os.path.join(TREE, 'build', 'linnetctl'))
+from harness.connection import Failure  # noqa: E402
+from harness.console import DONE, FAILED, NO_SERVER, USAGE, ConsoleCase, main  # noqa: E402
 
 
-class Ctl:
-    """One server, and its console."""
-
-    def __init__(self, server):
-        self.server = server
-
-    def argv(self, *words):
-        return [LINNETCTL, '--socket', self.server.path('control'), *words]
-
-    def run(self, *words, stdin=''):
-        return subprocess.run(self.argv(*words), input=stdin, capture_output=True, text=True,
-                              timeout=60, check=False)
-
-    def json(self, *words, stdin=''):
-        done = self.run('--json', *words, stdin=stdin)
-        assert done.returncode == DONE, (words, done)
-        return json.loads(done.stdout)
-
-
-class WithServer(unittest.TestCase):
-    over = ''
-
-    def setUp(self):
-        self.server = Server(self.over)
-        self.server.__enter__()
-        self.ctl = Ctl(self.server)
-
-    def tearDown(self):
-        failed = any(error for _, error in getattr(self._outcome, 'errors', []))
-        self.server.__exit__(Failure if failed else None, None, None)
-
-    def done(self, *words, stdin=''):
-        """Runs a command that must succeed; what it printed."""
-        got = self.ctl.run(*words, stdin=stdin)
-        self.assertEqual((got.returncode, got.stderr), (DONE, ''), words)
-        return got.stdout
-
-    def refused(self, status, *words, stdin=''):
-        """Runs a command that must fail with this status; what it complained."""
-        got = self.ctl.run(*words, stdin=stdin)
-        self.assertEqual((got.returncode, got.stdout), (status, ''), (words, got.stderr))
-        self.assertTrue(got.stderr.startswith('linnetctl: '), got.stderr)
-        return got.stderr
-
-    def names(self, host='localhost'):
-        return [row['user'] for row in self.ctl.json('accounts', host)]
-
-
-class Help(WithServer):
+class Help(ConsoleCase):
     def test_lists_and_explains(self):
         text = self.done('help')
         for name in ('register', 'connected', 'reload', 'status', 'stop'):
@@ -89,7 +38,10 @@ class Help(WithServer):
         self.assertIn('takes no value', self.refused(USAGE, 'reload', '--dry-run=yes'))
 
 
-class Accounts(WithServer):
+class Accounts(ConsoleCase):
+    def names(self, host='localhost'):
+        return [row['user'] for row in self.ctl.json('accounts', host)]
+
     def test_life_of_an_account(self):
         self.done('register', 'juliet', 'localhost', 'first')
         self.assertIn('exists', self.refused(FAILED, 'register', 'juliet', 'localhost', 'other'))
@@ -146,7 +98,7 @@ class Accounts(WithServer):
         self.assertIn('standard input', self.refused(USAGE, 'register', 'a', 'localhost'))
 
 
-class Sessions(WithServer):
+class Sessions(ConsoleCase):
     def test_connected_and_kick(self):
         for user in ('juliet', 'romeo'):
             self.server.register(user + '@localhost')
@@ -180,10 +132,10 @@ class Sessions(WithServer):
         romeo.close()
 
 
-class ServerItself(WithServer):
+class ServerItself(ConsoleCase):
     def test_says_how_it_is(self):
         status = self.ctl.json('status')
-        self.assertEqual(sorted(status['hosts']), ['localhost', 'other.example'])
+        self.assertEqual(status['hosts'], 2)
         self.assertEqual(status['pid'], self.server.serving_pid())
         self.assertGreater(status['memory_bytes'], 1 << 20)
         self.assertGreater(status['max_files'], status['open_files'])
@@ -224,4 +176,4 @@ class ServerItself(WithServer):
 
 
 if __name__ == '__main__':
-    unittest.main()
+    main()
