@@ -192,6 +192,8 @@ static bool play(struct bench *b, const struct scenario *s)
 	good = s->run(b);
 	bench_close_all(b);
 	options_title(b->options, title, sizeof(title));
+	if (!b->report.n) /* it never began, and said why */
+		return good;
 	if (b->options->json)
 		report_json(&b->report, title);
 	else

@@ -203,8 +203,10 @@ static int start_jobs(void)
 
 static int start_accounts(void)
 {
-	int error = auth_start(db_main());
+	int error;
 
+	job_check();
+	error = auth_start(db_main());
 	return error ? failed("accounts cannot be asked for: %s", strerror(-error)) : 0;
 }
 

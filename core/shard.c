@@ -320,8 +320,7 @@ static void *shard_main(void *arg)
 	while (!s->stopping || mailbox_waiting(s->mailbox))
 		turn(s);
 	rcu_thread_end();
-	self = NULL;
-	return NULL;
+	return NULL; /* still as the shard, for what thread-specific data's destructors do */
 }
 
 /* --- start and stop --- */

@@ -55,6 +55,7 @@ static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
 
 static void pool_free(void *pool)
 {
+	shard_check(NULL); /* whose thread is ending */
 	parser_pool_free(pool);
 }
 

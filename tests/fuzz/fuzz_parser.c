@@ -117,7 +117,7 @@ static bool on_end(void *arg)
 static const struct parser_events events = { on_start, on_stanza, on_end };
 
 /* Sizes from the first bytes, over and over; each chunk alone in memory. */
-static int feed_in_chunks(struct parser *p, const uint8_t *sizes, const char *text, size_t len)
+ON_SHARD static int feed_in_chunks(struct parser *p, const uint8_t *sizes, const char *text, size_t len)
 {
 	int error = PARSER_OK;
 	size_t at = 0, n, used;
@@ -138,8 +138,8 @@ static int feed_in_chunks(struct parser *p, const uint8_t *sizes, const char *te
 	return error == PARSER_STOPPED ? PARSER_OK : error;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+ON_SHARD int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+ON_SHARD int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct parser_pool *pool = parser_pool_new(20);
 	struct told whole = { .text = buf_new(0) }, cut = { .text = buf_new(0) };
