@@ -210,13 +210,6 @@ static int start_accounts(void)
 	return error ? failed("accounts cannot be asked for: %s", strerror(-error)) : 0;
 }
 
-/* An account that is gone has no sessions: on a job thread or the control thread. */
-static enum hook_next account_removed(void *subject, void *arg UNUSED)
-{
-	kick_sessions(subject, STREAM_NOT_AUTHORIZED, "The account was removed.");
-	return HOOK_GO_ON;
-}
-
 int host_begin(const struct settings_host *from, struct conf_errors *e, struct host **out)
 {
 	struct host *h = host_new(from->name, settings_host_conf(from));
@@ -229,7 +222,6 @@ int host_begin(const struct settings_host *from, struct conf_errors *e, struct h
 		host_unref(h);
 		return error;
 	}
-	hook_add(h->hooks, &account_removed_hook, 50, account_removed, NULL);
 	*out = h;
 	return 0;
 }

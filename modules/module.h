@@ -79,9 +79,10 @@ struct module {
 	 * started, all is withdrawn, and the host's start or the reload fails). */
 	int (*start)(struct module_instance *mi);
 	void (*stop)(struct module_instance *mi);
-	/* The settings have been read again: module_conf() gives the new ones already, old are the
-	 * ones before, both whole during the call. Also called when nothing has changed. NULL:
-	 * nothing to do. A change of an option marked needs_restart stops and starts instead. */
+	/* The settings have changed: module_conf() gives the new ones already, old are the ones
+	 * before, both whole during the call. NULL: nothing to do. A change of an option marked
+	 * needs_restart stops and starts instead. Nodes of CONF_RAW options are good during start()
+	 * and reload() only. */
 	void (*reload)(struct module_instance *mi, const void *old);
 	/* A cross-check of one host's settings at --check; returns NULL or what is wrong. */
 	const char *(*check)(const void *conf, struct arena *a);

@@ -1,5 +1,5 @@
 /* modules/registry.h - which modules there are and which run where: gen_mod's table.
- * Modules are built in (one list in registry.c) or shared objects NAME.so in one of the folders of
+ * Modules are built in (one list in catalogue.c) or shared objects NAME.so in one of the folders of
  * the setting module_path; a shared object stays loaded until the server ends. Settings name a
  * module as mod_version or version.
  * What changes anything runs on the main or control thread, one at a time, and may block; what only

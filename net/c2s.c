@@ -306,10 +306,6 @@ static void timer_fired(struct timer *t)
 	shard_check(NULL);
 	if (stream_closing(&c->stream))
 		return;
-	if (c->removed) {
-		c2s_fail(c, STREAM_NOT_AUTHORIZED, "The account was removed.");
-		return;
-	}
 	if (!c->bound) {
 		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "login took too long");
 		return;
@@ -388,21 +384,13 @@ struct kick {
 	char *text; /* owned; may be NULL */
 };
 
-#define REMOVED_MS 250 /* for the answer to a client's own request to come first */
-
 static void kick_open(struct actor *a, struct letter *l)
 {
 	struct kick *k = container_of(l, struct kick, letter);
 
 	shard_check(NULL);
-	if (a && k->condition == STREAM_NOT_AUTHORIZED) {
-		struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
-
-		c->removed = true;
-		timer_set(&c->timer, REMOVED_MS);
-	} else if (a) {
+	if (a)
 		c2s_fail(container_of(a, struct c2s, fsm.gen.actor), k->condition, k->text);
-	}
 	free(k->text);
 	free(k);
 }

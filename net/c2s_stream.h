@@ -31,7 +31,6 @@ struct c2s {
 	uint8_t auth_attempts, auth_guesses; /* that failed */
 	bool limited; /* counts in net/limits.h */
 	bool bound; /* in the directory */
-	bool removed; /* its account is gone: ends soon */
 	bool left; /* was bound and has left it */
 	struct stanza *legacy; /* owned: the XEP-0078 request that waits for its check */
 	bool followed; /* log_follow() means this one */

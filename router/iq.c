@@ -2,6 +2,7 @@
  */
 #include "router/iq.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,16 @@ static struct iq_table *table_with(const struct iq_table *was, unsigned at, stru
 	return now;
 }
 
+static struct iq_table *table_replacing(const struct iq_table *was, unsigned at, struct iq_entry *e)
+{
+	struct iq_table *now = xmalloc(sizeof(*now) + was->n * sizeof(now->at[0]));
+
+	now->n = was->n;
+	memcpy(now->at, was->at, was->n * sizeof(now->at[0]));
+	now->at[at] = e;
+	return now;
+}
+
 static struct iq_table *table_without(const struct iq_table *was, unsigned at)
 {
 	struct iq_table *now = xmalloc(sizeof(*now) + was->n * sizeof(now->at[0]));
@@ -166,6 +177,36 @@ static void wait_for_last(struct iq_entry *e)
 	}
 }
 
+/* For an entry that stands in no table any more. */
+static void entry_end(struct iq_entry *e)
+{
+	rcu_wait(); /* nobody finds it any more; inline calls are over */
+	wait_for_last(e);
+	entry_free(e);
+}
+
+int iq_replace(struct host *h, const struct iq_handler_spec *spec)
+{
+	struct iq_entry *e = NULL;
+	struct iq_table *was;
+	unsigned at;
+	bool found;
+
+	pthread_mutex_lock(&writing);
+	was = rcu_get(h->iq[spec->scope]);
+	at = position(was, spec->ns, &found);
+	if (found) {
+		e = was->at[at];
+		rcu_set(h->iq[spec->scope], table_replacing(was, at, entry_new(spec)));
+		rcu_free_later(was);
+	}
+	pthread_mutex_unlock(&writing);
+	if (!e)
+		return -ENOENT;
+	entry_end(e);
+	return 0;
+}
+
 void iq_unregister(struct host *h, enum iq_scope scope, const char *ns)
 {
 	struct iq_entry *e = NULL;
@@ -182,11 +223,8 @@ void iq_unregister(struct host *h, enum iq_scope scope, const char *ns)
 		rcu_free_later(was);
 	}
 	pthread_mutex_unlock(&writing);
-	if (!e)
-		return;
-	rcu_wait(); /* nobody finds it any more; inline calls are over */
-	wait_for_last(e);
-	entry_free(e);
+	if (e)
+		entry_end(e);
 }
 
 bool iq_registered(struct host *h, enum iq_scope scope, const char *ns)

@@ -57,6 +57,10 @@ struct iq_handler_spec {
 int iq_register(struct host *h, const struct iq_handler_spec *spec);
 /* After it returns no call of the handler is running or will come, so its code and conf may go. */
 void iq_unregister(struct host *h, enum iq_scope scope, const char *ns);
+/* A new spec for a handler that is registered: no request comes between the two. What waits in the
+ * old queue is answered from there, possibly beside the first requests of the new one. After it
+ * returns, nobody uses the old spec. 0, or -ENOENT: there is no handler to replace. */
+int iq_replace(struct host *h, const struct iq_handler_spec *spec);
 bool iq_registered(struct host *h, enum iq_scope scope, const char *ns); /* RCU-registered thread */
 
 /* With its host, which nobody finds any more and whose handlers are withdrawn. */
