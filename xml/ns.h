@@ -158,7 +158,7 @@
 	X(NAME_RESUMED, "resumed")           \
 	X(NAME_FAILED, "failed")             \
 	X(NAME_PREVID, "previd")             \
-	X(NAME_MAXIMUM, "max")                 \
+	X(NAME_MAXIMUM, "max")               \
 	X(NAME_PING, "ping")                 \
 	X(NAME_TEXT, "text")                 \
 	X(NAME_CODE, "code")                 \

@@ -117,7 +117,8 @@ static bool on_end(void *arg)
 static const struct parser_events events = { on_start, on_stanza, on_end };
 
 /* Sizes from the first bytes, over and over; each chunk alone in memory. */
-ON_SHARD static int feed_in_chunks(struct parser *p, const uint8_t *sizes, const char *text, size_t len)
+ON_SHARD static int feed_in_chunks(
+	struct parser *p, const uint8_t *sizes, const char *text, size_t len)
 {
 	int error = PARSER_OK;
 	size_t at = 0, n, used;
