@@ -320,11 +320,11 @@ static const struct step {
 	{ start_settings, stop_settings },
 	{ start_log, log_close },
 	{ raise_files, NULL },
-	{ start_database, stop_database },
 	{ start_directory, directory_fini },
 	{ start_tls, stop_tls },
 	{ start_access, stop_access },
-	{ start_shards, shards_stop },
+	{ start_shards, shards_stop }, /* before all whose threads post to shards */
+	{ start_database, stop_database },
 	{ start_jobs, jobs_stop },
 	{ start_accounts, auth_stop },
 	{ start_hosts, stop_hosts },

@@ -274,10 +274,11 @@ struct description {
 static void describe(const struct command *c, void *arg)
 {
 	struct description *d = arg;
-	json_t *columns = c->columns ? json_array() : NULL;
+	json_t *columns;
 
 	if (d->only && strcmp(d->only, c->name))
 		return;
+	columns = c->columns ? json_array() : NULL;
 	for (const char *const *name = c->columns; name && *name; name++)
 		json_array_append_new(columns, json_string(*name));
 	json_array_append_new(d->list,
