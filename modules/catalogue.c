@@ -67,8 +67,9 @@ static const struct module *plugin_open(
 			path, m->abi, LINNET_MODULE_ABI);
 		goto close;
 	}
-	if (strcmp(m->name, name) != 0) {
-		conf_fail_key(e, at, "%s holds a module named %s", path, m->name);
+	if (!m->name || strcmp(m->name, name) != 0) {
+		conf_fail_key(e, at, "%s holds a module %s%s", path,
+			m->name ? "named " : "without a name", m->name ? m->name : "");
 		goto close;
 	}
 	p = xmalloc(sizeof(*p));

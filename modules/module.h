@@ -28,6 +28,10 @@
 /* Raised whenever anything a module can see changes its layout or meaning. */
 #define LINNET_MODULE_ABI 1
 
+/* What modules/ gives to modules built outside of it; all else in there stays its own, so that
+ * their names cannot meet. */
+#define MODULE_PUBLIC __attribute__((visibility("default")))
+
 struct module;
 
 /* One module on one host. Constant while it runs, but for the settings. */
@@ -45,8 +49,8 @@ static inline const void *module_conf(struct module_instance *mi)
 	return rcu_get(mi->conf);
 }
 /* Counted for the caller, who may block meanwhile. Any registered thread. */
-const void *module_conf_hold(struct module_instance *mi);
-void module_conf_drop(const void *held); /* NULL is fine */
+MODULE_PUBLIC const void *module_conf_hold(struct module_instance *mi);
+MODULE_PUBLIC void module_conf_drop(const void *held); /* NULL is fine */
 
 struct iq_row { /* ends with a NULL ns */
 	enum iq_types types;
@@ -92,8 +96,8 @@ struct module {
  * the domain stands for the virtual host's name. title (NULL: none) stands in the host's
  * disco#items. For start(), as its last step; withdrawn, with a grace period, before stop().
  * 0, -EINVAL: not a domain, -EADDRINUSE: it has a route already. */
-int module_serve(struct module_instance *mi, const char *domain, const char *title, service_fn *fn,
-	void *arg);
+MODULE_PUBLIC int module_serve(struct module_instance *mi, const char *domain, const char *title,
+	service_fn *fn, void *arg);
 
 /* Ends every module's file. Built out of the tree it exports the descriptor under the one name that
  * the registry looks for. */
@@ -101,7 +105,7 @@ int module_serve(struct module_instance *mi, const char *domain, const char *tit
 #ifdef LINNET_BUILT_IN
 #define LINNET_MODULE(m) extern const struct module m
 #else
-#define LINNET_MODULE(m)                                 \
-	extern const struct module *const linnet_module; \
+#define LINNET_MODULE(m)                                               \
+	MODULE_PUBLIC extern const struct module *const linnet_module; \
 	const struct module *const linnet_module = &(m)
 #endif
