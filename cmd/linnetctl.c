@@ -26,7 +26,7 @@ void die(enum exit_code code, const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
-	exit(code);
+	_exit(code); /* whatever callers hold goes with the process */
 }
 
 static void print_usage(void)

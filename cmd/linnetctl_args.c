@@ -95,7 +95,8 @@ static void ask_secret(const char *prompt, char *buffer)
 		die(EXIT_USAGE, "cannot ask for it without a terminal");
 	quiet = was;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet); /* first, so that not a letter is shown or lost */
+	tcsetattr(
+		STDIN_FILENO, TCSADRAIN, &quiet); /* first, so that not a letter is shown or lost */
 	fprintf(stderr, "%s: ", prompt);
 	read = read_secret_line(buffer);
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &was);

@@ -120,7 +120,7 @@ class Server:
 
     def _spawn(self):
         environ = dict(os.environ)
-        environ.setdefault('ASAN_OPTIONS', 'exitcode=99:detect_leaks=1')
+        environ.setdefault('ASAN_OPTIONS', 'exitcode=99:detect_leaks=1:quarantine_size_mb=16')
         environ.setdefault('UBSAN_OPTIONS', 'exitcode=99:print_stacktrace=1')
         with open(self.path('stderr'), 'ab') as stderr:
             self.process = subprocess.Popen(self.command(), cwd=self.dir, env=environ,
