@@ -1,6 +1,7 @@
 /* tests/support/hearing.h - peers that note what they are sent, and senders on shards. */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -15,7 +16,8 @@ static inline void do_nothing(void *arg UNUSED)
 {
 }
 
-/* What somebody has been sent, in order. Any thread. */
+/* What somebody has been sent, in order. Any threads write, also at once; any thread reads those
+ * below n. */
 #define HEARD_MAX 64
 struct heard {
 	_Atomic unsigned n;
@@ -24,11 +26,15 @@ struct heard {
 
 static inline void heard_note(struct heard *h, struct stanza *s)
 {
-	unsigned at = atomic_load(&h->n);
+	static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+	unsigned at;
 
+	pthread_mutex_lock(&writing);
+	at = atomic_load(&h->n);
 	REQUIRE(at < HEARD_MAX);
 	h->text[at] = stanza_text(s);
 	atomic_store(&h->n, at + 1);
+	pthread_mutex_unlock(&writing);
 }
 
 /* A service_fn: everything to a domain is noted. arg: struct heard. */
