@@ -228,6 +228,23 @@ Test(conf, wrong_values)
 	}
 }
 
+/* A list holds what could be read of it; everything else stays as if nothing had been said. */
+Test(conf, a_wrong_value_leaves_the_default)
+{
+	struct one presets, one;
+	struct arena a;
+
+	arena_init(&a, NULL, 0);
+	free(fill(one_rows, "", &presets, &a));
+	for (size_t i = 0; i < ARRAY_LEN(bad_values); i++) {
+		if (strncmp(bad_values[i].text, "words: [", 8) == 0)
+			continue;
+		free(fill(one_rows, bad_values[i].text, &one, &a));
+		cr_expect(conf_same(one_rows, &presets, &one), "%s", bad_values[i].text);
+	}
+	arena_fini(&a);
+}
+
 /* ---- The file itself. */
 
 static const struct {
