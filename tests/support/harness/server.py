@@ -21,6 +21,7 @@ from .connection import WAIT_S, Connection, Failure
 
 SUPPORT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TREE = os.path.dirname(os.path.dirname(SUPPORT))
+LINNETD = os.environ.get('LINNETD', os.path.join(TREE, 'build', 'linnetd'))
 START_S = 30
 STOP_S = 30
 DOMAINS = ('localhost', 'other.example')
@@ -112,11 +113,8 @@ class Server:
         with open(self.path('linnet.yml'), 'w', encoding='utf-8') as f:
             f.write(self.fill_in(settings.merge(base, over)) + '\n')
 
-    def binary(self):
-        return os.environ.get('LINNETD', os.path.join(TREE, 'build', 'linnetd'))
-
     def command(self):
-        return [self.binary(), '--foreground', '--config', self.path('linnet.yml')]
+        return [LINNETD, '--foreground', '--config', self.path('linnet.yml')]
 
     def _spawn(self):
         environ = dict(os.environ)
