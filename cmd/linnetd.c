@@ -10,6 +10,7 @@
 
 #include "cmd/linnetd.h"
 #include "cmd/linnetd_daemon.h"
+#include "cmd/linnetd_manual.h"
 #include "cmd/linnetd_options.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -28,7 +29,8 @@ static int print_reference(const char *page)
 {
 	commands_add();
 	if (!reference_print(page, stdout)) {
-		fprintf(stderr, "linnetd: no such page: %s\n", page);
+		fprintf(stderr, "linnetd: no such page: %s; %s\n", page,
+			linnetd_options[OPT_REFERENCE].help);
 		return EXIT_USAGE;
 	}
 	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -136,7 +138,7 @@ int main(int argc, char **argv)
 	if (values[OPT_REFERENCE])
 		return print_reference(values[OPT_REFERENCE]);
 	if (values[OPT_EXAMPLE])
-		return settings_example(stdout), EXIT_SUCCESS;
+		return manual_example(stdout), EXIT_SUCCESS;
 	config = values[OPT_CONFIG] ? values[OPT_CONFIG] : DEFAULT_CONFIG;
 	if (values[OPT_CHECK])
 		return check(config);

@@ -1,18 +1,35 @@
 /* cmd/linnetd_reference.c - the manual, from the tables that parse the options, the commands and
- * the settings. docs/man/ keeps the pages; a test says when they are behind. */
+ * the settings. docs/ keeps what it prints; tools/manual brings it up to date, and a test says when
+ * it is behind. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cmd/linnetctl_options.h"
 #include "cmd/linnetd.h"
+#include "cmd/linnetd_manual.h"
 #include "cmd/linnetd_options.h"
 #include "core/cli.h"
 #include "core/command.h"
 
+#define MANUAL_DATE "2026-11-21" /* of the words in this file */
+
+static void upper(const char *text, FILE *out)
+{
+	for (; *text; text++)
+		if (*text == '-')
+			fputs("\\-", out);
+		else
+			fputc(toupper((unsigned char)*text), out);
+}
+
 static void title(FILE *out, const char *name, int section, const char *what)
 {
-	fprintf(out, ".TH %s %d \"\" \"Linnet " LINNET_VERSION "\" \"Linnet manual\"\n.SH NAME\n",
-		name, section);
+	fputs(".TH ", out);
+	upper(name, out);
+	fprintf(out, " %d \"" MANUAL_DATE "\" \"Linnet " LINNET_VERSION "\" \"Linnet manual\"\n",
+		section);
+	fputs(".SH NAME\n", out);
 	cli_roff(name, out);
 	fprintf(out, " \\- %s\n", what);
 }
@@ -62,15 +79,6 @@ static void page_linnetd(FILE *out)
 }
 
 /* ---- linnetctl(8) ---- */
-
-static void upper(const char *text, FILE *out)
-{
-	for (; *text; text++)
-		if (*text == '-')
-			fputs("\\-", out);
-		else
-			fputc(*text >= 'a' && *text <= 'z' ? *text - 'a' + 'A' : *text, out);
-}
 
 static void command_arg(const struct command_arg *arg, FILE *out)
 {
@@ -146,25 +154,48 @@ static void page_linnetctl(FILE *out)
 	section(out, "SEE ALSO", "linnetd(8), linnet.yml(5)");
 }
 
-/* ---- linnet.yml(5) ---- */
+/* ---- linnet.yml(5), settings.md ---- */
+
+static const char *const about_settings[] = {
+	"One YAML document: a mapping of options. Times are 30 (seconds), 500 ms, 5 min, 2 hours, "
+	"1 day; sizes are 65536, 64 KB, 1 MB; relative paths start at the folder of the file. "
+	"Anchors, aliases and tags are refused.",
+	"A name says where its option stands: `hosts` at the top, `listen[].port` in each entry of "
+	"listen, `database.path` under database, `modules.mod_ping.send_pings` under mod_ping "
+	"under "
+	"modules. What says so may also stand under `host_config`, below the name of a host, and "
+	"differ there; `modules` is such an option, and so all options of modules are.",
+	"`linnetd --check --config FILE` names every error with its line and column. `linnetctl "
+	"reload` applies the file to a running server, all but the options whose change needs a "
+	"restart: it lists them. Where such an option is one of a module, the reload itself "
+	"restarts that module.",
+	NULL
+};
 
 static void page_settings(FILE *out)
 {
 	title(out, "linnet.yml", 5, "settings of the Linnet XMPP server");
-	section(out, "DESCRIPTION",
-		"One YAML document: a mapping of options. Times are 30 (seconds), 500 ms, 5 min, "
-		"2 hours, 1 day; sizes 65536, 64 KB, 1 MB; relative paths start at the folder of "
-		"the file. Anchors, aliases and tags are refused. linnetd --check --config FILE "
-		"names every error with line and column; linnetctl reload applies the file to a "
-		"running server; options marked so need a restart.");
+	fputs(".SH DESCRIPTION\n", out);
+	for (const char *const *text = about_settings; *text; text++) {
+		fputs(text == about_settings ? "" : ".PP\n", out);
+		cli_roff(*text, out);
+		fputc('\n', out);
+	}
 	fputs(".SH OPTIONS\n", out);
-	settings_reference(out, CONF_ROFF);
+	manual_reference(out, CONF_ROFF);
 	section(out, "SEE ALSO", "linnetd(8), linnetctl(8)");
 }
 
 static void page_markdown(FILE *out)
 {
-	settings_reference(out, CONF_MARKDOWN);
+	fputs("# Settings\n", out);
+	for (const char *const *text = about_settings; *text; text++)
+		fprintf(out, "\n%s\n", *text);
+	fputs("\nThis page is printed by `linnetd --reference settings.md`, from the tables that "
+	      "read "
+	      "the file;\n`linnetd --example` prints the same as a commented settings file.\n",
+		out);
+	manual_reference(out, CONF_MARKDOWN);
 }
 
 static const struct {
@@ -174,7 +205,7 @@ static const struct {
 	{ "linnetd.8", page_linnetd },
 	{ "linnetctl.8", page_linnetctl },
 	{ "linnet.yml.5", page_settings },
-	{ "markdown", page_markdown },
+	{ "settings.md", page_markdown },
 };
 
 bool reference_print(const char *page, FILE *out)

@@ -119,7 +119,7 @@ static const struct conf_item module_rows[] = {
 };
 
 static const struct chapter {
-	const char *title;
+	const char *title; /* in the manual */
 	const struct conf_item *rows;
 	size_t offset; /* in struct top */
 } chapters[] = {
@@ -480,115 +480,9 @@ void settings_differences(const struct settings *before, const struct settings *
 			chapter_at(top_of(after), &chapters[i]), fn, arg);
 }
 
-/* ---- For people. */
-
-struct printing {
-	FILE *out;
-	enum conf_format format;
-};
-
-static void module_reference(const struct module *m, const struct conf_item *common, void *arg)
+void settings_chapters_each(
+	void (*fn)(const char *title, const struct conf_item *rows, void *arg), void *arg)
 {
-	const struct printing *p = arg;
-	struct arena a;
-	const char *prefix;
-
-	arena_init(&a, NULL, 0);
-	prefix = arena_printf(&a, "modules.mod_%s.", m->name);
-	if (p->format == CONF_MARKDOWN)
-		fprintf(p->out, "\n### mod_%s\n%s\n", m->name, m->help ? m->help : "");
-	else
-		fprintf(p->out, ".TP\n\\fBmod_%s\\fR\n%s\n", m->name, m->help ? m->help : "");
-	conf_reference(m->conf, prefix, p->out, p->format);
-	conf_reference(common, prefix, p->out, p->format);
-	arena_fini(&a);
-}
-
-void settings_reference(FILE *out, enum conf_format format)
-{
-	struct printing p = { out, format };
-
-	for (size_t i = 0; i < ARRAY_LEN(chapters); i++) {
-		fprintf(out, format == CONF_MARKDOWN ? "\n## %s\n" : ".SS %s\n", chapters[i].title);
-		conf_reference(chapters[i].rows, "", out, format);
-	}
-	registry_reference_each(module_reference, &p);
-}
-
-static void module_example(const struct module *m, const struct conf_item *common, void *arg)
-{
-	bool options = (m->conf && m->conf->type) || (common && common->type);
-	FILE *out = arg;
-
-	if (m->help)
-		fprintf(out, "#   %s\n", m->help);
-	fprintf(out, "#  mod_%s:%s\n", m->name, options ? "" : " {}");
-	conf_example(m->conf, 4, out);
-	conf_example(common, 4, out);
-}
-
-void settings_example(FILE *out)
-{
-	for (size_t i = 0; i < ARRAY_LEN(chapters); i++) {
-		fprintf(out, "%s# ---- %s ----\n", i ? "\n" : "", chapters[i].title);
-		if (chapters[i].rows != module_rows)
-			conf_example(chapters[i].rows, 0, out);
-	}
-	fprintf(out, "# %s\n#modules:\n", module_rows[0].help);
-	registry_reference_each(module_example, out);
-}
-
-static const char *yaml_text(const char *text, struct arena *a)
-{
-	static const struct conf_item row = { "text", CONF_STRING };
-
-	return conf_value_text(&row, &text, a);
-}
-
-static void print_text(const char *option, const char *text, FILE *out, struct arena *a)
-{
-	if (text)
-		fprintf(out, "%s: %s\n", option, yaml_text(text, a));
-}
-
-/* Modules that a server begins with, as far as this one has them. */
-static void module_starter(const struct module *m, const struct conf_item *common UNUSED, void *arg)
-{
-	static const char *const wanted[] = { "auth_internal", "disco", "last", "ping", "time",
-		"version" };
-
-	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
-		if (!strcmp(m->name, wanted[i]))
-			fprintf(arg, "  mod_%s: {}\n", m->name);
-}
-
-void settings_starter(const struct settings_start *start, FILE *out)
-{
-	const char *certfile = start->certfile;
-	struct arena a;
-
-	arena_init(&a, NULL, 0);
-	if (!certfile)
-		certfile = arena_printf(&a, "%s.pem", start->domain);
-	fputs("# Settings of the Linnet XMPP server. `linnetd --check --config FILE` looks them "
-	      "over,\n"
-	      "# `linnetctl reload` applies them to a running server. Names of files start at the\n"
-	      "# folder of this one. Every option stands below with its default.\n\n",
-		out);
-	fprintf(out, "hosts:\n  - %s\n\ncertfiles:\n  - %s\n\n", yaml_text(start->domain, &a),
-		yaml_text(certfile, &a));
-	fprintf(out,
-		"listen:\n  - port: %u\n    ip: %s\n    module: ejabberd_c2s\n    starttls: true\n"
-		"    starttls_required: true\n\n",
-		start->port ? start->port : 5222, yaml_text(start->ip ? start->ip : "::", &a));
-	print_text("database", start->database, out, &a);
-	print_text("log_file", start->log_file, out, &a);
-	print_text("control_socket", start->control_socket, out, &a);
-	if (start->admin)
-		fprintf(out, "\nacl:\n  admin:\n    user: %s\n", yaml_text(start->admin, &a));
-	fputs("\nmodules:\n", out);
-	registry_reference_each(module_starter, out);
-	fputs("\n", out);
-	settings_example(out);
-	arena_fini(&a);
+	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
+		fn(chapters[i].title, chapters[i].rows, arg);
 }

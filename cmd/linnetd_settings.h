@@ -49,17 +49,6 @@ struct access_rules *settings_take_access(struct settings *s);
 void settings_differences(const struct settings *before, const struct settings *after,
 	void (*fn)(const struct conf_change *change, void *arg), void *arg);
 
-/* The manual of all options, chapter by chapter. */
-void settings_reference(FILE *out, enum conf_format format);
-/* Every option commented out, with its default or an example. */
-void settings_example(FILE *out);
-/* A file to begin with: what a server needs, then settings_example(). Texts may be NULL. */
-struct settings_start {
-	const char *domain;
-	const char *ip; /* "::" */
-	unsigned port; /* 0: 5222 */
-	const char *certfile; /* with chain and key; NULL: DOMAIN.pem */
-	const char *database, *log_file, *control_socket;
-	const char *admin; /* a JID */
-};
-void settings_starter(const struct settings_start *start, FILE *out);
+/* The tables of the file, in the order of the manual; that of `modules` is the last. */
+void settings_chapters_each(
+	void (*fn)(const char *title, const struct conf_item *rows, void *arg), void *arg);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define LINE_COLUMNS 80
+#define ROFF_COLUMNS 72 /* escapes and what stands before come on top */
 #define FIRST_VALUE 256 /* above every character getopt may return */
 
 int cli_parse(const struct cli_option *rows, int argc, char *const argv[], const char **values)
@@ -64,20 +65,45 @@ void cli_help(const struct cli_option *rows, FILE *out)
 	}
 }
 
-void cli_roff(const char *text, FILE *out)
+/* One word: what is left of text up to a space or newline. At the start of a line a . or ' would be
+ * a request. */
+static size_t roff_word(const char *text, bool line_start, FILE *out)
 {
-	bool line_start = true;
+	size_t len = strcspn(text, " \n");
 
-	for (; *text; text++) {
-		if (line_start && (*text == '.' || *text == '\''))
-			fputs("\\&", out);
-		if (*text == '-')
+	if (line_start && (*text == '.' || *text == '\''))
+		fputs("\\&", out);
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '-')
 			fputs("\\-", out);
-		else if (*text == '\\')
+		else if (text[i] == '\\')
 			fputs("\\e", out);
 		else
-			fputc(*text, out);
-		line_start = *text == '\n';
+			fputc(text[i], out);
+	}
+	return len;
+}
+
+void cli_roff(const char *text, FILE *out)
+{
+	size_t column = 0;
+
+	while (*text) {
+		size_t blank = strspn(text, " "), word = strcspn(text + blank, " \n");
+
+		if (column && blank && column + blank + word > ROFF_COLUMNS) {
+			fputc('\n', out);
+			column = blank = 0;
+			text += strspn(text, " ");
+		}
+		fprintf(out, "%*s", (int)blank, "");
+		text += blank;
+		text += roff_word(text, !column && !blank, out);
+		column += blank + word;
+		if (*text == '\n') {
+			fputc(*text++, out);
+			column = 0;
+		}
 	}
 }
 

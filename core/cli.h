@@ -21,7 +21,7 @@ int cli_parse(const struct cli_option *rows, int argc, char *const argv[], const
 void cli_help(const struct cli_option *rows, FILE *out);
 /* The rows as the body of a man page's OPTIONS section. */
 void cli_man(const struct cli_option *rows, FILE *out);
-/* Text with what roff would take for its own escaped. */
+/* Text with what roff would take for its own escaped, in lines that are not too long. */
 void cli_roff(const char *text, FILE *out);
 /* Text from column `indent` on, wrapped at 80 columns; the cursor stands at `at`. Ends the line. */
 void cli_wrap(const char *text, int at, int indent, FILE *out);

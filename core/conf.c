@@ -70,10 +70,12 @@ static bool wrong(struct filling *f, const struct conf_item *row, const struct c
 	return false;
 }
 
+#define SCALAR_BYTES (sizeof(struct conf_prefix) + 8) /* room for any */
+
 static bool fill_scalar(
 	struct filling *f, const struct conf_item *row, const struct conf_node *node, void *field)
 {
-	_Alignas(16) char spare[sizeof(struct conf_prefix) + 8] = { 0 };
+	_Alignas(16) char spare[SCALAR_BYTES] = { 0 };
 
 	if (conf_node_kind(node) == CONF_NULL && conf_is_text(row) && !row->preset &&
 		!row->required) {
@@ -97,20 +99,24 @@ static bool fill_words(struct filling *f, const struct conf_item *row, const str
 	const struct conf_node *one =
 		conf_node_kind(node) == CONF_SCALAR ? node : conf_node_first(node);
 
+	uint32_t found_bits = 0;
+	bool good = true;
+
 	if (conf_node_kind(node) == CONF_MAPPING)
 		return wrong(f, row, node, NULL);
-	*bits = 0;
 	for (; one; one = one == node ? NULL : conf_node_next(one)) {
 		int index = conf_node_kind(one) == CONF_SCALAR
 			? conf_word_index(row->words, conf_node_text(one))
 			: -1;
 
 		if (index < 0)
-			wrong(f, row, one, NULL);
+			good = wrong(f, row, one, NULL);
 		else
-			*bits |= 1u << index;
+			found_bits |= 1u << index;
 	}
-	return true;
+	if (good)
+		*bits = found_bits;
+	return good;
 }
 
 static void fill_item(
@@ -212,14 +218,21 @@ static bool fill_unchecked(
 static bool fill_field(
 	struct filling *f, const struct conf_item *row, const struct conf_node *node, void *field)
 {
+	_Alignas(16) char before[SCALAR_BYTES];
 	const char *expected;
 
+	if (conf_is_scalar(row))
+		memcpy(before, field, conf_field_bytes(row));
 	if (!fill_unchecked(f, row, node, field))
 		return false;
 	if (conf_is_text(row) && !*(const char **)field)
 		return true;
 	expected = row->check ? row->check(field, f->arena) : NULL;
-	return !expected || wrong(f, row, node, expected);
+	if (!expected)
+		return true;
+	if (conf_is_scalar(row))
+		memcpy(field, before, conf_field_bytes(row));
+	return wrong(f, row, node, expected);
 }
 
 /* A preset of several values, written as in a file; it is ours, so it must be right. */

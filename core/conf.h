@@ -53,7 +53,7 @@ struct conf_item {
 	size_t offset; /* FIELD() */
 	const char *preset; /* default, written as in the file; NULL: all zero, and a text may
 			     * be set to null in the file */
-	const char *unit; /* "connections": for the manual */
+	const char *unit; /* "connections": for the manual. CONF_RAW: what the value is, "a map" */
 	const char *help; /* one or two sentences */
 	int64_t min, max; /* CONF_INT, CONF_SIZE, CONF_TIME; both 0: no bounds */
 	const char *const *words; /* CONF_ENUM, CONF_WORDS: NULL-terminated */

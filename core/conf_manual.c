@@ -28,7 +28,7 @@ static const char *kind_text(const struct conf_item *row, struct arena *a)
 	const struct conf_item *one = one_of_list(row);
 
 	if (row->type == CONF_RAW)
-		return "a map";
+		return row->unit ? row->unit : "a map";
 	if (row->type == CONF_LIST && row->rows)
 		return "a list of maps with the options below";
 	if (row->type == CONF_MAP && row->rows)
@@ -45,21 +45,33 @@ static const char *kind_text(const struct conf_item *row, struct arena *a)
 	return conf_expected(row, a);
 }
 
-/* "a whole number from 0 to 65535; default 5222; may differ per host" */
-static const char *facts_text(const struct conf_item *row, struct arena *a, enum conf_format format)
+/* What holds for all options of a table, because the one around them says so. */
+struct inherited {
+	bool per_host, needs_restart;
+};
+
+static struct inherited inherit(struct inherited from, const struct conf_item *row)
+{
+	return (struct inherited){ from.per_host || row->per_host,
+		from.needs_restart || row->needs_restart };
+}
+
+/* "a whole number from 0 to 65535; default 5222; also under host_config" */
+static const char *facts_text(const struct conf_item *row, struct inherited holds, struct arena *a,
+	enum conf_format format)
 {
 	const char *text = kind_text(row, a), *preset = preset_text(row, a);
 	const char *quote = format == CONF_MARKDOWN ? "`" : "";
 
-	if (row->unit)
+	if (row->unit && row->type != CONF_RAW)
 		text = arena_printf(a, "%s (%s)", text, row->unit);
 	if (preset)
 		text = arena_printf(a, "%s; default %s%s%s", text, quote, preset, quote);
 	if (row->required)
 		text = arena_printf(a, "%s; required", text);
-	if (row->per_host)
+	if (holds.per_host)
 		text = arena_printf(a, "%s; also under host_config", text);
-	if (row->needs_restart)
+	if (holds.needs_restart)
 		text = arena_printf(a, "%s; a change needs a restart", text);
 	return text;
 }
@@ -83,11 +95,11 @@ static void print_example(const char *example, FILE *out, enum conf_format forma
 	fputs(format == CONF_MARKDOWN ? "\n```\n" : "\n.fi\n.RE\n", out);
 }
 
-static void print_row(const struct conf_item *row, const char *prefix, FILE *out,
-	enum conf_format format, struct arena *a)
+static void print_row(const struct conf_item *row, const char *prefix, struct inherited holds,
+	FILE *out, enum conf_format format, struct arena *a)
 {
 	const char *name = arena_printf(a, "%s%s", prefix, row->name);
-	const char *facts = facts_text(row, a, format), *help = row->help ? row->help : "";
+	const char *facts = facts_text(row, holds, a, format), *help = row->help ? row->help : "";
 
 	if (format == CONF_MARKDOWN) {
 		fprintf(out, "\n#### `%s`\n%s\n\nValue: %s.\n", name, help, facts);
@@ -104,17 +116,26 @@ static void print_row(const struct conf_item *row, const char *prefix, FILE *out
 		print_example(row->example, out, format);
 }
 
+static void print_rows(const struct conf_item *rows, const char *prefix, struct inherited around,
+	FILE *out, enum conf_format format, struct arena *a)
+{
+	for (; rows && rows->type; rows++) {
+		struct inherited holds = inherit(around, rows);
+
+		print_row(rows, prefix, holds, out, format, a);
+		if (rows->rows)
+			print_rows(
+				rows->rows, nested_prefix(rows, prefix, a), holds, out, format, a);
+	}
+}
+
 void conf_reference(
 	const struct conf_item *rows, const char *prefix, FILE *out, enum conf_format format)
 {
 	struct arena a;
 
 	arena_init(&a, NULL, 0);
-	for (; rows && rows->type; rows++) {
-		print_row(rows, prefix, out, format, &a);
-		if (rows->rows)
-			conf_reference(rows->rows, nested_prefix(rows, prefix, &a), out, format);
-	}
+	print_rows(rows, prefix, (struct inherited){ 0 }, out, format, &a);
 	arena_fini(&a);
 }
 
@@ -165,7 +186,11 @@ static const char *unset_text(const struct conf_item *row, struct arena *a)
 	return row->type == CONF_LIST || row->type == CONF_WORDS ? "[]" : "{}";
 }
 
-static void print_option(const struct conf_item *row, unsigned indent, FILE *out, struct arena *a)
+static void print_commented_rows(const struct conf_item *rows, unsigned indent,
+	struct inherited around, FILE *out, struct arena *a);
+
+static void print_option(const struct conf_item *row, unsigned indent, struct inherited holds,
+	FILE *out, struct arena *a)
 {
 	const char *value = row->example ? row->example : preset_text(row, a);
 
@@ -177,7 +202,8 @@ static void print_option(const struct conf_item *row, unsigned indent, FILE *out
 			fprintf(out, "#%*s-\n", (int)indent + 2, "");
 		else if (row->type == CONF_MAP)
 			fprintf(out, "#%*sNAME:\n", (int)indent + 2, "");
-		conf_example(row->rows, indent + (row->type == CONF_GROUP ? 2 : 4), out);
+		print_commented_rows(
+			row->rows, indent + (row->type == CONF_GROUP ? 2 : 4), holds, out, a);
 	} else if (strchr(value, '\n')) {
 		fprintf(out, "#%*s%s:\n", (int)indent, "", row->name);
 		print_commented(value, indent + 2, out);
@@ -186,17 +212,25 @@ static void print_option(const struct conf_item *row, unsigned indent, FILE *out
 	}
 }
 
+static void print_commented_rows(const struct conf_item *rows, unsigned indent,
+	struct inherited around, FILE *out, struct arena *a)
+{
+	for (; rows && rows->type; rows++) {
+		struct inherited holds = inherit(around, rows);
+
+		if (rows->help)
+			print_prose(rows->help, indent, out);
+		print_prose(arena_printf(a, "(%s.)", facts_text(rows, holds, a, CONF_ROFF)), indent,
+			out);
+		print_option(rows, indent, holds, out, a);
+	}
+}
+
 void conf_example(const struct conf_item *rows, unsigned indent, FILE *out)
 {
 	struct arena a;
 
 	arena_init(&a, NULL, 0);
-	for (; rows && rows->type; rows++) {
-		if (rows->help)
-			print_prose(rows->help, indent, out);
-		print_prose(
-			arena_printf(&a, "(%s.)", facts_text(rows, &a, CONF_ROFF)), indent, out);
-		print_option(rows, indent, out, &a);
-	}
+	print_commented_rows(rows, indent, (struct inherited){ 0 }, out, &a);
 	arena_fini(&a);
 }

@@ -14,6 +14,7 @@ struct common_conf {
 
 static const struct conf_item common_items[] = {
 	{ "iqdisc", CONF_RAW, FIELD(struct common_conf, iqdisc, const struct conf_node *),
+		.unit = "no_queue, one_queue, parallel or {queues: N}",
 		.help = "Where the module's requests are answered, instead of where each is by "
 			"default: no_queue (at once, by the thread that read the request), "
 			"one_queue (a thread of its own, in order), {queues: N} (N queues on the "

@@ -172,6 +172,7 @@ ON_SHARD static void give_back(struct conn *c)
 			c->events->unsent(c, piece.stanza);
 		piece_drop(piece);
 	}
+	c->out_bytes = 0;
 }
 
 ON_SHARD static void lose(struct conn *c, enum conn_loss why)
@@ -345,6 +346,7 @@ ON_SHARD static void go_on_handshake(struct conn *c)
 	} else {
 		c->state = OPEN;
 		set_wants_write(c, false);
+		shard_at_turn_end(&c->at_turn_end); /* for what was written meanwhile */
 		c->events->secured(c);
 	}
 }

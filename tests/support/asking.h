@@ -12,13 +12,21 @@
 #include "xml/builder.h"
 #include "xml/parser.h"
 
-static inline struct stanza *parse_sealed(const char *text)
+/* With its head read, not yet sealed. */
+static inline struct stanza *parse_unsealed(const char *text)
 {
 	const struct parser_limits limits = { 65536, PARSER_DEPTH, PARSER_ATTRS };
 	struct stanza *s = NULL;
 
 	cr_assert_eq(parse_element(text, strlen(text), &limits, &s), PARSER_OK, "%s", text);
 	cr_assert_eq(stanza_read_head(s), STANZA_OK, "%s", text);
+	return s;
+}
+
+static inline struct stanza *parse_sealed(const char *text)
+{
+	struct stanza *s = parse_unsealed(text);
+
 	stanza_seal(s);
 	return s;
 }

@@ -55,6 +55,14 @@ static inline bool heard_wait(struct heard *h, unsigned n)
 	return atomic_load(&h->n) >= n;
 }
 
+/* The last one; "" when there is none. */
+static inline const char *heard_last(const struct heard *h)
+{
+	unsigned n = atomic_load(&h->n);
+
+	return n ? h->text[n - 1] : "";
+}
+
 static inline void heard_forget(struct heard *h)
 {
 	for (unsigned i = 0; i < atomic_load(&h->n); i++)

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/conf.h"
 #include "core/rcu.h"
 #include "modules/registry.h"
 #include "router/host.h"
 #include "router/route.h"
+#include "tests/support/settings_text.h"
 
 static inline struct host *hosting_begin(const char *name)
 {
@@ -29,29 +29,6 @@ static inline void hosting_end(struct host *h)
 	host_unref(h);
 	rcu_wait_later();
 	rcu_thread_end();
-}
-
-/* Settings read from YAML. */
-struct settings_text {
-	struct conf_file *file;
-	struct conf_errors *errors;
-	const struct conf_node *root;
-};
-
-static inline struct settings_text settings_text(const char *yaml)
-{
-	struct settings_text t = { .errors = conf_errors_new() };
-
-	t.file = conf_file_parse("test.yml", yaml, strlen(yaml), t.errors);
-	cr_assert(t.file, "%s", yaml);
-	t.root = conf_root(t.file);
-	return t;
-}
-
-static inline void settings_text_end(struct settings_text *t)
-{
-	conf_errors_free(t->errors);
-	conf_file_free(t->file);
 }
 
 static inline int start_modules(struct host *h, const char *yaml)

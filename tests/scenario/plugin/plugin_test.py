@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 
 from harness.connection import Failure  # noqa: E402
 from harness.console import FAILED, ConsoleCase, main  # noqa: E402
-from harness.server import TREE  # noqa: E402
+from harness.server import LINNETD, TREE  # noqa: E402
 
 SAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'sample.c')
 COMPILER = [os.environ.get('CC', 'cc'), '-std=gnu17', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror',
@@ -85,7 +85,7 @@ class Plugins(ConsoleCase):
 
     def check(self):
         """linnetd --check on the settings as they are: its status and what it says."""
-        done = subprocess.run([self.server.binary(), '--check', '--config', self.server.path('linnet.yml')],
+        done = subprocess.run([LINNETD, '--check', '--config', self.server.path('linnet.yml')],
                               capture_output=True, text=True, timeout=60, check=False)
         return done.returncode, done.stdout + done.stderr
 

@@ -21,6 +21,7 @@ from .connection import WAIT_S, Connection, Failure
 
 SUPPORT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TREE = os.path.dirname(os.path.dirname(SUPPORT))
+LINNETD = os.environ.get('LINNETD', os.path.join(TREE, 'build', 'linnetd'))
 START_S = 30
 STOP_S = 30
 DOMAINS = ('localhost', 'other.example')
@@ -31,16 +32,24 @@ def password_of(jid):
     return 'secret of ' + jid.partition('@')[0]
 
 
+_taken = []     # one socket for each port of this process's, held until it ends
+
+
 def free_port():
+    """Nobody listens there, and no other test that runs now has been given it."""
     while True:
         port = random.randint(20000, 32000)
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        mine = socket.socket(socket.AF_UNIX)
+        try:
+            mine.bind('\0linnet-test-port-%d' % port)
+            with socket.socket() as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 s.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            mine.close()
+            continue
+        _taken.append(mine)
+        return port
 
 
 def make_certificate(path, domain):
@@ -112,11 +121,8 @@ class Server:
         with open(self.path('linnet.yml'), 'w', encoding='utf-8') as f:
             f.write(self.fill_in(settings.merge(base, over)) + '\n')
 
-    def binary(self):
-        return os.environ.get('LINNETD', os.path.join(TREE, 'build', 'linnetd'))
-
     def command(self):
-        return [self.binary(), '--foreground', '--config', self.path('linnet.yml')]
+        return [LINNETD, '--foreground', '--config', self.path('linnet.yml')]
 
     def _spawn(self):
         environ = dict(os.environ)
@@ -141,8 +147,10 @@ class Server:
         """Asked again and again at the start."""
         try:
             socket.create_connection(('127.0.0.1', self.port), timeout=WAIT_S).close()
-            return os.path.exists(self.path('control'))
-        except ConnectionRefusedError:
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(self.path('control'))
+            return True
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
 
     def stop(self):

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/linnetd_manual.h"
 #include "cmd/linnetd_settings.h"
 #include "core/mem.h"
 #include "router/host_conf.h"
@@ -385,7 +386,7 @@ static char *uncommented(const char *example)
 
 Test(settings, example_is_right_and_means_the_defaults)
 {
-	AUTO(free_ptr) char *example = printed(settings_example);
+	AUTO(free_ptr) char *example = printed(manual_example);
 	AUTO(free_ptr) char *yaml = uncommented(example);
 	struct settings *s = load_good(yaml), *defaults = load_good("hosts: example.org\n");
 	AUTO(free_ptr) char *differ = changes(defaults, s);
@@ -411,40 +412,14 @@ Test(settings, example_is_right_and_means_the_defaults)
 	settings_free(defaults);
 }
 
-static void print_starter(FILE *out)
-{
-	settings_starter(&(struct settings_start){ .domain = "example.org",
-				 .certfile = "cert.pem",
-				 .database = "x y.db",
-				 .log_file = "x.log",
-				 .control_socket = "control.sock",
-				 .admin = "romeo@example.org" },
-		out);
-}
-
-Test(settings, starter_is_right)
-{
-	AUTO(free_ptr) char *yaml = printed(print_starter);
-	struct settings *s = load_good(yaml);
-
-	cr_expect(settings_find_host(s, "example.org"));
-	cr_expect_str_eq(s->database.path, "x y.db");
-	cr_expect_str_eq(s->server.control_socket, "control.sock");
-	cr_assert_eq(s->n_listen, 1);
-	cr_expect_str_eq(s->listen[0].ip, "::");
-	cr_expect_eq(s->listen[0].port, 5222);
-	cr_expect(conf_node_get(settings_modules(s, "example.org"), "mod_ping"));
-	settings_free(s);
-}
-
 static void print_markdown(FILE *out)
 {
-	settings_reference(out, CONF_MARKDOWN);
+	manual_reference(out, CONF_MARKDOWN);
 }
 
 static void print_roff(FILE *out)
 {
-	settings_reference(out, CONF_ROFF);
+	manual_reference(out, CONF_ROFF);
 }
 
 Test(settings, reference_names_every_option)
@@ -457,6 +432,6 @@ Test(settings, reference_names_every_option)
 	cr_expect(strstr(markdown, "default `closeold`"));
 	cr_expect(strstr(roff, ".TP\n\\fBlisten[].starttls_required\\fR\n"));
 	for (const char *line = roff; *line; line += strcspn(line, "\n") + 1)
-		cr_expect(*line != '.' || strchr("TSRnf", line[1]) || strchr("if", line[1]),
+		cr_expect(*line != '.' || strchr("TSRPnf", line[1]) || strchr("if", line[1]),
 			"roff would take this for a request: %.40s", line);
 }

@@ -228,6 +228,23 @@ Test(conf, wrong_values)
 	}
 }
 
+/* A list holds what could be read of it; everything else stays as if nothing had been said. */
+Test(conf, a_wrong_value_leaves_the_default)
+{
+	struct one presets, one;
+	struct arena a;
+
+	arena_init(&a, NULL, 0);
+	free(fill(one_rows, "", &presets, &a));
+	for (size_t i = 0; i < ARRAY_LEN(bad_values); i++) {
+		if (strncmp(bad_values[i].text, "words: [", 8) == 0)
+			continue;
+		free(fill(one_rows, bad_values[i].text, &one, &a));
+		cr_expect(conf_same(one_rows, &presets, &one), "%s", bad_values[i].text);
+	}
+	arena_fini(&a);
+}
+
 /* ---- The file itself. */
 
 static const struct {
@@ -671,8 +688,11 @@ Test(conf, reference)
 		"`64 KB`; also under host_config.\n"
 		"\n#### `mod.inner`\nInside.\n\n"
 		"Value: a map of the options below; a change needs a restart.\n"
-		"\n#### `mod.inner.name`\n\n\nValue: text; default `nobody`.\n"
-		"\n#### `mod.inner.n`\n\n\nValue: a whole number from 0 to 9; default `1`.\n"
+		"\n#### `mod.inner.name`\n\n\nValue: text; default `nobody`; a change needs a "
+		"restart.\n"
+		"\n#### `mod.inner.n`\n\n\nValue: a whole number from 0 to 9; default `1`; a "
+		"change "
+		"needs a restart.\n"
 		"\n#### `mod.inner.words`\n\n\n"
 		"Value: a list, each text; a change needs a restart.\n"
 		"\n#### `mod.rules`\n.TH is no request.\n\nValue: a map.\n"
@@ -688,9 +708,9 @@ Test(conf, reference)
 		"#   Inside.\n"
 		"#   (a map of the options below; a change needs a restart.)\n"
 		"#  inner:\n"
-		"#     (text; default nobody.)\n"
+		"#     (text; default nobody; a change needs a restart.)\n"
 		"#    name: nobody\n"
-		"#     (a whole number from 0 to 9; default 1.)\n"
+		"#     (a whole number from 0 to 9; default 1; a change needs a restart.)\n"
 		"#    n: 1\n"
 		"#     (a list, each text; a change needs a restart.)\n"
 		"#    words: []\n"

@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+"""profanity, a program that people use, in a terminal: commands are typed, the screen is read. It
+meets the server's default settings, and its certificate is accepted as a user would do it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
+
+from harness.case import ServerCase, main   # noqa: E402
+from harness.connection import WAIT_S       # noqa: E402
+from harness.server import password_of      # noqa: E402
+
+if not shutil.which('profanity') or not shutil.which('tmux'):
+    print('profanity and tmux are not both installed', file=sys.stderr)
+    sys.exit(77)    # skipped
+
+
+class Terminal:
+    """One person's terminal, 200 by 60, with profanity in it and a home of its own."""
+
+    def __init__(self, folder):
+        os.mkdir(folder)
+        self.socket = os.path.join(folder, 'tmux')
+        self.environ = dict(os.environ, HOME=folder, TERM='screen', LC_ALL='C.UTF-8',
+                            XDG_CONFIG_HOME=folder, XDG_DATA_HOME=folder)
+        self.tmux('-f', '/dev/null', 'new-session', '-d', '-x', '200', '-y', '60',
+                  'profanity; echo "ended with $?"; read line')
+
+    def tmux(self, *words):
+        return subprocess.run(['tmux', '-S', self.socket, *words], env=self.environ, text=True,
+                              check=True, capture_output=True).stdout
+
+    def sees(self, pattern):
+        """Waits until the screen shows it."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            screen = self.tmux('capture-pane', '-p')
+            if re.search(pattern, screen):
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError('nothing like %s on the screen:\n%s' % (pattern, screen))
+            time.sleep(0.02)
+
+    def types(self, line):
+        self.tmux('send-keys', '-l', line)
+        self.tmux('send-keys', 'Enter')
+
+    def close(self):
+        self.tmux('kill-server')
+
+
+class Profanity(ServerCase):
+    settings = '''
+modules:
+    mod_register: {access: all, registration_timeout: 0}
+'''
+
+    def terminal(self, name):
+        terminal = Terminal(self.server.path(name))
+        self.addCleanup(terminal.close)
+        terminal.sees(r'Welcome to')
+        return terminal
+
+    def online(self, jid, tls='force'):
+        port = self.server.tls_port if tls == 'legacy' else self.server.port
+        terminal = self.terminal(self.id().rpartition('.')[2] + '-' + jid)
+        terminal.types('/connect %s server 127.0.0.1 port %d tls %s' % (jid, port, tls))
+        terminal.sees(r'Enter password:')
+        terminal.types(password_of(jid))
+        self.accept_certificate(terminal)
+        terminal.sees(r'%s/\S+ logged in successfully, online' % jid)
+        terminal.sees(r'\[TLS\] \[online\]')
+        return terminal
+
+    def accept_certificate(self, terminal):
+        terminal.sees(r"Use '/tls allow' to accept this certificate")
+        terminal.types('/tls allow')
+
+    def quit(self, terminal):
+        terminal.types('/quit')
+        terminal.sees('ended with 0')
+
+    def test_two_talk(self):
+        romeo = self.online('romeo@localhost')
+        juliet = self.online('juliet@localhost', tls='legacy')
+        romeo.types('/msg juliet@localhost hello, <you> & yours')
+        juliet.sees(r'chat message: romeo@localhost')
+        juliet.types('/win 2')
+        juliet.sees(r'romeo@localhost/\S+: hello, <you> & yours')
+        juliet.types('and a good night')
+        romeo.sees(r'juliet@localhost/\S+: and a good night')
+        self.quit(romeo)
+        self.quit(juliet)
+
+    def test_the_server_answers(self):
+        romeo = self.online('romeo@localhost')
+        romeo.types('/disco info localhost')
+        romeo.sees(r'%s im server' % self.server.software)
+        romeo.sees(r'urn:xmpp:ping')
+        romeo.types('/ping')
+        romeo.sees(r'Ping response from')
+        self.quit(romeo)
+
+    def test_register(self):
+        """Trusting: 0.13.1 aborts where it should ask about a certificate while it registers."""
+        nurse = self.terminal('nurse')
+        nurse.types('/register nurse localhost port %d tls trust' % self.server.port)
+        for ask in ('Enter', 'Confirm'):
+            nurse.sees('%s password:' % ask)
+            nurse.types(password_of('nurse@localhost'))
+        nurse.sees(r'Registration successful')
+        self.quit(nurse)
+        self.quit(self.online('nurse@localhost'))
+
+    def test_wrong_password(self):
+        romeo = self.terminal('wrong')
+        romeo.types('/connect romeo@localhost server 127.0.0.1 port %d tls force' % self.server.port)
+        romeo.sees(r'Enter password:')
+        romeo.types('not the password')
+        self.accept_certificate(romeo)
+        romeo.sees(r'Login failed')
+        self.quit(romeo)
+
+
+if __name__ == '__main__':
+    main()
