@@ -61,7 +61,7 @@ ON_SHARD static bool take_host(struct c2s *c, const char *to, enum stream_condit
 	if (!c->session.host) {
 		c->session.host = host_ref(h);
 		c->conf = host_conf_hold(h);
-		c->stream.conn.out_max_bytes = (uint64_t)c->conf->max_out_bytes;
+		c->stream.conn.out_max_held = (uint64_t)c->conf->max_out_bytes;
 	}
 	return true;
 }

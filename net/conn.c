@@ -63,8 +63,18 @@ struct out_piece {
 	struct stanza *stanza; /* NULL: nobody asks what became of it */
 };
 
+/* A short stanza is small on the wire and many times that in memory. What several connections wait
+ * with counts for each of them. */
+static uint64_t piece_held(struct out_piece piece)
+{
+	return sizeof(piece) + sizeof(*piece.buf) + piece.buf->cap +
+		(piece.stanza ? stanza_held_bytes(piece.stanza) : 0);
+}
+
 static void out_push(struct conn *c, struct buf *b, struct stanza *s)
 {
+	struct out_piece piece = { b, s ? stanza_ref(s) : NULL };
+
 	if (c->out_count == c->out_room) {
 		uint32_t room = c->out_room ? c->out_room * 2 : 4;
 		struct out_piece *ring = xmalloc(room * sizeof(*ring));
@@ -76,9 +86,8 @@ static void out_push(struct conn *c, struct buf *b, struct stanza *s)
 		c->out_first = 0;
 		c->out_room = room;
 	}
-	c->out[(c->out_first + c->out_count++) % c->out_room] =
-		(struct out_piece){ b, s ? stanza_ref(s) : NULL };
-	c->out_bytes += b->len;
+	c->out[(c->out_first + c->out_count++) % c->out_room] = piece;
+	c->out_held += piece_held(piece);
 }
 
 /* The first piece leaves the ring. */
@@ -89,6 +98,7 @@ static struct out_piece out_shift(struct conn *c)
 	c->out_first = (c->out_first + 1) % c->out_room;
 	c->out_count--;
 	c->out_offset = 0;
+	c->out_held -= piece_held(piece);
 	return piece;
 }
 
@@ -100,7 +110,6 @@ static void piece_drop(struct out_piece piece)
 
 static void out_consume(struct conn *c, size_t bytes)
 {
-	c->out_bytes -= bytes;
 	c->sent_bytes += bytes;
 	metric_add(&out_metric, (int64_t)bytes);
 	while (c->out_count) {
@@ -172,7 +181,6 @@ ON_SHARD static void give_back(struct conn *c)
 			c->events->unsent(c, piece.stanza);
 		piece_drop(piece);
 	}
-	c->out_bytes = 0;
 }
 
 ON_SHARD static void lose(struct conn *c, enum conn_loss why)
@@ -236,7 +244,7 @@ void conn_write(struct conn *c, struct buf *b, struct stanza *s)
 		return;
 	}
 	out_push(c, b, s);
-	if (c->out_max_bytes && c->out_bytes > c->out_max_bytes)
+	if (c->out_max_held && c->out_held > c->out_max_held)
 		doom(c, CONN_OVERFLOW);
 	else
 		shard_at_turn_end(&c->at_turn_end);

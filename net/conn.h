@@ -48,8 +48,8 @@ struct conn {
 	struct out_piece *out; /* owned ring */
 	uint32_t out_first, out_count, out_room;
 	uint32_t out_offset; /* bytes of the first one already written */
-	uint64_t out_bytes; /* waiting */
-	uint64_t out_max_bytes; /* beyond it the connection is lost; 0: no bound */
+	uint64_t out_held; /* bytes of memory that what waits keeps from being freed */
+	uint64_t out_max_held; /* beyond it the connection is lost; 0: no bound */
 	char *kept; /* owned: input its owner could not take yet */
 	uint32_t kept_bytes;
 	uint8_t state, doom; /* private */

@@ -40,7 +40,7 @@ struct host_conf {
 	const char *certfile; /* PEM with chain; NULL: the server's certfiles by name */
 	const char *keyfile; /* NULL: in certfile */
 	const char *language; /* xml:lang for those who ask none */
-	int64_t max_out_bytes; /* output waiting for one client before it is closed */
+	int64_t max_out_bytes; /* of memory, output waiting for one client before it is closed */
 	int64_t auth_fails; /* failed logins per address ... */
 	int64_t auth_fail_window_ms; /* ... within this time, then refused until it is over */
 	int64_t scram_iterations;

@@ -72,9 +72,9 @@ const struct conf_item host_conf_items[] = {
 		.per_host = true, .check = check_language,
 		.help = "The language of texts for clients that ask for none." },
 	{ "max_out_bytes", CONF_SIZE, FIELD(struct host_conf, max_out_bytes, int64_t),
-		.preset = "4 MB", .min = 65536, .max = 1 << 30, .per_host = true,
-		.help = "Output that may wait for one client; past it the client is disconnected, "
-			"and its messages go the way of an absent user's." },
+		.preset = "8 MB", .min = 65536, .max = 1 << 30, .per_host = true,
+		.help = "Memory that output waiting for one client may hold; past it the client is "
+			"disconnected, and its messages go the way of an absent user's." },
 	{ "auth_fail_limit", CONF_INT, FIELD(struct host_conf, auth_fails, int64_t), .preset = "20",
 		.max = 1000000, .unit = "logins", .per_host = true,
 		.help = "Logins that may fail from one address within auth_fail_window; then all "

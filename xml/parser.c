@@ -277,7 +277,7 @@ bool parser_hibernate(struct parser *p)
 size_t parser_held_bytes(const struct parser *p)
 {
 	return sizeof(*p) + p->held_cap + (p->lang ? strlen(p->lang) + 1 : 0) +
-		(p->head ? sizeof(*p->head) + p->head->arena.taken_bytes : 0);
+		(p->head ? stanza_held_bytes(p->head) : 0);
 }
 
 /* ---- whole texts ---- */

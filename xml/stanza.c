@@ -25,8 +25,14 @@ struct stanza *stanza_new(size_t expect_bytes)
 	memset(s, 0, sizeof(*s));
 	atomic_init(&s->refs, 1);
 	atomic_init(&s->wire, NULL);
+	s->block_bytes = (uint32_t)bytes;
 	arena_init(&s->arena, s + 1, bytes - sizeof(*s));
 	return s;
+}
+
+size_t stanza_held_bytes(const struct stanza *s)
+{
+	return s->block_bytes + s->arena.taken_bytes;
 }
 
 struct stanza *stanza_ref(struct stanza *s)

@@ -79,6 +79,7 @@ struct stanza {
 	const char *raw;
 	uint32_t raw_len;
 	uint32_t bytes; /* size on the wire it came from, or 0 */
+	uint32_t block_bytes; /* private: of the piece of memory it begins in */
 	struct buf *_Atomic wire; /* private to stanza_wire() */
 	struct arena arena; /* holds everything above, the stanza itself first */
 };
@@ -87,6 +88,8 @@ struct stanza {
 struct stanza *stanza_new(size_t expect_bytes) __attribute__((returns_nonnull));
 struct stanza *stanza_ref(struct stanza *s);
 void stanza_unref(struct stanza *s); /* NULL is fine */
+/* Memory that goes when it goes, its wire form aside. */
+size_t stanza_held_bytes(const struct stanza *s);
 
 /* Reads kind, type, id, lang, to and from out of the root's attributes. 0, or a positive
  * enum stanza_fault: the to or from is not a JID. Before sealing. */

@@ -251,7 +251,7 @@ Test(conn, a_turn_writes_once)
 	cr_expect_eq(recv(peer, room, sizeof(room), 0), 64);
 	cr_expect_eq(recv(peer, room, sizeof(room), 0), 1);
 	cr_expect_eq(side.conn.sent_bytes, 6465);
-	cr_expect_eq(side.conn.out_bytes, 0);
+	cr_expect_eq(side.conn.out_held, 0);
 }
 
 Test(conn, a_reader_that_is_slow_gets_all_in_order)
@@ -262,7 +262,7 @@ Test(conn, a_reader_that_is_slow_gets_all_in_order)
 
 	small_buffers();
 	write_pieces(0, 60, 3000, true);
-	cr_expect_gt(side.conn.out_bytes, 0);
+	cr_expect_gt(side.conn.out_held, 0);
 	while (came < 60 * 3000) {
 		n = recv(peer, room, sizeof(room), 0);
 		if (n < 0)
@@ -271,7 +271,7 @@ Test(conn, a_reader_that_is_slow_gets_all_in_order)
 			cr_assert_eq(room[i], 'a' + (int)(came / 3000 % 26), "at %zu", came);
 	}
 	settle();
-	cr_expect_eq(side.conn.out_bytes, 0);
+	cr_expect_eq(side.conn.out_held, 0);
 	cr_expect_eq(side.n_unsent, 0);
 	say("and on");
 	cr_expect_str_eq(hears(), "and on");
@@ -279,28 +279,33 @@ Test(conn, a_reader_that_is_slow_gets_all_in_order)
 
 Test(conn, a_reader_that_never_reads_is_bounded)
 {
-	enum { EACH = 1000, MAX = 50000 };
+	enum { EACH = 1000, HELD = 2 * EACH + 1500, MAX = 50 * HELD };
 	size_t came;
 
 	small_buffers();
-	side.conn.out_max_bytes = MAX;
+	side.conn.out_max_held = MAX;
 	for (unsigned i = 0; !side.n_lost && i < 200; i++) {
 		write_pieces(i, 1, EACH, true);
-		cr_assert_leq(side.conn.out_bytes, MAX + EACH);
+		cr_assert_leq(side.conn.out_held, MAX + HELD);
 	}
 	EXPECT_LOST(CONN_OVERFLOW);
 	came = strlen(hears());
-	cr_assert_gt(side.n_unsent, MAX / EACH);
+	cr_assert_gt(side.n_unsent, MAX / HELD);
 	for (unsigned i = 0; i < side.n_unsent; i++)
 		cr_assert_eq(side.unsent[i], came / EACH + i,
 			"from the first that the peer has not got whole, in order");
 	write_pieces(0, 1, EACH, true);
-	cr_expect_eq(side.conn.out_bytes, 0, "nothing is taken any more");
+	cr_expect_eq(side.conn.out_held, 0, "nothing is taken any more");
 }
 
 Test(conn, one_piece_over_the_bound)
 {
-	side.conn.out_max_bytes = 100;
+	struct stanza *s = numbered(0);
+
+	/* The ring's piece, the buffer and the stanza, which is more than its bytes. */
+	side.conn.out_max_held =
+		2 * sizeof(void *) + sizeof(struct buf) + 100 + stanza_held_bytes(s);
+	stanza_unref(s);
 	write_pieces(0, 1, 100, true);
 	cr_expect_eq(side.n_lost, 0);
 	write_pieces(1, 1, 101, true);
@@ -343,7 +348,7 @@ Test(conn, an_idle_one_gives_its_ring_back)
 	cr_expect_eq(strlen(hears()), 105);
 	small_buffers();
 	write_pieces(0, 100, 1000, false);
-	cr_expect_gt(side.conn.out_bytes, 0);
+	cr_expect_gt(side.conn.out_held, 0);
 	on_shard(0, hibernate_here, NULL);
 	cr_expect_geq(side.conn.out_room, 100, "what waits is kept");
 }
@@ -687,7 +692,7 @@ Test(conn_tls, a_reader_that_is_slow_gets_all_in_order)
 	cr_assert(tls_peer_shake(&client, settle));
 	small_buffers();
 	write_pieces(0, 60, 3000, true);
-	cr_expect_gt(side.conn.out_bytes, 0);
+	cr_expect_gt(side.conn.out_held, 0);
 	for (unsigned turn = 0; came < 180000 && turn < 10000; turn++) {
 		for (const char *c = decrypted(); *c; c++, came++)
 			cr_assert_eq(*c, 'a' + (int)(came / 3000 % 26), "at %zu", came);
@@ -703,7 +708,7 @@ Test(conn_tls, a_reader_that_never_reads_is_bounded)
 
 	cr_assert(tls_peer_shake(&client, settle));
 	small_buffers();
-	side.conn.out_max_bytes = 50000;
+	side.conn.out_max_held = 50000;
 	for (unsigned i = 0; !side.n_lost && i < 200; i++)
 		write_pieces(i, 1, 1000, true);
 	EXPECT_LOST(CONN_OVERFLOW);
