@@ -1,5 +1,7 @@
 /* cmd/linnetctl_args.c - the words behind a command, by the server's own description of it. */
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,21 +88,47 @@ static bool read_secret_line(char *buffer)
 	return true;
 }
 
+static void interrupted(int signo UNUSED)
+{
+}
+
+/* Waits for a line; false: Ctrl-C came first. SIGINT is blocked but for this, as in was_blocked. */
+static bool wait_for_line(const sigset_t *was_blocked)
+{
+	const struct sigaction stop_waiting = { .sa_handler = interrupted };
+	struct pollfd at = { STDIN_FILENO, POLLIN, 0 };
+	struct sigaction was_stopping;
+	int ready;
+
+	sigaction(SIGINT, &stop_waiting, &was_stopping);
+	ready = ppoll(&at, 1, NULL, was_blocked);
+	sigaction(SIGINT, &was_stopping, NULL);
+	return ready > 0;
+}
+
+/* Ctrl-C ends the program, but not before the terminal is as it was. */
 static void ask_secret(const char *prompt, char *buffer)
 {
 	struct termios was, quiet;
-	bool read;
+	sigset_t stop, was_blocked;
+	bool asked, read;
 
 	if (tcgetattr(STDIN_FILENO, &was) < 0)
 		die(EXIT_USAGE, "cannot ask for it without a terminal");
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigprocmask(SIG_BLOCK, &stop, &was_blocked);
 	quiet = was;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	tcsetattr(
-		STDIN_FILENO, TCSADRAIN, &quiet); /* first, so that not a letter is shown or lost */
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet); /* before the prompt: it drops what is typed */
 	fprintf(stderr, "%s: ", prompt);
-	read = read_secret_line(buffer);
+	asked = wait_for_line(&was_blocked);
+	read = asked && read_secret_line(buffer);
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &was);
 	fputc('\n', stderr);
+	sigprocmask(SIG_SETMASK, &was_blocked, NULL);
+	if (!asked)
+		raise(SIGINT);
 	if (!read)
 		die(EXIT_USAGE, "no password given");
 }

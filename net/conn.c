@@ -282,6 +282,18 @@ static void keep(struct conn *c, const char *bytes, size_t len)
 	c->kept_bytes = (uint32_t)len;
 }
 
+/* The bucket after so much time; what does not fit, or cannot be counted, runs over. */
+static int64_t refilled(const struct conn *c, uint64_t passed_ms)
+{
+	int64_t tokens;
+
+	if (__builtin_mul_overflow(passed_ms, c->rate.bytes_per_s, &tokens) ||
+		__builtin_add_overflow(c->tokens, tokens / 1000, &tokens) ||
+		tokens > c->rate.burst_bytes)
+		return c->rate.burst_bytes;
+	return tokens;
+}
+
 /* Refills the bucket for the time gone by and takes what was read; rests when it is overdrawn. */
 ON_SHARD static void shape(struct conn *c, size_t bytes)
 {
@@ -289,11 +301,8 @@ ON_SHARD static void shape(struct conn *c, size_t bytes)
 
 	if (!c->rate.bytes_per_s)
 		return;
-	c->tokens += (int64_t)(now - c->tokens_at_ms) * c->rate.bytes_per_s / 1000;
+	c->tokens = refilled(c, now - c->tokens_at_ms) - (int64_t)bytes;
 	c->tokens_at_ms = now;
-	if (c->tokens > c->rate.burst_bytes)
-		c->tokens = c->rate.burst_bytes;
-	c->tokens -= (int64_t)bytes;
 	if (c->tokens < 0)
 		conn_rest(c, (uint64_t)(-c->tokens * 1000 / c->rate.bytes_per_s) + 1);
 }

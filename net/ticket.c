@@ -69,13 +69,11 @@ static void rotate(struct ticket_keys *t, int64_t now)
 
 /* The keys as of now. A shard that finds the newest too old makes a new one, unless another is at
  * it. */
-static const struct ticket_ring *ring_now(struct ticket_keys *t)
+static const struct ticket_ring *ring_at(struct ticket_keys *t, int64_t now, int64_t lifetime)
 {
 	const struct ticket_ring *ring = rcu_get(t->ring);
-	int64_t lifetime = atomic_load_explicit(&t->lifetime_ms, memory_order_relaxed);
-	int64_t now = now_ms();
 
-	if (lifetime && (!ring || now - ring->key[0].made_ms >= lifetime) &&
+	if ((!ring || now - ring->key[0].made_ms >= lifetime) &&
 		!pthread_mutex_trylock(&t->rotating)) {
 		rotate(t, now);
 		pthread_mutex_unlock(&t->rotating);
@@ -118,7 +116,9 @@ int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX 
 	EVP_MAC_CTX *mac, int encrypt)
 {
 	struct ticket_keys *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	const struct ticket_ring *ring = ring_now(t);
+	int64_t lifetime = atomic_load_explicit(&t->lifetime_ms, memory_order_relaxed);
+	int64_t now = now_ms();
+	const struct ticket_ring *ring = lifetime ? ring_at(t, now, lifetime) : NULL;
 	const struct ticket_key *k = NULL;
 	OSSL_PARAM params[3];
 
@@ -131,7 +131,8 @@ int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX 
 			return -1;
 	}
 	for (unsigned i = 0; !k && i < ring->n; i++)
-		if (!memcmp(name, ring->key[i].name, sizeof(ring->key[i].name)))
+		if (!memcmp(name, ring->key[i].name, sizeof(ring->key[i].name)) &&
+			now - ring->key[i].made_ms < 2 * lifetime)
 			k = &ring->key[i];
 	if (!k)
 		return 0;

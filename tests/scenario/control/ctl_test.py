@@ -3,7 +3,9 @@
 
 import os
 import pty
+import signal
 import sys
+import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
@@ -73,26 +75,50 @@ class Accounts(ConsoleCase):
         self.assertEqual([row['user'] for row in rows], ['b', 'c'])
         self.refused(FAILED, 'accounts', 'localhost', '--max', '0')
 
-    def test_password_is_asked_for_without_echo(self):
+    def on_terminal(self, *words):
+        """The console on a terminal of its own: its process id and the terminal's other end."""
         pid, terminal = pty.fork()
         if pid == 0:
-            argv = self.ctl.argv('register', 'juliet', 'localhost')
+            argv = self.ctl.argv(*words)
             os.execv(argv[0], argv)
+        self.addCleanup(os.close, terminal)
+        return pid, terminal
+
+    def shown_until(self, terminal, prompt):
         shown = b''
-        for prompt in (b'Password: ', b'The same again: '):
-            while prompt not in shown:
-                shown += os.read(terminal, 1000)
-            os.write(terminal, b'geheim\n')
+        while prompt not in shown:
+            shown += os.read(terminal, 1000)
+        return shown
+
+    def rest(self, terminal):
+        shown = b''
         try:
             while piece := os.read(terminal, 1000):
                 shown += piece
         except OSError:     # the other end is closed
             pass
-        _, status = os.waitpid(pid, 0)
-        os.close(terminal)
-        self.assertEqual(os.waitstatus_to_exitcode(status), DONE, shown)
+        return shown
+
+    def test_password_is_asked_for_without_echo(self):
+        pid, terminal = self.on_terminal('register', 'juliet', 'localhost')
+        shown = b''
+        for prompt in (b'Password: ', b'The same again: '):
+            shown += self.shown_until(terminal, prompt)
+            os.write(terminal, b'geheim\n')
+        shown += self.rest(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), DONE, shown)
         self.assertNotIn(b'geheim', shown)
         self.server.login('juliet@localhost/a', 'geheim').close()
+
+    def test_interrupted_while_asking_leaves_the_terminal_as_it_was(self):
+        pid, terminal = self.on_terminal('register', 'juliet', 'localhost')
+        self.shown_until(terminal, b'Password: ')
+        self.assertFalse(termios.tcgetattr(terminal)[3] & termios.ECHO)
+        os.write(terminal, b'\x03')
+        self.rest(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), -signal.SIGINT)
+        self.assertTrue(termios.tcgetattr(terminal)[3] & termios.ECHO)
+        self.assertEqual(self.names(), [])
 
     def test_password_is_not_asked_for_without_terminal(self):
         self.assertIn('standard input', self.refused(USAGE, 'register', 'a', 'localhost'))

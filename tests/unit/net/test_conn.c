@@ -453,6 +453,18 @@ Test(conn, a_bucket_of_tokens)
 	cr_expect_eq(side.in_len, 174);
 }
 
+Test(conn, a_bucket_that_holds_more_than_can_be_counted)
+{
+	struct shaper_rate rate = { .bytes_per_s = INT64_MAX / 2, .burst_bytes = INT64_MAX - 1 };
+
+	on_shard(0, shape_here, &rate);
+	for (unsigned i = 0; i < 3; i++) {
+		clock_move(86400000);
+		tell("day by day ");
+	}
+	cr_expect_str_eq(taken(), "day by day day by day day by day ");
+}
+
 /* --- the end --- */
 
 Test(conn, the_peer_closes)

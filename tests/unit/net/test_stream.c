@@ -1,0 +1,563 @@
+/* An XML stream over a socket pair: its frame in both directions, its errors, where parsing stops
+ * and goes on. RFC 6120 §4 and §5. The peer is the test's own thread; a turn is over when settle()
+ * returns. */
+#include <criterion/criterion.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/rcu.h"
+#include "net/stream.h"
+#include "tests/support/moved_clock.h"
+#include "tests/support/tls_peer.h"
+
+#define HEADER                                                                                  \
+	"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' " \
+	"to='localhost' version='1.0'>"
+
+/* The server's side. Touched on the shard, read after settle(). */
+static struct {
+	struct stream stream;
+	char log[4096]; /* what happened, in short */
+	const char *at; /* the name of the element to do something at, or NULL */
+	void (*then)(struct stream *st); /* that */
+} side;
+static struct tls_store *store;
+static int peer = -1;
+
+static void note(const char *format, ...)
+{
+	size_t len = strlen(side.log);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(side.log + len, sizeof(side.log) - len, format, args);
+	va_end(args);
+}
+
+static void opened(struct stream *st, const struct stanza *head, const char *default_ns)
+{
+	shard_check(NULL);
+	note("open %s %s;", elem_attr(head->root, "to"), default_ns);
+	if (side.at && strcmp(side.at, "stream") == 0)
+		side.then(st);
+}
+
+static void stanza(struct stream *st, struct stanza *s)
+{
+	bool here = side.at && strcmp(side.at, s->root->name) == 0;
+
+	shard_check(NULL);
+	note("%s;", s->root->name);
+	stanza_unref(s);
+	if (here)
+		side.then(st);
+}
+
+static void ended(struct stream *st UNUSED)
+{
+	note("end;");
+}
+
+static void secured(struct stream *st UNUSED)
+{
+	note("secured;");
+}
+
+static void unsent(struct stream *st UNUSED, struct stanza *s)
+{
+	note("unsent %s;", s->id);
+}
+
+static void lost(struct stream *st UNUSED, enum conn_loss why)
+{
+	note("lost: %s;", conn_loss_text(why));
+}
+
+static const struct stream_events events = { opened, stanza, ended, secured, unsent, lost };
+
+static void begin_here(void *fd)
+{
+	const struct parser_limits limits = { 10000, 8, 16 };
+
+	shard_check(NULL);
+	cr_assert_eq(stream_begin(&side.stream, *(int *)fd, &limits, &events), 0);
+}
+
+static void end_here(void *arg UNUSED)
+{
+	shard_check(NULL);
+	stream_end(&side.stream);
+}
+
+static void begin(void)
+{
+	int fd[2];
+
+	rcu_thread_begin();
+	cr_assert_eq(shards_start(1), 0);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	peer = fd[1];
+	memset(&side, 0, sizeof(side));
+	on_shard(0, begin_here, &fd[0]);
+}
+
+static void end(void)
+{
+	on_shard(0, end_here, NULL);
+	close(peer);
+	shards_stop();
+	rcu_wait_later();
+	tls_store_free(store);
+	rcu_thread_end();
+}
+TestSuite(stream, .init = begin, .fini = end, .timeout = 60);
+
+/* --- small words --- */
+
+static void tell(const char *text)
+{
+	cr_assert_eq(send(peer, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+	settle();
+}
+
+/* What the peer finds in its socket; "EOF" is the end. */
+static const char *hears(void)
+{
+	static char room[65536];
+	ssize_t n = recv(peer, room, sizeof(room) - 1, 0);
+
+	room[n > 0 ? n : 0] = '\0';
+	return n ? room : "EOF";
+}
+
+static void run_here(void *fn)
+{
+	shard_check(NULL);
+	(*(void (**)(struct stream * st)) fn)(&side.stream);
+}
+
+/* fn(stream) in a turn of its own. */
+static void run(void (*fn)(struct stream *st))
+{
+	on_shard(0, run_here, &fn);
+	settle();
+}
+
+static void at(const char *name, void (*fn)(struct stream *st))
+{
+	side.at = name;
+	side.then = fn;
+}
+
+static void expect_log(const char *wanted)
+{
+	cr_expect_str_eq(side.log, wanted);
+	side.log[0] = '\0';
+}
+
+/* --- in --- */
+
+static const char dialogue[] =
+	"<?xml version='1.0'?>" HEADER
+	"<message><body>a&amp;b</body></message> \n<presence/></stream:stream>";
+
+Test(stream, events_in_order)
+{
+	tell(dialogue);
+	expect_log("open localhost jabber:client;message;presence;end;");
+}
+
+Test(stream, events_byte_by_byte)
+{
+	for (const char *c = dialogue; *c; c++)
+		tell((const char[]){ *c, '\0' });
+	expect_log("open localhost jabber:client;message;presence;end;");
+}
+
+/* --- what parsing stops at --- */
+
+Test(stream, waiting_leaves_the_rest_for_later)
+{
+	at("iq", stream_wait);
+	tell(HEADER "<message/><iq/><presence/>");
+	tell("<message/>");
+	expect_log("open localhost jabber:client;message;iq;");
+	run(stream_go_on);
+	expect_log("presence;message;");
+}
+
+Test(stream, waiting_at_the_header)
+{
+	at("stream", stream_wait);
+	tell(HEADER "<message/>");
+	expect_log("open localhost jabber:client;");
+	run(stream_go_on);
+	expect_log("message;");
+}
+
+Test(stream, waiting_again_within_the_rest)
+{
+	at("iq", stream_wait);
+	tell(HEADER "<iq/><iq/><presence/>");
+	run(stream_go_on);
+	expect_log("open localhost jabber:client;iq;iq;");
+	run(stream_go_on);
+	expect_log("presence;");
+	tell("<message/>");
+	expect_log("message;");
+}
+
+Test(stream, waiting_in_the_middle_of_an_element)
+{
+	tell(HEADER "<mess");
+	run(stream_wait);
+	tell("age/>");
+	expect_log("open localhost jabber:client;");
+	run(stream_go_on);
+	expect_log("message;");
+}
+
+static void send_header(struct stream *st)
+{
+	stream_send_header(st, "localhost", NULL, NULL);
+}
+
+static void restart(struct stream *st)
+{
+	stream_restart(st);
+}
+
+/* RFC 6120 §6.4.6: a client that does not wait for <success/> has sent its next stream already. */
+Test(stream, a_new_stream_in_the_same_bytes)
+{
+	at("auth", restart);
+	tell(HEADER "<message/><auth/>" HEADER "<presence/>");
+	expect_log(
+		"open localhost jabber:client;message;auth;open localhost jabber:client;presence;");
+	cr_expect_not(side.stream.header_sent);
+}
+
+Test(stream, a_new_stream_byte_by_byte)
+{
+	at("auth", restart);
+	for (const char *c = HEADER "<auth/><?xml version='1.0'?>" HEADER "<presence/>"; *c; c++)
+		tell((const char[]){ *c, '\0' });
+	expect_log("open localhost jabber:client;auth;open localhost jabber:client;presence;");
+}
+
+/* --- out --- */
+
+static void send_header_for(struct stream *st)
+{
+	stream_send_header(st, "localhost", "a'b&c<d@localhost", "de");
+}
+
+Test(stream, its_header)
+{
+	char wanted[400];
+
+	run(send_header_for);
+	snprintf(wanted, sizeof(wanted),
+		"<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
+		"xmlns:stream='http://etherx.jabber.org/streams' id='%016llx' from='localhost' "
+		"to='a&apos;b&amp;c&lt;d@localhost' version='1.0' xml:lang='de'>",
+		(unsigned long long)side.stream.id);
+	cr_expect_str_eq(hears(), wanted, "RFC 6120 §4.7");
+	cr_expect(side.stream.header_sent);
+}
+
+Test(stream, its_id_is_another_each_time)
+{
+	uint64_t first;
+
+	run(send_header);
+	first = side.stream.id;
+	run(restart);
+	run(send_header);
+	cr_expect_neq(side.stream.id, first, "RFC 6120 §4.7.3");
+}
+
+static void send_features(struct stream *st)
+{
+	struct builder b;
+
+	build_begin(&b, "features", NS_STREAM);
+	build_open(&b, "bind", NS_BIND);
+	build_close(&b);
+	build_open(&b, "own", NS_CLIENT);
+	build_close(&b);
+	stream_send_features(st, &b);
+}
+
+static void send_failure(struct stream *st)
+{
+	struct builder b;
+
+	build_begin(&b, "failure", NS_SASL);
+	build_open(&b, "aborted", NULL);
+	build_close(&b);
+	stream_send_element(st, &b);
+}
+
+Test(stream, its_own_elements)
+{
+	run(send_features);
+	cr_expect_str_eq(hears(),
+		"<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><own/>"
+		"</stream:features>",
+		"RFC 6120 §4.3.2");
+	run(send_failure);
+	cr_expect_str_eq(
+		hears(), "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><aborted/></failure>");
+}
+
+static void send_stanza(struct stream *st)
+{
+	struct stanza *s;
+	struct builder b;
+
+	build_begin(&b, "message", NS_CLIENT);
+	build_attr(&b, "id", "m1");
+	s = build_end(&b);
+	stream_send_stanza(st, s);
+	conn_write(&st->conn, stanza_wire(s), s);
+	stanza_unref(s);
+}
+
+Test(stream, a_stanza_of_our_own_does_not_come_back)
+{
+	static const int least = 1;
+
+	run(send_stanza);
+	cr_expect_str_eq(hears(), "<message id='m1'/><message id='m1'/>");
+	setsockopt(side.stream.conn.watch.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+	side.stream.conn.out_max_bytes = 2000;
+	while (!side.log[0])
+		run(send_stanza);
+	cr_expect(strstr(side.log, "unsent m1;") == side.log);
+	cr_expect(strstr(side.log, "lost: peer does not read;"));
+}
+
+/* --- errors --- */
+
+#define ERROR(condition) \
+	"<stream:error><" condition " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+
+static const struct {
+	const char *section, *text, *condition;
+} wrong[] = {
+	{ "§4.9.3.13 tags that do not match", HEADER "<a></b>", "not-well-formed" },
+	{ "§4.9.3.13 a bare ampersand", HEADER "<a>&</a>", "not-well-formed" },
+	{ "§4.9.3.13 not UTF-8", HEADER "<a>\xff</a>", "not-well-formed" },
+	{ "§4.9.3.13 no XML at all", "GET / HTTP/1.0\r\n\r\n", "not-well-formed" },
+	{ "§4.9.3.13 another end", HEADER "</stream>", "not-well-formed" },
+	{ "§4.9.3.18 a comment", HEADER "<!-- a -->", "restricted-xml" },
+	{ "§4.9.3.18 a DTD", "<!DOCTYPE a []>", "restricted-xml" },
+	{ "§4.9.3.18 an instruction", HEADER "<?php ?>", "restricted-xml" },
+	{ "§4.9.3.18 an entity", HEADER "<a>&lol;</a>", "restricted-xml" },
+	{ "§4.9.3.2 a prefix that is not declared", HEADER "<a:b/>", "bad-namespace-prefix" },
+	{ "§4.9.3.22 UTF-16", "<?xml version='1.0' encoding='UTF-16'?>" HEADER,
+		"unsupported-encoding" },
+	{ "§4.9.3.1 text between stanzas", HEADER "romeo", "bad-format" },
+	{ "§4.9.3.14 too deep",
+		HEADER "<a><a><a><a><a><a><a><a><a></a></a></a></a></a></a></a></a></a>",
+		"policy-violation" },
+};
+
+Test(stream, what_cannot_be_parsed)
+{
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		char wanted[200];
+		const char *said;
+
+		tell(wrong[i].text);
+		tell("<presence/>");
+		said = hears();
+		cr_expect(strncmp(said, "<?xml version='1.0'?><stream:stream ", 36) == 0,
+			"§4.9.1.2 a header comes before: %s", said);
+		snprintf(wanted, sizeof(wanted), ERROR("%s"), wrong[i].condition);
+		cr_expect(strstr(said, wanted), "%s: %s", wrong[i].section, said);
+		cr_expect(strstr(said, "</stream:error></stream:stream>"), "§4.9.1.1: %s", said);
+		cr_expect_str_eq(hears(), "EOF", "§4.9.1.1");
+		cr_expect_not(strstr(side.log, "presence"), "nothing is heard after an error");
+		cr_expect(stream_closing(&side.stream));
+		end();
+		begin();
+	}
+}
+
+static char big[10100];
+
+Test(stream, a_stanza_that_is_too_big)
+{
+	memset(big, 'x', sizeof(big) - 1);
+	tell(HEADER "<message>");
+	tell(big); /* is cut off before it has come whole */
+	cr_expect(strstr(hears(), ERROR("policy-violation")), "RFC 6120 §4.9.3.14");
+	expect_log("open localhost jabber:client;");
+}
+
+static void fail_twice(struct stream *st)
+{
+	stream_error(st, STREAM_CONFLICT, "Replaced <by> new");
+	stream_error(st, STREAM_RESET, NULL);
+	stream_close(st);
+	send_header(st);
+}
+
+Test(stream, one_error_is_all)
+{
+	run(send_header);
+	hears();
+	run(fail_twice);
+	cr_expect_str_eq(hears(),
+		ERROR("conflict") "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>"
+				  "Replaced &lt;by&gt; new</text></stream:error></stream:stream>",
+		"RFC 6120 §4.9.1.1");
+	cr_expect_str_eq(hears(), "EOF");
+}
+
+static void fail(struct stream *st)
+{
+	stream_error(st, STREAM_POLICY_VIOLATION, NULL);
+}
+
+Test(stream, an_error_within_a_callback_stops_all)
+{
+	at("iq", fail);
+	tell(HEADER "<iq/><presence/>");
+	tell("<message/></stream:stream>");
+	expect_log("open localhost jabber:client;iq;");
+	close(peer);
+	peer = -1;
+	settle();
+	expect_log("lost: closed;");
+}
+
+Test(stream, an_error_while_waiting)
+{
+	at("iq", stream_wait);
+	tell(HEADER "<iq/><presence/>");
+	run(fail);
+	run(stream_go_on);
+	expect_log("open localhost jabber:client;iq;");
+}
+
+Test(stream, every_condition_has_its_name)
+{
+	for (int c = 0; c < STREAM_CONDITIONS; c++) {
+		const char *name = stream_condition_name((enum stream_condition)c);
+
+		cr_assert(name && name[0], "%d", c);
+		cr_expect_eq(strspn(name, "abcdefghijklmnopqrstuvwxyz-"), strlen(name), "%s", name);
+	}
+}
+
+Test(stream, a_close)
+{
+	run(send_header);
+	hears();
+	run(stream_close);
+	cr_expect_str_eq(hears(), "</stream:stream>", "RFC 6120 §4.4");
+	cr_expect_str_eq(hears(), "EOF");
+	clock_move(1100);
+	expect_log("lost: closed;");
+}
+
+Test(stream, a_close_without_a_header)
+{
+	run(stream_close);
+	cr_expect_str_eq(hears(), "EOF", "there is no stream to end");
+}
+
+Test(stream, the_peer_goes_without_a_word)
+{
+	tell(HEADER "<mess");
+	close(peer);
+	peer = -1;
+	settle();
+	expect_log("open localhost jabber:client;lost: closed by peer;");
+}
+
+/* --- TLS --- */
+
+static void start_tls(struct stream *st)
+{
+	stream_start_tls(st, store, "localhost");
+}
+
+/* RFC 6120 §5.4.3.3: what came behind <starttls/> was not protected. */
+Test(stream, nothing_in_the_clear_behind_starttls)
+{
+	struct tls_peer client;
+	char room[4096];
+
+	store = store_with_certificate("localhost");
+	at("starttls", start_tls);
+	tell(HEADER "<message/><starttls/><iq/>" HEADER "<presence/>");
+	expect_log("open localhost jabber:client;message;starttls;");
+	cr_expect_str_eq(hears(), "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", "§5.4.2.3");
+	tls_peer_begin(&client, peer);
+	cr_assert(tls_peer_shake(&client, settle));
+	expect_log("secured;");
+	tls_peer_send(&client, HEADER "<presence/>");
+	settle();
+	expect_log("open localhost jabber:client;presence;");
+	run(fail);
+	cr_assert_gt(tls_peer_read(&client, room, sizeof(room)), 0);
+	cr_expect(
+		strncmp(room, "<?xml", 5) == 0, "§5.4.3.3 a new stream has a new header: %s", room);
+	cr_expect(tls_peer_was_closed(&client));
+	tls_peer_end(&client);
+}
+
+Test(stream, starttls_alone_in_its_bytes)
+{
+	struct tls_peer client;
+
+	store = store_with_certificate("localhost");
+	at("starttls", start_tls);
+	tell(HEADER);
+	tell("<starttls/>");
+	hears();
+	tls_peer_begin(&client, peer);
+	cr_assert(tls_peer_shake(&client, settle));
+	expect_log("open localhost jabber:client;starttls;secured;");
+	tls_peer_end(&client);
+}
+
+Test(stream, starttls_without_a_certificate)
+{
+	store = tls_store_new();
+	at("starttls", start_tls);
+	tell(HEADER "<starttls/><iq/>");
+	expect_log("open localhost jabber:client;starttls;");
+	cr_expect(strncmp(hears(), "<proceed ", 9) == 0);
+	cr_expect_str_eq(hears(), "EOF");
+}
+
+/* --- rest --- */
+
+Test(stream, hibernation_gives_memory_back)
+{
+	size_t awake;
+
+	tell(HEADER "<message/>");
+	awake = parser_held_bytes(side.stream.parser);
+	run(stream_hibernate);
+	cr_expect_lt(parser_held_bytes(side.stream.parser), awake);
+	tell("<presence xml:lang='de'/></stream:stream>");
+	expect_log("open localhost jabber:client;message;presence;end;");
+}
+
+Test(stream, hibernation_in_the_middle_of_an_element)
+{
+	tell(HEADER "<message><bo");
+	run(stream_hibernate);
+	tell("dy/></message>");
+	expect_log("open localhost jabber:client;message;");
+}
