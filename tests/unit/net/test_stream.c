@@ -335,7 +335,7 @@ Test(stream, a_stanza_of_our_own_does_not_come_back)
 	run(send_stanza);
 	cr_expect_str_eq(hears(), "<message id='m1'/><message id='m1'/>");
 	setsockopt(side.stream.conn.watch.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
-	side.stream.conn.out_max_bytes = 2000;
+	side.stream.conn.out_max_held = 8000;
 	while (!side.log[0])
 		run(send_stanza);
 	cr_expect(strstr(side.log, "unsent m1;") == side.log);
