@@ -4,8 +4,18 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
+
+/* Signals beyond 31 are the C library's or nobody's. */
+#define SIGNALS 32
+
+static bool same_signals(const sigset_t *a, const sigset_t *b)
+{
+	for (int s = 1; s < SIGNALS; s++)
+		if (sigismember(a, s) != sigismember(b, s))
+			return false;
+	return true;
+}
 
 static void *mask_of(void *arg)
 {
@@ -24,11 +34,10 @@ Test(thread, is_deaf_to_signals_while_its_maker_hears_them)
 	pthread_join(t, &returned);
 	cr_expect_eq(returned, &theirs);
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
-	for (int s = 1; s < 32; s++) { /* those beyond are the C library's or nobody's */
-		cr_expect_eq(sigismember(&before, s), sigismember(&after, s), "signal %d", s);
+	cr_expect(same_signals(&before, &after));
+	for (int s = 1; s < SIGNALS; s++)
 		if (s != SIGKILL && s != SIGSTOP)
 			cr_expect(sigismember(&theirs, s), "signal %d", s);
-	}
 }
 
 static const struct {
@@ -84,6 +93,6 @@ Test(thread, that_cannot_be_made_is_an_error)
 	pthread_sigmask(SIG_SETMASK, NULL, &before);
 	cr_expect_eq(thread_start(&t, "never", never, NULL), -EAGAIN);
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
-	cr_expect_eq(memcmp(&before, &after, sizeof(before)), 0, "signals are heard as before");
+	cr_expect(same_signals(&before, &after), "signals are heard as before");
 	pthread_attr_destroy(&huge);
 }
