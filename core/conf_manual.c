@@ -145,13 +145,13 @@ void conf_reference(
 
 static void print_prose(const char *text, unsigned indent, FILE *out)
 {
-	unsigned column = LINE_COLUMNS;
+	unsigned column = 0; /* 0: no line begun */
 
 	while (*text) {
 		size_t word = strcspn(text, " ");
 
-		if (column + 1 + word > LINE_COLUMNS) {
-			fprintf(out, "%s#%*s", column == LINE_COLUMNS ? "" : "\n", (int)indent, "");
+		if (!column || column + 1 + word > LINE_COLUMNS) {
+			fprintf(out, "%s#%*s", column ? "\n" : "", (int)indent, "");
 			column = indent + 1;
 		}
 		fprintf(out, " %.*s", (int)word, text);

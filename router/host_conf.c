@@ -110,7 +110,8 @@ struct host_conf *host_conf_make(const char *name, const struct host_conf *all,
 	struct conf_part parts[PARTS_MAX] = { { host_conf_items, c } };
 
 	REQUIRE(n_extra < PARTS_MAX);
-	memcpy(parts + 1, extra, n_extra * sizeof(*extra));
+	for (unsigned i = 0; i < n_extra; i++)
+		parts[i + 1] = extra[i];
 	c->name = arena_strdup(&c->arena, name);
 	conf_copy(host_conf_items, all, c, &c->arena);
 	conf_overlay_parts(parts, n_extra + 1, own, &c->arena, e);

@@ -11,8 +11,8 @@ enum { AUTH_INTERNAL = 1 << 0, AUTH_ANONYMOUS = 1 << 1 };
 extern const struct conf_item host_conf_items[]; /* all .per_host */
 
 /* A snapshot with one reference: the options of all hosts, and over them what own (a map under
- * host_config, NULL for none) says. What else may or may not stand in own goes to the extra parts.
- * at: the host's place in the file. Errors are added to e. */
+ * host_config, NULL for none) says. What else may or may not stand in own goes to the extra parts,
+ * if any. at: the host's place in the file. Errors are added to e. */
 struct host_conf *host_conf_make(const char *name, const struct host_conf *all,
 	const struct conf_node *own, const struct conf_node *at, const struct conf_part *extra,
 	unsigned n_extra, struct conf_errors *e);

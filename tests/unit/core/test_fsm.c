@@ -747,3 +747,53 @@ Test(fsm, a_new_class_may_choose_the_state)
 	cr_expect_eq(upgrade("slam"), 0);
 	expect_state("locked");
 }
+
+static int old_code_change(
+	struct fsm *f, unsigned old_version, bool down, void *extra UNUSED, unsigned *state)
+{
+	cr_expect_eq(old_version, 2);
+	cr_expect(down, "{down,Vsn}");
+	note(f, " back");
+	*state = OPEN;
+	return 0;
+}
+
+static const struct fsm_class old_class = {
+	FSM_CLASS("door", 1, struct door),
+	FSM_STATES(states),
+	.sync_event = any_sync,
+	.terminate = door_terminate,
+	.code_change = old_code_change,
+};
+
+Test(fsm, it_goes_back_to_an_older_class)
+{
+	int err = -1;
+
+	cr_expect_eq(upgrade(" keep"), 0);
+	cr_expect_eq(fsm_upgrade_wait(id, &old_class, NULL, CALL_MS, &err), CALL_REPLIED);
+	cr_expect_eq(err, 0);
+	expect_state("open");
+	expect_journal(" keep back");
+	cr_expect_eq(fsm_upgrade_wait(id, &door_class, NULL, CALL_MS, &err), CALL_REPLIED);
+	cr_expect_eq(err, 0, "of the same version, so nothing has to change");
+	expect_state("open");
+	cr_expect_eq(fsm_upgrade_wait(id, &new_class, " keep", CALL_MS, &err), CALL_REPLIED);
+	cr_expect_eq(err, -EINVAL, "there is no open in it");
+}
+
+static const struct fsm_class stubborn_class = {
+	FSM_CLASS("door", 3, struct door),
+	FSM_STATES(states),
+	.sync_event = any_sync,
+};
+
+Test(fsm, another_version_without_code_change_is_refused)
+{
+	int err = -1;
+
+	cr_expect_eq(fsm_upgrade_wait(id, &stubborn_class, NULL, CALL_MS, &err), CALL_REPLIED);
+	cr_expect_eq(err, -ENOTSUP);
+	fsm_send_event(id, TERM(PUSH));
+	expect_journal("o");
+}
