@@ -143,6 +143,7 @@ static void c2s_terminate(struct fsm *f, const char *reason UNUSED)
 	accepted_release(c->listener, c->options, &c->session.address, c->limited);
 	stream_end(&c->stream);
 	sasl_free(c->sasl);
+	stanza_unref(c->legacy);
 	host_conf_drop(c->conf);
 	free(c->user);
 	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);

@@ -260,6 +260,7 @@ ON_SHARD static void apply_session_limits(struct c2s *c)
 /* The stream has an account: user, which it takes. */
 ON_SHARD static void logged_in(struct c2s *c, char *user)
 {
+	free(c->user); /* XEP-0078: of a login whose resource was refused */
 	c->user = user;
 	if (c->limited)
 		limits_end(&c->session.address);
@@ -545,7 +546,9 @@ ON_SHARD static struct next legacy_answered(struct c2s *c, const struct auth_req
 	int error = 0;
 
 	c->legacy = NULL;
-	if (r->result < 0) {
+	if (stream_closing(&c->stream)) {
+		error = -1; /* too late */
+	} else if (r->result < 0) {
 		error = ERR_INTERNAL_SERVER_ERROR;
 	} else if (r->result) {
 		error = ERR_NOT_AUTHORIZED;
