@@ -60,8 +60,7 @@ static char *socket_of_settings(const char *file)
 	return path;
 }
 
-/* The socket's path; the caller frees. */
-static char *socket_path(const char *const *values)
+char *socket_path(const char *const *values)
 {
 	char *path;
 
@@ -80,30 +79,35 @@ static char *socket_path(const char *const *values)
 	return xstrdup(SYSTEM_SOCKET);
 }
 
-static const json_t *find_command(const json_t *commands, const char *name)
+const json_t *find_command(const json_t *commands, const char *name)
 {
 	const json_t *command;
 	size_t i;
 
-	json_array_foreach(commands, i, command)
-	{
-		const char *has = json_string_value(json_object_get(command, "name"));
-
-		if (has && !strcmp(has, name))
+	json_array_foreach (commands, i, command)
+		if (!strcmp(args_text(command, "name"), name))
 			return command;
-	}
-	die(EXIT_USAGE, "there is no command '%s'; linnetctl help lists them", name);
+	return NULL;
+}
+
+static const json_t *need_command(const json_t *commands, const char *name)
+{
+	const json_t *command = find_command(commands, name);
+
+	if (!command)
+		die(EXIT_USAGE, "there is no command '%s'; linnetctl help lists them", name);
+	return command;
 }
 
 static void run(int fd, int argc, char **argv, bool json)
 {
 	json_t *commands = control_ask(fd, "help", NULL), *args, *result;
-	const json_t *command = find_command(commands, argv[0]);
+	const json_t *command = need_command(commands, argv[0]);
 	bool help = !strcmp(argv[0], "help");
 
 	args = args_read(command, argc - 1, argv + 1, &json);
 	if (help && json_object_size(args))
-		find_command(commands, json_string_value(json_object_get(args, "command")));
+		need_command(commands, json_string_value(json_object_get(args, "command")));
 	result = control_ask(fd, argv[0], json_incref(args));
 	if (json)
 		print_json(result);
@@ -125,6 +129,8 @@ int main(int argc, char **argv)
 	setlocale(LC_CTYPE, "");
 	if (first < 0)
 		return EXIT_USAGE;
+	if (values[CTL_COMPLETE])
+		return complete(argc - first + 1, argv + first - 1), EXIT_DONE;
 	if (values[CTL_HELP])
 		return print_usage(), EXIT_DONE;
 	if (values[CTL_VERSION])

@@ -24,6 +24,24 @@ json_t *args_read(const json_t *command, int argc, char **argv, bool *json);
 /* "register USER HOST [PASSWORD]"; the caller frees. */
 char *args_usage(const json_t *command);
 
+const char *args_text(const json_t *object, const char *key); /* "" when there is none */
+/* The argument that --NAME or --NAME=VALUE means; NULL: none. */
+const json_t *args_option(const json_t *command, const char *word);
+/* The next one given by position; *at begins with 0. NULL: there is none. */
+const json_t *args_positional(const json_t *command, size_t *at);
+
+/* linnetctl_complete.c */
+/* Prints what may stand in place of the last word, one a line: of the options before a command, the
+ * commands, or the arguments of one. A line of ":file" alone: the name of a file. argv as main's,
+ * but for the last one unfinished, maybe empty. Never asks for anything. */
+void complete(int argc, char **argv);
+
+/* linnetctl.c */
+/* Where the server is, by the options before the command; the caller frees. */
+char *socket_path(const char *const *values);
+/* The one of `help`'s list; NULL: there is none. */
+const json_t *find_command(const json_t *commands, const char *name);
+
 /* linnetctl_print.c */
 /* The result for a person: a table, `key: value` lines, or the text itself. columns may be NULL. */
 void print_result(const json_t *result, const json_t *columns);

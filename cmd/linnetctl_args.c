@@ -13,7 +13,7 @@
 
 #define SECRET_MAX 1024
 
-static const char *text_of(const json_t *object, const char *key)
+const char *args_text(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
 
@@ -27,7 +27,7 @@ static bool is_option(const json_t *arg)
 
 static bool is_type(const json_t *arg, const char *type)
 {
-	return !strcmp(text_of(arg, "type"), type);
+	return !strcmp(args_text(arg, "type"), type);
 }
 
 /* A secret left out is asked for, so it reads as optional. */
@@ -49,10 +49,9 @@ char *args_usage(const json_t *command)
 	FILE *out = open_memstream(&text, &len);
 	json_t *arg;
 
-	fputs(text_of(command, "name"), out);
-	json_array_foreach(json_object_get(command, "args"), i, arg)
-	{
-		const char *name = text_of(arg, "name");
+	fputs(args_text(command, "name"), out);
+	json_array_foreach (json_object_get(command, "args"), i, arg) {
+		const char *name = args_text(arg, "name");
 
 		fputs(may_be_left_out(arg) ? " [" : " ", out);
 		if (is_option(arg))
@@ -206,32 +205,31 @@ static json_t *value_of(const json_t *command, const json_t *arg, char *text)
 	}
 	value = is_type(arg, "file") ? path_value(text) : json_string(text);
 	if (!value)
-		usage(command, "not valid UTF-8: ", text_of(arg, "name"));
+		usage(command, "not valid UTF-8: ", args_text(arg, "name"));
 	return value;
 }
 
-/* The argument that --name or --name=value means; NULL: none. */
-static json_t *find_option(const json_t *command, const char *name, size_t len)
+const json_t *args_option(const json_t *command, const char *word)
 {
-	json_t *arg;
-	size_t i;
+	size_t i, len = strcspn(word + 2, "=");
+	const json_t *arg;
 
-	json_array_foreach(json_object_get(command, "args"), i, arg) if (is_option(arg) &&
-		strlen(text_of(arg, "name")) == len &&
-		!strncmp(text_of(arg, "name"), name, len)) return arg;
+	json_array_foreach (json_object_get(command, "args"), i, arg) {
+		const char *name = args_text(arg, "name");
+
+		if (is_option(arg) && strlen(name) == len && !strncmp(name, word + 2, len))
+			return arg;
+	}
 	return NULL;
 }
 
-static json_t *next_positional(const json_t *command, size_t *at)
+const json_t *args_positional(const json_t *command, size_t *at)
 {
-	const json_t *args = json_object_get(command, "args");
+	const json_t *args = json_object_get(command, "args"), *arg;
 
-	while (*at < json_array_size(args)) {
-		json_t *arg = json_array_get(args, (*at)++);
-
+	while ((arg = json_array_get(args, (*at)++)))
 		if (!is_option(arg))
 			return arg;
-	}
 	return NULL;
 }
 
@@ -239,21 +237,21 @@ static json_t *next_positional(const json_t *command, size_t *at)
 static void read_option(const json_t *command, char **argv, int argc, int *i, json_t *into)
 {
 	char *word = argv[*i] + 2, *equals = strchr(word, '='), *text = equals ? equals + 1 : NULL;
-	const json_t *arg = find_option(command, word, strcspn(word, "="));
+	const json_t *arg = args_option(command, argv[*i]);
 
 	if (!arg)
 		usage(command, "unknown option --", word);
 	if (is_type(arg, "flag")) {
 		if (text)
-			usage(command, "takes no value: --", text_of(arg, "name"));
-		json_object_set_new(into, text_of(arg, "name"), json_true());
+			usage(command, "takes no value: --", args_text(arg, "name"));
+		json_object_set_new(into, args_text(arg, "name"), json_true());
 		return;
 	}
 	if (!text && *i + 1 == argc)
 		usage(command, "needs a value: --", word);
 	if (!text)
 		text = argv[++*i];
-	json_object_set_new(into, text_of(arg, "name"), value_of(command, arg, text));
+	json_object_set_new(into, args_text(arg, "name"), value_of(command, arg, text));
 }
 
 static void ask_for_missing(const json_t *command, json_t *given)
@@ -261,9 +259,8 @@ static void ask_for_missing(const json_t *command, json_t *given)
 	json_t *arg;
 	size_t i;
 
-	json_array_foreach(json_object_get(command, "args"), i, arg)
-	{
-		const char *name = text_of(arg, "name");
+	json_array_foreach (json_object_get(command, "args"), i, arg) {
+		const char *name = args_text(arg, "name");
 
 		if (json_is_true(json_object_get(arg, "optional")) || json_object_get(given, name))
 			continue;
@@ -289,11 +286,11 @@ json_t *args_read(const json_t *command, int argc, char **argv, bool *json)
 		} else if (!only_words && !strncmp(argv[i], "--", 2)) {
 			read_option(command, argv, argc, &i, given);
 		} else {
-			arg = next_positional(command, &at);
+			arg = args_positional(command, &at);
 			if (!arg)
 				usage(command, "one argument too many: ", argv[i]);
 			json_object_set_new(
-				given, text_of(arg, "name"), value_of(command, arg, argv[i]));
+				given, args_text(arg, "name"), value_of(command, arg, argv[i]));
 		}
 	}
 	ask_for_missing(command, given);

@@ -4,7 +4,16 @@
 
 #include "core/cli.h"
 
-enum { CTL_DATA, CTL_SOCKET, CTL_CONFIG, CTL_JSON, CTL_VERSION, CTL_HELP, CTL_OPTIONS };
+enum {
+	CTL_DATA,
+	CTL_SOCKET,
+	CTL_CONFIG,
+	CTL_JSON,
+	CTL_COMPLETE,
+	CTL_VERSION,
+	CTL_HELP,
+	CTL_OPTIONS
+};
 static const struct cli_option ctl_options[CTL_OPTIONS + 1] = {
 	[CTL_DATA] = { "data", "DIR",
 		"The server's data folder, as given to quickstart; its control socket is "
@@ -12,6 +21,8 @@ static const struct cli_option ctl_options[CTL_OPTIONS + 1] = {
 	[CTL_SOCKET] = { "socket", "PATH", "The control socket itself." },
 	[CTL_CONFIG] = { "config", "FILE", "The server's settings file, which names the socket." },
 	[CTL_JSON] = { "json", NULL, "Print the answer as JSON." },
+	[CTL_COMPLETE] = { "complete", NULL,
+		"Print what the last word of the command line that follows could be, for shells." },
 	[CTL_VERSION] = { "version", NULL, "Print the version and exit." },
 	[CTL_HELP] = { "help", NULL, "Print this help and exit." },
 };

@@ -61,8 +61,7 @@ static void put_value(const json_t *value, FILE *out)
 		fputs(json_is_true(value) ? "yes" : "no", out);
 		break;
 	case JSON_ARRAY:
-		json_array_foreach(value, i, item)
-		{
+		json_array_foreach (value, i, item) {
 			fputs(i ? ", " : "", out);
 			put_value(item, out);
 		}
@@ -114,7 +113,7 @@ static json_t *columns_of(const json_t *rows, const json_t *columns)
 	if (columns)
 		return json_deep_copy(columns);
 	names = json_array();
-	json_object_foreach(json_array_get(rows, 0), key, value)
+	json_object_foreach (json_array_get(rows, 0), key, value)
 		json_array_append_new(names, json_string(key));
 	return names;
 }
@@ -133,9 +132,12 @@ static void print_table(const json_t *rows, const json_t *given_columns)
 	char **cells = xcalloc(n * (n_rows + 1), sizeof(*cells));
 	int *widths = xcalloc(n, sizeof(*widths));
 
-	json_array_foreach(names, c, name) cells[c] = xstrdup(json_string_value(name));
-	json_array_foreach(rows, r, row) json_array_foreach(names, c, name) cells[(r + 1) * n + c] =
-		value_text(json_object_get(row, json_string_value(name)));
+	json_array_foreach (names, c, name)
+		cells[c] = xstrdup(json_string_value(name));
+	json_array_foreach (rows, r, row)
+		json_array_foreach (names, c, name)
+			cells[(r + 1) * n + c] =
+				value_text(json_object_get(row, json_string_value(name)));
 	for (size_t i = 0; i < n * (n_rows + 1); i++)
 		if (width_of(cells[i]) > widths[i % n])
 			widths[i % n] = width_of(cells[i]);
@@ -154,10 +156,9 @@ static void print_object(const json_t *object)
 	json_t *value;
 	int widest = 0;
 
-	json_object_foreach((json_t *)object, key, value) widest =
-		(int)strlen(key) > widest ? (int)strlen(key) : widest;
-	json_object_foreach((json_t *)object, key, value)
-	{
+	json_object_foreach ((json_t *)object, key, value)
+		widest = (int)strlen(key) > widest ? (int)strlen(key) : widest;
+	json_object_foreach ((json_t *)object, key, value) {
 		printf("%s:%*s", key, widest - (int)strlen(key) + 1, "");
 		put_value(value, stdout);
 		putchar('\n');
@@ -182,8 +183,7 @@ void print_result(const json_t *result, const json_t *columns)
 	} else if (json_is_string(result)) {
 		fputs(json_string_value(result), stdout);
 	} else if (json_is_array(result)) {
-		json_array_foreach(result, i, item)
-		{
+		json_array_foreach (result, i, item) {
 			put_value(item, stdout);
 			putchar('\n');
 		}
@@ -208,8 +208,7 @@ static void explain(const json_t *command)
 	printf("usage: linnetctl %s\n", usage);
 	free(usage);
 	cli_wrap(text_of(command, "help"), 0, 0 + 2, stdout);
-	json_array_foreach(json_object_get(command, "args"), i, arg)
-	{
+	json_array_foreach (json_object_get(command, "args"), i, arg) {
 		int at =
 			printf("    %s%s", json_is_true(json_object_get(arg, "option")) ? "--" : "",
 				text_of(arg, "name"));
@@ -224,8 +223,7 @@ void print_help(const json_t *commands, const char *only)
 	const json_t *command;
 	size_t i;
 
-	json_array_foreach(commands, i, command)
-	{
+	json_array_foreach (commands, i, command) {
 		char *usage;
 
 		if (only) {

@@ -298,10 +298,12 @@ static void run_stop(const json_t *args UNUSED, struct command_answer *answer UN
 static const struct command_arg modules_args[] = {
 	{ "host", ARG_HOST, .optional = true, .help = "Only those of this host." }, { 0 }
 };
-static const struct command_arg level_args[] = { { "level", ARG_STRING, .optional = true,
-							 .help = "none, error, warning, info or "
-								 "debug; left out: say which." },
-	{ 0 } };
+static const char *const levels[] = { "none", "error", "warning", "info", "debug", NULL };
+static const struct command_arg level_args[] = {
+	{ "level", ARG_STRING, .optional = true, .words = levels,
+		.help = "none, error, warning, info or debug; left out: say which." },
+	{ 0 }
+};
 static const struct command_arg follow_args[] = { { "jid", ARG_STRING, .optional = true,
 							  .help = "A JID, bare or full, or an "
 								  "address; left out: stop." },

@@ -38,6 +38,7 @@ static const char *const arg_type_names[] = {
 	[ARG_INT] = "int",
 	[ARG_JID] = "jid",
 	[ARG_HOST] = "host",
+	[ARG_COMMAND] = "command",
 	[ARG_FILE] = "file",
 	[ARG_FLAG] = "flag",
 };
@@ -199,8 +200,7 @@ static char *check_args(const struct command *c, json_t *args)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(args, name, value)
-	{
+	json_object_foreach (args, name, value) {
 		const struct command_arg *arg = find_arg(c, name);
 		const char *wanted = arg ? misfit(arg, value) : NULL;
 
@@ -247,8 +247,18 @@ static void forget_texts(json_t *args)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(args, name, value) if (json_is_string(value))
-		wipe((char *)json_string_value(value), json_string_length(value));
+	json_object_foreach (args, name, value)
+		if (json_is_string(value))
+			wipe((char *)json_string_value(value), json_string_length(value));
+}
+
+static json_t *list_of(const char *const *words)
+{
+	json_t *list = words ? json_array() : NULL;
+
+	for (; words && *words; words++)
+		json_array_append_new(list, json_string(*words));
+	return list;
 }
 
 static json_t *describe_args(const struct command *c)
@@ -259,9 +269,10 @@ static json_t *describe_args(const struct command *c)
 		bool flag = arg->type == ARG_FLAG;
 
 		json_array_append_new(list,
-			json_pack("{s:s, s:s, s:b, s:b, s:s}", "name", arg->name, "type",
+			json_pack("{s:s, s:s, s:b, s:b, s:s, s:o*}", "name", arg->name, "type",
 				command_arg_type_name(arg->type), "optional", flag || arg->optional,
-				"option", flag || arg->option, "help", arg->help));
+				"option", flag || arg->option, "help", arg->help, "words",
+				list_of(arg->words)));
 	}
 	return list;
 }
@@ -274,16 +285,12 @@ struct description {
 static void describe(const struct command *c, void *arg)
 {
 	struct description *d = arg;
-	json_t *columns;
 
 	if (d->only && strcmp(d->only, c->name))
 		return;
-	columns = c->columns ? json_array() : NULL;
-	for (const char *const *name = c->columns; name && *name; name++)
-		json_array_append_new(columns, json_string(*name));
 	json_array_append_new(d->list,
 		json_pack("{s:s, s:s, s:s, s:o, s:o*}", "name", c->name, "group", c->group, "help",
-			c->help, "args", describe_args(c), "columns", columns));
+			c->help, "args", describe_args(c), "columns", list_of(c->columns)));
 }
 
 static void run_help(const json_t *args, struct command_answer *answer)
@@ -302,7 +309,7 @@ static const struct command help_command = {
 	.help = "List the commands, or explain one of them.",
 	.args =
 		(const struct command_arg[]){
-			{ "command", ARG_STRING, true, false, "The command to explain." }, { 0 } },
+			{ "command", ARG_COMMAND, true, false, "The command to explain." }, { 0 } },
 	.run = run_help,
 };
 

@@ -7,14 +7,23 @@
 
 #include "core/attr.h"
 
-enum command_arg_type { ARG_STRING, ARG_SECRET, ARG_INT, ARG_JID, ARG_HOST, ARG_FILE, ARG_FLAG };
-/* ARG_FILE: a path on the server's machine; linnetctl makes it absolute. */
+enum command_arg_type {
+	ARG_STRING,
+	ARG_SECRET,
+	ARG_INT,
+	ARG_JID,
+	ARG_HOST,
+	ARG_COMMAND, /* the name of one */
+	ARG_FILE, /* a path on the server's machine; linnetctl makes it absolute */
+	ARG_FLAG,
+};
 struct command_arg {
 	const char *name; /* "user"; ARG_FLAG: "--dry-run" is named "dry-run" */
 	enum command_arg_type type;
 	bool optional;
 	bool option; /* given as --name VALUE, never by position; ARG_FLAG always is */
 	const char *help;
+	const char *const *words; /* to choose from, for completion; NULL: any value */
 };
 struct command_answer {
 	json_t *result; /* owned; an object, or an array of like objects (a table); NULL: nothing */
