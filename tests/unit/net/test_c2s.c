@@ -703,7 +703,7 @@ Test(c2s, what_its_client_never_read_comes_back)
 	logs_in(&c, jid);
 	find(jid);
 	setsockopt(found->stream.conn.watch.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
-	found->stream.conn.out_max_bytes = 20000;
+	found->stream.conn.out_max_held = 60000;
 	for (unsigned i = 0; i < N; i++)
 		send_to(jid, i, 2000);
 	cr_expect_eq(c2s_count(), 0, "it is closed for not reading");
