@@ -198,6 +198,12 @@ static void stanza(struct stream *st, struct stanza *s)
 		conn_rest(&st->conn, 1);
 }
 
+static void broken(struct stream *st, enum stream_condition condition, const char *text)
+{
+	shard_check(NULL);
+	c2s_fail(container_of(st, struct c2s, stream), condition, text);
+}
+
 /* RFC 6120 §4.4: the client ends its stream, so we end ours. */
 static void ended(struct stream *st)
 {
@@ -223,6 +229,7 @@ static const struct stream_events stream_calls = {
 	.opened = opened,
 	.stanza = stanza,
 	.ended = ended,
+	.broken = broken,
 	.secured = secured,
 	.unsent = unsent,
 	.lost = lost,
@@ -374,7 +381,7 @@ void c2s_accepted(struct msg *m)
 	timer_set(&c->timer, (uint64_t)c->options->conf.negotiation_timeout_ms);
 	if (c->options->conf.tls &&
 		conn_start_tls(&c->stream.conn, c->options->tls, NULL, TLS_DIRECT))
-		stream_error(&c->stream, STREAM_INTERNAL_SERVER_ERROR, "no certificate");
+		c2s_fail(c, STREAM_INTERNAL_SERVER_ERROR, "no certificate");
 }
 
 /* --- kicking ------------------------------------------------------------------------------- */

@@ -28,15 +28,18 @@ enum version { VERSION_NONE, VERSION_1, VERSION_BAD };
 
 static enum version read_version(const char *text)
 {
-	char *end;
-	unsigned long major;
+	static const char digits[] = "0123456789";
+	size_t major, minor;
 
 	if (!text)
 		return VERSION_NONE;
-	major = strtoul(text, &end, 10);
-	if (end == text || *end != '.' || end[1] < '0' || end[1] > '9')
+	major = strspn(text, digits);
+	if (!major || text[major] != '.')
 		return VERSION_BAD;
-	return major ? VERSION_1 : VERSION_NONE;
+	minor = strspn(text + major + 1, digits);
+	if (!minor || text[major + 1 + minor])
+		return VERSION_BAD;
+	return strspn(text, "0") < major ? VERSION_1 : VERSION_NONE;
 }
 
 ON_SHARD static bool tls_missing(const struct c2s *c)
@@ -152,6 +155,22 @@ ON_SHARD static void send_features(struct c2s *c)
 	stream_send_features(&c->stream, &b);
 }
 
+/* The answer to the client's header, in the host's name. RFC 6120 §4.7.2: to is the bare JID that
+ * the client said it has, if it did. */
+ON_SHARD static void greet(struct c2s *c, const char *from)
+{
+	char bare[JID_TEXT_MAX];
+	struct jid *client = NULL;
+
+	if (from && !jid_parse(from, strlen(from), NULL, &client) && jid_local(client)[0])
+		jid_write_bare(client, bare);
+	else
+		bare[0] = 0;
+	jid_free(client);
+	stream_send_header(
+		&c->stream, c->session.host->name, bare[0] ? bare : NULL, c->conf->language);
+}
+
 struct next wait_for_stream(struct fsm *f, struct term *e)
 {
 	struct c2s *c = c2s_of(f);
@@ -170,8 +189,7 @@ struct next wait_for_stream(struct fsm *f, struct term *e)
 	if (!take_host(c, elem_attr(head, "to"), &error))
 		return c2s_fail(c, error, NULL);
 	version = read_version(elem_attr(head, "version"));
-	stream_send_header(
-		&c->stream, c->session.host->name, elem_attr(head, "from"), c->conf->language);
+	greet(c, elem_attr(head, "from"));
 	if (version == VERSION_NONE && c->conf->legacy_auth && c2s_is_secure(c))
 		return fsm_next(WAIT_FOR_AUTH); /* no features for those who know none */
 	if (version != VERSION_1)

@@ -13,6 +13,8 @@
 #include "router/directory.h"
 #include "router/route.h"
 
+#define BIND_ATTEMPTS_MAX 10
+
 /* --- binding: RFC 6120 §7 ------------------------------------------------------------------ */
 
 static void random_resource(char *out)
@@ -109,6 +111,21 @@ ON_SHARD static void refuse(struct c2s *c, const struct stanza *s, int error)
 	send_and_end(c, &b);
 }
 
+/* A resource that cannot be had. RFC 6120 §7.7.3: 5 to 10 times, then the stream ends. */
+ON_SHARD static struct next refuse_bind(struct c2s *c, const struct stanza *s, int error)
+{
+	struct builder b;
+
+	if (error == ERR_CONFLICT) /* another one may do: §7.7.2.2 */
+		build_error_as(&b, s, "modify", error, NULL);
+	else
+		build_error(&b, s, error, NULL);
+	send_and_end(c, &b);
+	if (++c->bind_attempts == BIND_ATTEMPTS_MAX)
+		c2s_fail(c, STREAM_POLICY_VIOLATION, "too many refused resources");
+	return fsm_same();
+}
+
 ON_SHARD static struct next bind_request(struct c2s *c, struct stanza *s, const struct elem *bind)
 {
 	const char *resource = elem_child_text(bind, "resource", NS_BIND, &s->arena);
@@ -116,15 +133,8 @@ ON_SHARD static struct next bind_request(struct c2s *c, struct stanza *s, const 
 	char full[JID_TEXT_MAX];
 	struct builder b;
 
-	if (error == ERR_CONFLICT) { /* another resource may do: RFC 6120 §7.7.2.2 */
-		build_error_as(&b, s, "modify", error, NULL);
-		send_and_end(c, &b);
-		return fsm_same();
-	}
-	if (error) {
-		refuse(c, s, error);
-		return fsm_same();
-	}
+	if (error)
+		return refuse_bind(c, s, error);
 	jid_write(c->session.jid, full);
 	build_iq_result(&b, s);
 	build_open(&b, "bind", NS_BIND);
@@ -143,7 +153,7 @@ struct next wait_for_bind(struct fsm *f, struct term *e)
 
 	if (e->kind != C2S_STANZA)
 		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
-	bind = s->kind == STANZA_IQ ? stanza_iq_child(s) : NULL;
+	bind = s->type == IQ_GET || s->type == IQ_SET ? stanza_iq_child(s) : NULL;
 	if (bind && elem_is(bind, "bind", NS_BIND))
 		next = bind_request(c, s, bind);
 	else /* RFC 6120 §7.1: nothing else before a resource is bound */
@@ -176,11 +186,15 @@ static void stamp_from(const struct c2s *c, struct stanza *s)
 		stanza_set_from(s, c->session.jid);
 }
 
-static bool is_session_request(const struct stanza *s)
+/* To the server, or to nobody in particular. */
+static bool is_session_request(const struct c2s *c, const struct stanza *s)
 {
 	const struct elem *child = s->type == IQ_SET ? stanza_iq_child(s) : NULL;
 
-	return child && elem_is(child, "session", NS_SESSION);
+	return child && elem_is(child, "session", NS_SESSION) &&
+		(!s->to ||
+			(jid_is_domain(s->to) &&
+				!strcmp(jid_domain(s->to), c->session.host->name)));
 }
 
 /* RFC 3921 §3, which RFC 6121 made a no-op. */
@@ -218,7 +232,6 @@ static int check_stanza(const struct stanza *s, int head)
 /* From here on nobody changes it: house-style's step 4. Takes s. */
 ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
 {
-	stamp_from(c, s);
 	if (s->kind == STANZA_PRESENCE) {
 		session_presence_out(&c->session, s);
 		return;
@@ -247,11 +260,12 @@ struct next session_established(struct fsm *f, struct term *e)
 		stanza_unref(s);
 		return c2s_fail(c, STREAM_INVALID_FROM, NULL);
 	}
+	stamp_from(c, s);
 	error = check_stanza(s, head);
 	if (error) {
 		bad_stanza(c, s, error);
 		stanza_unref(s);
-	} else if (s->kind == STANZA_IQ && is_session_request(s)) {
+	} else if (is_session_request(c, s)) {
 		answer_session(c, s);
 		stanza_unref(s);
 	} else {

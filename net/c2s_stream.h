@@ -29,6 +29,7 @@ struct c2s {
 	uint64_t idle_heard_ms; /* the last byte when the idle hook was last asked */
 	uint64_t idle_pinged_ms, idle_again_ms; /* router/idle.h */
 	uint8_t auth_attempts, auth_guesses; /* that failed */
+	uint8_t bind_attempts; /* that failed */
 	bool limited; /* counts in net/limits.h */
 	bool bound; /* in the directory */
 	bool left; /* was bound and has left it */

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #include "core/mem.h"
+#include "router/route.h"
 #include "xml/ns.h"
 
 #define DICTIONARY_MAX 20000 /* names of one shard before its dictionary is replaced */
@@ -99,7 +100,12 @@ static bool parsed_stanza(void *arg, struct stanza *s)
 	struct stream *st = arg;
 
 	shard_check(NULL);
-	st->events->stanza(st, s);
+	if (elem_is(s->root, "error", NS_STREAM)) { /* its last word: RFC 6120 §4.9.1.1 */
+		stanza_unref(s);
+		st->events->ended(st);
+	} else {
+		st->events->stanza(st, s);
+	}
 	return go_on(st);
 }
 
@@ -165,7 +171,7 @@ static size_t stream_bytes(struct conn *c, const char *bytes, size_t len)
 		if (rc == PARSER_OK)
 			break;
 		if (rc != PARSER_STOPPED) {
-			stream_error(st, condition_of(rc), parser_error_text(rc));
+			st->events->broken(st, condition_of(rc), parser_error_text(rc));
 			return len;
 		}
 	}
@@ -244,7 +250,8 @@ static void append_attr(struct buf **b, const char *name, const char *value)
 	append(b, "'");
 }
 
-void stream_send_header(struct stream *st, const char *from, const char *to, const char *lang)
+ON_SHARD static void send_header(
+	struct stream *st, const char *from, const char *to, const char *lang)
 {
 	struct buf *b = buf_new(320);
 	char id[17];
@@ -262,6 +269,12 @@ void stream_send_header(struct stream *st, const char *from, const char *to, con
 	append(&b, ">");
 	st->header_sent = true;
 	conn_write(&st->conn, b, NULL);
+}
+
+void stream_send_header(struct stream *st, const char *from, const char *to, const char *lang)
+{
+	st->name = from;
+	send_header(st, from, to, lang);
 }
 
 /* The stream's own elements carry its prefix, as many clients expect to the letter; builders
@@ -350,7 +363,7 @@ void stream_error(struct stream *st, enum stream_condition c, const char *text)
 	if (conn_closing(&st->conn))
 		return;
 	if (!st->header_sent)
-		stream_send_header(st, NULL, NULL, NULL);
+		send_header(st, st->name ? st->name : route_own_name(), NULL, NULL);
 	build_begin(&b, "error", NS_STREAM);
 	build_open(&b, conditions[c], NS_STREAMS);
 	build_close(&b);

@@ -43,7 +43,10 @@ struct stream_events {
 	/* The peer's start tag. */
 	void (*opened)(struct stream *st, const struct stanza *head, const char *default_ns);
 	void (*stanza)(struct stream *st, struct stanza *s); /* takes s, unsealed */
-	void (*ended)(struct stream *st); /* </stream:stream> from the peer */
+	/* </stream:stream> from the peer, or its stream error. */
+	void (*ended)(struct stream *st);
+	/* What came is no XML stream: the owner says so with stream_error(). */
+	void (*broken)(struct stream *st, enum stream_condition c, const char *text);
 	void (*secured)(struct stream *st); /* after stream_start_tls() */
 	void (*unsent)(struct stream *st, struct stanza *s); /* as conn's */
 	void (*lost)(struct stream *st, enum conn_loss why); /* as conn's */
@@ -54,6 +57,7 @@ struct stream {
 	const struct stream_events *events;
 	struct parser *parser; /* owned */
 	uint64_t id; /* random, of the present stream */
+	const char *name; /* ours, in the last header; not owned, NULL before the first */
 	bool header_sent; /* for the present stream */
 	bool busy; /* stream_wait() */
 	bool starting_tls; /* asked for within a callback */
@@ -66,7 +70,9 @@ ON_SHARD int stream_begin(struct stream *st, int fd, const struct parser_limits 
 	const struct stream_events *events);
 ON_SHARD void stream_end(struct stream *st); /* frees what it holds */
 
-/* The answer to the peer's start tag. to and lang may be NULL. */
+/* The answer to the peer's start tag. from is kept and outlives the stream; to and lang may be
+ * NULL.
+ */
 ON_SHARD void stream_send_header(
 	struct stream *st, const char *from, const char *to, const char *lang);
 /* <stream:features> with the children of what was built; ends the builder. */
@@ -83,8 +89,9 @@ ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls, const c
 ON_SHARD void stream_wait(struct stream *st);
 ON_SHARD void stream_go_on(struct stream *st);
 
-/* <stream:error>, </stream:stream>, and the connection closes. text may be NULL. A header is sent
- * first if none was (RFC 6120 §4.9.1.2). Once. */
+/* <stream:error>, </stream:stream>, and the connection closes. text may be NULL. Once. A header is
+ * sent first if none was (RFC 6120 §4.9.1.2), in our last header's name or, before there was one,
+ * in that of one of our hosts (§4.9.1.3). */
 ON_SHARD void stream_error(struct stream *st, enum stream_condition c, const char *text);
 ON_SHARD void stream_close(struct stream *st); /* without an error */
 ON_SHARD bool stream_closing(const struct stream *st);

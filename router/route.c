@@ -27,6 +27,7 @@ static struct {
 	pthread_mutex_t writing;
 	pthread_once_t made;
 	struct cds_lfht *routes;
+	RCU_PTR(struct route_entry) own; /* the host that route_own_name() names */
 	_Atomic unsigned n;
 } table = { .writing = PTHREAD_MUTEX_INITIALIZER, .made = PTHREAD_ONCE_INIT };
 
@@ -82,6 +83,8 @@ static int add(const char *domain, struct host *h, service_fn *fn, void *arg)
 		cds_lfht_node_init(&e->node);
 		tsan_release(e);
 		cds_lfht_add(table.routes, jid_hash_domain(domain, strlen(domain)), &e->node);
+		if (h && !rcu_get(table.own))
+			rcu_set(table.own, e);
 		atomic_fetch_add(&table.n, 1);
 		rc = 0;
 	}
@@ -99,6 +102,20 @@ int route_register_service(const char *domain, service_fn *fn, void *arg)
 	return add(domain, NULL, fn, arg);
 }
 
+/* Some host that is still there. */
+static struct route_entry *any_host(void)
+{
+	struct cds_lfht_iter iter;
+	struct route_entry *e;
+
+	cds_lfht_for_each_entry (table.routes, &iter, e, node) {
+		tsan_acquire(e);
+		if (e->host)
+			return e;
+	}
+	return NULL;
+}
+
 void route_unregister(const char *domain)
 {
 	struct route_entry *e;
@@ -107,6 +124,8 @@ void route_unregister(const char *domain)
 	e = find(domain);
 	if (e) {
 		cds_lfht_del(table.routes, &e->node);
+		if (rcu_get(table.own) == e)
+			rcu_set(table.own, any_host());
 		atomic_fetch_sub(&table.n, 1);
 	}
 	pthread_mutex_unlock(&table.writing);
@@ -123,6 +142,13 @@ struct host *route_host(const char *domain)
 	struct route_entry *e = find(domain);
 
 	return e ? e->host : NULL;
+}
+
+const char *route_own_name(void)
+{
+	const struct route_entry *e = rcu_get(table.own);
+
+	return e ? e->domain : "";
 }
 
 bool route_has(const char *domain)

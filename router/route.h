@@ -33,6 +33,9 @@ int route_register_service(const char *domain, service_fn *fn, void *arg);
 void route_unregister(const char *domain);
 /* The host, uncounted: good until the thread's next quiescent state. NULL: not ours. */
 struct host *route_host(const char *domain);
+/* The name of one of our hosts, for who must be answered before it is known whose they are; ""
+ * while there is none. Good until the thread's next quiescent state. */
+const char *route_own_name(void);
 bool route_has(const char *domain); /* a host or service of ours */
 void route_each_host(void (*fn)(struct host *h, void *arg), void *arg);
 unsigned route_count(void);

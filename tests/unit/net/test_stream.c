@@ -62,6 +62,12 @@ static void ended(struct stream *st UNUSED)
 	note("end;");
 }
 
+static void broken(struct stream *st, enum stream_condition c, const char *text)
+{
+	shard_check(NULL);
+	stream_error(st, c, text);
+}
+
 static void secured(struct stream *st UNUSED)
 {
 	note("secured;");
@@ -77,7 +83,7 @@ static void lost(struct stream *st UNUSED, enum conn_loss why)
 	note("lost: %s;", conn_loss_text(why));
 }
 
-static const struct stream_events events = { opened, stanza, ended, secured, unsent, lost };
+static const struct stream_events events = { opened, stanza, ended, broken, secured, unsent, lost };
 
 static void begin_here(void *fd)
 {
