@@ -20,7 +20,6 @@ enum { PAUSED_BUSY = 1, PAUSED_REST = 2 };
 #define WRITE_BUDGET (256 * 1024) /* bytes one connection may write in one turn */
 #define CLOSE_MS 3000 /* for a peer to take what is left */
 #define LINGER_MS 1000 /* for a peer to close its side, so that it sees our last words */
-#define KEPT_IDLE 16 /* slots of the ring an idle connection keeps */
 
 static struct metric in_metric = METRIC_COUNTER("received_bytes_total", "Bytes read, decrypted.");
 static struct metric out_metric = METRIC_COUNTER("sent_bytes_total", "Bytes written, before TLS.");
@@ -197,12 +196,15 @@ ON_SHARD static void lose(struct conn *c, enum conn_loss why)
 	c->events->lost(c, why); /* may free c */
 }
 
-/* All is written: say so to the peer and give it a moment to have read it. */
+/* All is written: say so to the peer and give it a moment to have read it. What it still says is
+ * not listened to, so TLS is not needed for that. */
 ON_SHARD static void begin_linger(struct conn *c)
 {
 	c->state = LINGERING;
 	if (c->tls)
 		tls_shutdown(c->tls);
+	tls_free(c->tls);
+	c->tls = NULL;
 	shutdown(c->watch.fd, SHUT_WR);
 	timer_set(&c->timer, LINGER_MS);
 	update_watch(c);
@@ -489,7 +491,7 @@ int conn_start_tls(struct conn *c, struct tls_store *store, const char *host, en
 
 void conn_hibernate(struct conn *c)
 {
-	if (c->out_count || c->out_room <= KEPT_IDLE)
+	if (c->out_count)
 		return;
 	free(c->out);
 	c->out = NULL;

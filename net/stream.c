@@ -386,6 +386,5 @@ bool stream_closing(const struct stream *st)
 
 void stream_hibernate(struct stream *st)
 {
-	parser_hibernate(st->parser);
 	conn_hibernate(&st->conn);
 }

@@ -348,7 +348,7 @@ static void append(struct elem *parent, struct node *n)
 
 void build_begin(struct builder *b, const char *name, const char *ns)
 {
-	b->stanza = stanza_new(0);
+	b->stanza = stanza_new(200); /* an error, a result */
 	b->at = new_elem(b, own_name(b, name), own_name(b, ns));
 	b->stanza->root = b->at;
 }

@@ -15,7 +15,6 @@ struct parser {
 	const struct parser_events *events; /* the caller's */
 	void *arg;
 	struct dialect *dialect; /* counted; NULL before the start tag */
-	struct stanza *head; /* counted; NULL before the start tag and in hibernation */
 	char *lang; /* owned; the stream's, or NULL */
 	char *held; /* owned; the bytes of an unfinished piece from earlier feeds */
 	uint32_t held_len, held_cap;
@@ -26,18 +25,21 @@ struct parser {
 
 /* ---- pieces ---- */
 
-/* The head, and the dialect from what it declared. */
-static int read_root(struct parser *p, const char *bytes, size_t len, int stays_open)
+/* The stream's head, and the dialect from what it declared. */
+static int read_root(
+	struct parser *p, const char *bytes, size_t len, int stays_open, struct stanza **out)
 {
-	int error = context_read_root(p->pool, bytes, len, stays_open, &p->head, &p->dialect);
+	struct stanza *head;
+	int error = context_read_root(p->pool, bytes, len, stays_open, &head, &p->dialect);
 
 	if (error)
 		return error;
-	stanza_read_head(p->head);
-	p->head->bytes = (uint32_t)len;
-	stanza_seal(p->head);
-	p->lang = p->head->lang ? xstrdup(p->head->lang) : NULL;
+	stanza_read_head(head);
+	head->bytes = (uint32_t)len;
+	stanza_seal(head);
+	p->lang = head->lang ? xstrdup(head->lang) : NULL;
 	p->scanner.root_open = true;
+	*out = head;
 	return PARSER_OK;
 }
 
@@ -114,9 +116,7 @@ static int read_piece(
 		return scanner_check_declaration(bytes, len);
 	case PIECE_ROOT_START:
 	case PIECE_ROOT_EMPTY:
-		error = read_root(p, bytes, len, piece == PIECE_ROOT_START);
-		out->stanza = error ? NULL : stanza_ref(p->head);
-		return error;
+		return read_root(p, bytes, len, piece == PIECE_ROOT_START, &out->stanza);
 	case PIECE_ELEMENT:
 		return read_element(p, bytes, len, &out->stanza);
 	case PIECE_ROOT_END:
@@ -133,8 +133,6 @@ static bool report_end(struct parser *p)
 {
 	p->scanner.root_open = false;
 	p->scanner.ended = true;
-	stanza_unref(p->head);
-	p->head = NULL;
 	return p->events->stream_end(p->arg);
 }
 
@@ -229,7 +227,6 @@ static void forget(struct parser *p)
 {
 	drop_held(p);
 	dialect_unref(p->dialect);
-	stanza_unref(p->head);
 	free(p->lang);
 }
 
@@ -265,19 +262,9 @@ bool parser_between_stanzas(const struct parser *p)
 	return p->scanner.state == 0;
 }
 
-bool parser_hibernate(struct parser *p)
-{
-	if (!parser_between_stanzas(p))
-		return false;
-	stanza_unref(p->head);
-	p->head = NULL;
-	return true;
-}
-
 size_t parser_held_bytes(const struct parser *p)
 {
-	return sizeof(*p) + p->held_cap + (p->lang ? strlen(p->lang) + 1 : 0) +
-		(p->head ? stanza_held_bytes(p->head) : 0);
+	return sizeof(*p) + p->held_cap + (p->lang ? strlen(p->lang) + 1 : 0);
 }
 
 /* ---- whole texts ---- */

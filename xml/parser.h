@@ -70,7 +70,6 @@ ON_SHARD void parser_set_limits(struct parser *p, const struct parser_limits *li
  * taken (feeding may go on there), another error otherwise (the parser is then good for
  * parser_reset and parser_free only). */
 ON_SHARD int parser_feed(struct parser *p, const char *bytes, size_t len, size_t *used);
-ON_SHARD bool parser_hibernate(struct parser *p); /* false in the middle of a stanza */
 ON_SHARD bool parser_between_stanzas(const struct parser *p);
 ON_SHARD size_t parser_held_bytes(const struct parser *p); /* memory it holds, about */
 

@@ -9,7 +9,7 @@
 
 /* One allocation for the typical stanza: the tree of a chat message is about four times its text.
  * A big one would waste most of that; its arena grows as it is filled. */
-#define BYTES_MIN 1024u
+#define BYTES_MIN 512u
 #define BYTES_MAX 8192u
 
 struct stanza *stanza_new(size_t expect_bytes)

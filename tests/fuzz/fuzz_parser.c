@@ -133,8 +133,6 @@ ON_SHARD static int feed_in_chunks(
 		REQUIRE(used <= n && (error || used == n));
 		free(chunk);
 		at += error == PARSER_STOPPED ? used : n;
-		if (sizes[2] & 64)
-			parser_hibernate(p);
 	}
 	return error == PARSER_STOPPED ? PARSER_OK : error;
 }

@@ -119,7 +119,7 @@ static int feed(const char *text)
 }
 
 /* Each chunk in memory of its own, so that a sanitizer sees a read behind its end. */
-static int feed_in_chunks(const char *text, size_t chunk, bool hibernate)
+static int feed_in_chunks(const char *text, size_t chunk)
 {
 	size_t len = strlen(text), n, used;
 	int error = PARSER_OK;
@@ -131,8 +131,6 @@ static int feed_in_chunks(const char *text, size_t chunk, bool hibernate)
 		copy = xmemdup(text + at, n);
 		error = parser_feed(parser, copy, n, &used);
 		free(copy);
-		if (hibernate)
-			cr_assert_eq(parser_hibernate(parser), parser_between_stanzas(parser));
 	}
 	return error;
 }
@@ -147,8 +145,8 @@ static void expect(const char *document, int error, const char *want, const char
 	cr_expect_str_eq(lines(), want, "§%s\n%s", section, document);
 	for (size_t chunk = 1; chunk < 4; chunk++) {
 		again();
-		cr_expect_eq(feed_in_chunks(document, chunk, chunk == 2), error, "§%s %s by %zu",
-			section, document, chunk);
+		cr_expect_eq(feed_in_chunks(document, chunk), error, "§%s %s by %zu", section,
+			document, chunk);
 		cr_expect_str_eq(lines(), want, "§%s %s by %zu", section, document, chunk);
 	}
 	for (size_t cut = 1; cut < len; cut++) {
@@ -417,7 +415,7 @@ Test(parser, bounds_what_one_element_may_cost)
 		cr_expect_lt(parser_held_bytes(parser), 2000);
 		again();
 		cr_expect_eq(feed(HEADER), PARSER_OK);
-		cr_expect_eq(feed_in_chunks(text, 7, false), PARSER_TOO_BIG, "%s", prefixes[i]);
+		cr_expect_eq(feed_in_chunks(text, 7), PARSER_TOO_BIG, "%s", prefixes[i]);
 	}
 	again(); /* before the stream as well */
 	snprintf(text, sizeof(text), "<stream a='%s", big);
@@ -460,7 +458,7 @@ Test(parser, bounds_depth_and_attributes)
 		again();
 		cr_expect_eq(feed(rows[i].document), rows[i].error, "%s", rows[i].document);
 		again();
-		cr_expect_eq(feed_in_chunks(rows[i].document, 1, true), rows[i].error);
+		cr_expect_eq(feed_in_chunks(rows[i].document, 1), rows[i].error);
 	}
 }
 
@@ -554,20 +552,17 @@ Test(parser, is_reset_from_within_a_callback)
 	cr_expect_eq(seen.elements, 4);
 }
 
-Test(parser, sleeps_between_stanzas_only_and_wakes_unchanged)
+Test(parser, holds_little_between_stanzas)
 {
-	cr_expect(parser_hibernate(parser));
 	cr_expect_eq(feed(HEADER "<iq/>"), PARSER_OK);
 	cr_expect(parser_between_stanzas(parser));
-	cr_expect(parser_hibernate(parser));
 	cr_expect_lt(parser_held_bytes(parser), 300, "%zu", parser_held_bytes(parser));
 	cr_expect_eq(feed(" \n"), PARSER_OK);
-	cr_expect(parser_hibernate(parser));
+	cr_expect(parser_between_stanzas(parser));
 	cr_expect_eq(feed("<i"), PARSER_OK);
 	cr_expect_not(parser_between_stanzas(parser));
-	cr_expect_not(parser_hibernate(parser));
 	cr_expect_eq(feed("q><stream:x/></iq>"), PARSER_OK);
-	cr_expect(parser_hibernate(parser));
+	cr_expect_lt(parser_held_bytes(parser), 300, "%zu", parser_held_bytes(parser));
 	cr_expect_eq(feed("</stream:stream>"), PARSER_OK);
 	cr_expect_str_eq(lines(),
 		STARTED "R <iq/>\nE <iq><x xmlns='http://etherx.jabber.org/streams'/></iq>\nX \n");
