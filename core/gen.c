@@ -165,7 +165,6 @@ static void report(const struct gen *g, const char *reason)
 static void end(struct gen *g, const char *reason)
 {
 	g->phase = ENDING;
-	g->running = true;
 	behaviour_of(g)->terminate(g, reason);
 	report(g, reason);
 	release(g, reason);

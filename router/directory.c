@@ -286,9 +286,11 @@ uint64_t directory_count_accounts(void)
 void directory_each(void (*fn)(const struct sessions *s, void *arg), void *arg)
 {
 	struct cds_lfht_iter iter;
-	struct account *a;
+	struct cds_lfht_node *node;
 
-	cds_lfht_for_each_entry (directory.accounts, &iter, a, node) {
+	cds_lfht_for_each (directory.accounts, &iter, node) {
+		struct account *a = caa_container_of(node, struct account, node);
+
 		tsan_acquire(a);
 		fn(rcu_get(a->sessions), arg);
 	}

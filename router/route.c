@@ -106,9 +106,11 @@ int route_register_service(const char *domain, service_fn *fn, void *arg)
 static struct route_entry *any_host(void)
 {
 	struct cds_lfht_iter iter;
-	struct route_entry *e;
+	struct cds_lfht_node *node;
 
-	cds_lfht_for_each_entry (table.routes, &iter, e, node) {
+	cds_lfht_for_each (table.routes, &iter, node) {
+		struct route_entry *e = caa_container_of(node, struct route_entry, node);
+
 		tsan_acquire(e);
 		if (e->host)
 			return e;
@@ -159,10 +161,12 @@ bool route_has(const char *domain)
 void route_each_host(void (*fn)(struct host *h, void *arg), void *arg)
 {
 	struct cds_lfht_iter iter;
-	struct route_entry *e;
+	struct cds_lfht_node *node;
 
 	pthread_once(&table.made, make_table);
-	cds_lfht_for_each_entry (table.routes, &iter, e, node) {
+	cds_lfht_for_each (table.routes, &iter, node) {
+		struct route_entry *e = caa_container_of(node, struct route_entry, node);
+
 		tsan_acquire(e);
 		if (e->host)
 			fn(e->host, arg);

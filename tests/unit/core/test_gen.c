@@ -110,6 +110,7 @@ static void terminated(struct gen *g, const char *reason)
 
 	shard_check(NULL);
 	cr_expect_not(gen_now(g, MAIL_CAST, &late), "nothing is handled any more");
+	gen_stop(g, "twice"); /* it is ending already */
 	note_life("t");
 	strcpy(last_reason, reason);
 }
@@ -511,6 +512,63 @@ Test(gen, init_may_stop_itself_and_send_to_itself)
 	cr_expect_eq(payloads, 2, "what it had sent itself is dropped");
 }
 
+Test(gen, a_start_that_was_through_in_time_has_no_deadline_any_more)
+{
+	struct start hurried = told;
+
+	hurried.init_ms = 10;
+	row.way = INIT_LATER;
+	row.next = (struct next){ .kind = NEXT_WAIT };
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		struct actor_id id = spawn(kinds[k], &hurried);
+
+		on_shard(1, finish_init, NULL);
+		nap_on_shard(1, 30);
+		cr_expect_str_eq(life, "s");
+		cr_expect(actor_id_equal(actor_whereis("subject"), id));
+		stop_subject();
+	}
+}
+
+/* Whoever is told of a start may end it on the spot. */
+static struct next owned_init(struct server *s UNUSED, void *arg UNUSED)
+{
+	return server_wait_ms(1);
+}
+
+static const struct server_class owned_class = {
+	SERVER_CLASS("owned", 1, struct subject),
+	.init = owned_init,
+	.info = server_told,
+	.terminate = server_ends,
+};
+static struct subject owned;
+
+static void stop_owned(const struct start_result *r UNUSED, void *arg UNUSED)
+{
+	shard_check(NULL);
+	note_life("s");
+	gen_stop(&owned.gen, STOP_NORMAL);
+}
+
+static void start_owned(void *arg)
+{
+	shard_check(NULL);
+	*(struct start_result *)arg = gen_start(
+		&owned.gen, &owned_class.gen, NULL, &(struct start){ .started = stop_owned });
+}
+
+Test(gen, a_start_may_be_stopped_by_who_is_told_of_it)
+{
+	struct start_result r;
+
+	on_shard(1, start_owned, &r);
+	nap_on_shard(1, 10);
+	cr_expect_eq(r.outcome, STARTED);
+	cr_expect_str_eq(life, "st");
+	cr_expect_str_eq(owned.journal, "", "what init asked for does not come: %s", owned.journal);
+}
+
 /* {error,{already_started,Pid}}: whoever has the name keeps it, the other never was. */
 Test(gen, a_taken_name_is_told_once)
 {
@@ -629,6 +687,29 @@ Test(gen, it_hibernates_again_after_each_message_that_asks_for_it)
 		mail_send(id, MAIL_CAST, TERM(STRAY));
 		nap_on_shard(1, 5);
 		cr_expect_str_eq(subject->journal, "xHxH?", "%s", subject->journal);
+		stop_subject();
+	}
+}
+
+static void rest_then_wait(void *arg)
+{
+	struct actor_id id = *(struct actor_id *)arg;
+
+	mail_send(id, MAIL_CAST, TERM(DO)); /* both in one batch */
+	mail_send(id, MAIL_CAST, TERM(PREPARE));
+}
+
+Test(gen, a_message_that_comes_before_the_rest_takes_its_place)
+{
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		struct actor_id id;
+
+		row.way = TIMEOUT;
+		row.next = (struct next){ .kind = NEXT_HIBERNATE };
+		id = spawn(kinds[k], &told);
+		on_shard(1, rest_then_wait, &id);
+		nap_on_shard(1, 15);
+		cr_expect_str_eq(subject->journal, k ? "xT:a" : "xT", "%s", subject->journal);
 		stop_subject();
 	}
 }

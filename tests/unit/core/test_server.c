@@ -441,7 +441,7 @@ static void ask(void *arg)
 	shard_check(NULL);
 	actor_begin(&q->actor, &asking_class);
 	server_call(&q->actor, q->to, q->request, q->ms, told, q);
-	cr_expect_eq(q->outcome, -1, "never from within the call");
+	cr_expect_eq((int)q->outcome, -1, "never from within the call");
 	if (q->ends_first)
 		actor_end(&q->actor);
 }

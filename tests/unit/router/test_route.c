@@ -102,6 +102,26 @@ Test(route, finds_hosts_by_domain)
 	route_unregister("echo.capulet.example"); /* twice is nothing */
 }
 
+/* The name that streams to no host of ours are answered with is always a host's, as long as there
+ * is one. */
+Test(route, has_a_name_of_its_own)
+{
+	struct host *other = host_new("montague.example", host_conf_new());
+
+	cr_expect_str_eq(route_own_name(), WORLD_HOST);
+	cr_assert_eq(route_register_service("echo.capulet.example", echo, NULL), 0);
+	cr_assert_eq(route_register_host(other), 0);
+	cr_expect_str_eq(route_own_name(), WORLD_HOST);
+	route_unregister(WORLD_HOST);
+	cr_expect_str_eq(route_own_name(), "montague.example");
+	route_unregister("montague.example");
+	cr_expect_str_eq(route_own_name(), "", "a service is no host");
+	cr_assert_eq(route_register_host(world_host), 0);
+	cr_expect_str_eq(route_own_name(), WORLD_HOST);
+	route_unregister("echo.capulet.example");
+	host_unref(other);
+}
+
 /* From a thread that is no shard, in order of each sender: a shard is picked by the sender. */
 Test(route, posts_from_any_thread_and_keeps_a_senders_order)
 {

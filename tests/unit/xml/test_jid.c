@@ -181,8 +181,8 @@ Test(jid, refuses_what_is_not)
 		struct jid *j = NULL;
 		int error = jid_parse(bad[i].text, strlen(bad[i].text), NULL, &j);
 
-		cr_expect_eq(
-			error, bad[i].want, "§%s <%s>: %d", bad[i].section, bad[i].text, error);
+		cr_expect_eq(error, (int)bad[i].want, "§%s <%s>: %d", bad[i].section, bad[i].text,
+			error);
 		cr_expect_null(j, "§%s", bad[i].section);
 		jid_free(j);
 	}
