@@ -28,14 +28,17 @@ struct host *host_of_args(const json_t *args, struct command_answer *answer)
 	return h ? host_ref(h) : NULL;
 }
 
-static bool user_of_args(const json_t *args, char *user, struct command_answer *answer)
+/* The host, counted, and the name of an account there; NULL: the answer says why not. */
+static struct host *account_of_args(const json_t *args, char *user, struct command_answer *answer)
 {
 	const char *given = command_text(args, "user");
+	struct host *h = host_of_args(args, answer);
 
-	if (jid_prep_local(given, strlen(given), user) > 0)
-		return true;
+	if (!h || jid_prep_local(given, strlen(given), user) > 0)
+		return h;
 	command_fail(answer, "'%s' cannot be the name of an account", given);
-	return false;
+	host_unref(h);
+	return NULL;
 }
 
 static const char *outcome_text(int outcome)
@@ -72,17 +75,13 @@ static void answer_account(struct command_answer *answer, int outcome, struct ho
 
 static void run_register(const json_t *args, struct command_answer *answer)
 {
-	struct host *h = host_of_args(args, answer);
 	char user[JID_PART_MAX + 1];
+	struct host *h = account_of_args(args, user, answer);
 	int outcome;
 
 	job_check();
 	if (!h)
 		return;
-	if (!user_of_args(args, user, answer)) {
-		host_unref(h);
-		return;
-	}
 	outcome = auth_create(h, user, command_text(args, "password"));
 	if (outcome == AUTH_EXISTS && command_flag(args, "if-absent"))
 		answer_account(answer, 0, h, user, "existed");
@@ -92,34 +91,23 @@ static void run_register(const json_t *args, struct command_answer *answer)
 
 static void run_unregister(const json_t *args, struct command_answer *answer)
 {
-	struct host *h = host_of_args(args, answer);
 	char user[JID_PART_MAX + 1];
-	int outcome;
+	struct host *h = account_of_args(args, user, answer);
 
 	job_check();
-	if (!h)
-		return;
-	if (!user_of_args(args, user, answer)) {
-		host_unref(h);
-		return;
-	}
-	outcome = auth_remove(h, user);
-	answer_account(answer, outcome, h, user, "removed");
+	if (h)
+		answer_account(answer, auth_remove(h, user), h, user, "removed");
 }
 
 static void run_change_password(const json_t *args, struct command_answer *answer)
 {
-	struct host *h = host_of_args(args, answer);
 	char user[JID_PART_MAX + 1];
+	struct host *h = account_of_args(args, user, answer);
 
 	job_check();
-	if (!h)
-		return;
-	if (user_of_args(args, user, answer))
+	if (h)
 		answer_account(answer, auth_set_password(h, user, command_text(args, "password")),
 			h, user, "changed");
-	else
-		host_unref(h);
 }
 
 static void add_account(const char *user, void *list)

@@ -21,23 +21,6 @@ struct span {
 	size_t len;
 };
 
-static const EVP_MD *digest(enum scram_hash hash)
-{
-	switch (hash) {
-	case SCRAM_SHA_1:
-		return EVP_sha1();
-	case SCRAM_SHA_256:
-		return EVP_sha256();
-	default:
-		return EVP_sha512();
-	}
-}
-
-size_t scram_hash_bytes(enum scram_hash hash)
-{
-	return (size_t)EVP_MD_get_size(digest(hash));
-}
-
 struct scram *scram_new(enum scram_hash hash, const struct tls_channel *channel)
 {
 	uint8_t nonce[SCRAM_NONCE_BYTES];
@@ -239,7 +222,7 @@ static bool binding_matches(const struct scram *sc, const struct span *c)
 
 static bool hmac(const struct scram *sc, const uint8_t *key, uint8_t *out)
 {
-	return HMAC(digest(sc->hash), key, (int)scram_hash_bytes(sc->hash),
+	return HMAC(scram_digest(sc->hash), key, (int)scram_key_bytes(sc->hash),
 		       (const uint8_t *)sc->auth_message, strlen(sc->auth_message), out,
 		       NULL) != NULL;
 }
@@ -250,14 +233,14 @@ static int check_proof(struct scram *sc, const uint8_t *proof, char **answer)
 {
 	uint8_t key[EVP_MAX_MD_SIZE], ours[EVP_MAX_MD_SIZE], signature[EVP_MAX_MD_SIZE];
 	char text[BASE64_LEN(EVP_MAX_MD_SIZE) + 1];
-	size_t n = scram_hash_bytes(sc->hash);
+	size_t n = scram_key_bytes(sc->hash);
 	bool right = false;
 
 	if (hmac(sc, sc->verifier.stored_key, key) &&
 		hmac(sc, sc->verifier.server_key, signature)) {
 		for (size_t i = 0; i < n; i++)
 			key[i] ^= proof[i];
-		right = EVP_Digest(key, n, ours, NULL, digest(sc->hash), NULL) == 1;
+		right = EVP_Digest(key, n, ours, NULL, scram_digest(sc->hash), NULL) == 1;
 		right &= CRYPTO_memcmp(ours, sc->verifier.stored_key, n) == 0;
 		right &= sc->known;
 		base64_encode(signature, n, text);
@@ -275,7 +258,7 @@ int scram_final(struct scram *sc, const char *text, size_t len, char **answer)
 {
 	struct span rest = { text, len }, c, r, piece;
 	uint8_t proof[BASE64_LEN(SCRAM_KEY_MAX) / 4 * 3];
-	size_t hash_bytes = scram_hash_bytes(sc->hash);
+	size_t hash_bytes = scram_key_bytes(sc->hash);
 	char *whole;
 
 	if (memchr(text, 0, len))

@@ -38,6 +38,3 @@ int scram_first(struct scram *sc, const char *text, size_t len);
 char *scram_challenge(struct scram *sc);
 /* client-final-message; on 0 *answer is the server-final-message, which the caller frees. */
 int scram_final(struct scram *sc, const char *text, size_t len, char **answer);
-
-/* Bytes of a hash, its digest's name being "SHA1", "SHA256", "SHA512". */
-size_t scram_hash_bytes(enum scram_hash hash);

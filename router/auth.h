@@ -3,6 +3,8 @@
  * as jobs. Names are prepared local parts. Passwords exist only as SCRAM verifiers. */
 #pragma once
 
+#include <openssl/types.h>
+
 #include "core/attr.h"
 #include "core/hook.h"
 #include "core/job.h"
@@ -102,7 +104,8 @@ void auth_stop(void);
 int password_prepare(const char *password, char *out);
 
 #define SCRAM_ITERATIONS_MIN 4096 /* RFC 5802 §5.1, RFC 7677 §4 */
-size_t scram_key_bytes(enum scram_hash hash);
+const EVP_MD *scram_digest(enum scram_hash hash);
+size_t scram_key_bytes(enum scram_hash hash); /* of its digest, so of each key */
 /* One place makes verifiers, of prepared passwords: fills v with a fresh salt. 0 or negative errno.
  */
 ON_JOB int scram_make(

@@ -75,7 +75,7 @@ int password_prepare(const char *password, char *out)
 
 /* --- SCRAM ----------------------------------------------------------------------------------- */
 
-static const EVP_MD *digest_of(enum scram_hash hash)
+const EVP_MD *scram_digest(enum scram_hash hash)
 {
 	switch (hash) {
 	case SCRAM_SHA_1:
@@ -89,7 +89,7 @@ static const EVP_MD *digest_of(enum scram_hash hash)
 
 size_t scram_key_bytes(enum scram_hash hash)
 {
-	return (size_t)EVP_MD_get_size(digest_of(hash));
+	return (size_t)EVP_MD_get_size(scram_digest(hash));
 }
 
 static bool hmac(const EVP_MD *md, const uint8_t *key, const char *text, uint8_t *out)
@@ -99,7 +99,7 @@ static bool hmac(const EVP_MD *md, const uint8_t *key, const char *text, uint8_t
 
 int scram_derive(enum scram_hash hash, const char *password, struct scram_verifier *v)
 {
-	const EVP_MD *md = digest_of(hash);
+	const EVP_MD *md = scram_digest(hash);
 	int bytes = EVP_MD_get_size(md);
 	uint8_t salted[SCRAM_KEY_MAX], client_key[SCRAM_KEY_MAX];
 	bool done;

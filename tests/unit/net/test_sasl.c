@@ -48,7 +48,7 @@ static void salted(enum scram_hash hash, const char *password, const uint8_t *sa
 	int iterations, uint8_t *out)
 {
 	PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, salt_len, iterations, digest(hash),
-		(int)scram_hash_bytes(hash), out);
+		(int)scram_key_bytes(hash), out);
 }
 
 static struct auth_account account_of(const char *password, const char *salt64, uint32_t iterations)
@@ -58,7 +58,7 @@ static struct auth_account account_of(const char *password, const char *salt64, 
 	for (int hash = 0; hash < SCRAM_HASHES; hash++) {
 		struct scram_verifier *v = &a.scram[hash];
 		uint8_t room[64], pass[64], key[64];
-		size_t n = scram_hash_bytes(hash);
+		size_t n = scram_key_bytes(hash);
 
 		v->salt_len = (uint8_t)base64_decode(salt64, strlen(salt64), room);
 		memcpy(v->salt, room, v->salt_len);
@@ -121,7 +121,7 @@ static char *client_final(enum scram_hash hash, const char *password, const char
 	AUTO(free_ptr) char *c64 = encoded(c, c_len);
 	char nonce[200], salt64[100];
 	uint8_t salt[100], pass[64], key[64], stored[64], signature[64];
-	size_t n = scram_hash_bytes(hash);
+	size_t n = scram_key_bytes(hash);
 	int iterations;
 	ssize_t salt_len;
 

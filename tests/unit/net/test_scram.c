@@ -129,7 +129,7 @@ Test(scram, nonces_are_fresh_and_printable)
 
 Test(scram, bytes_of_a_hash)
 {
-	cr_expect_eq(scram_hash_bytes(SCRAM_SHA_1), 20);
-	cr_expect_eq(scram_hash_bytes(SCRAM_SHA_256), 32);
-	cr_expect_eq(scram_hash_bytes(SCRAM_SHA_512), 64);
+	cr_expect_eq(scram_key_bytes(SCRAM_SHA_1), 20);
+	cr_expect_eq(scram_key_bytes(SCRAM_SHA_256), 32);
+	cr_expect_eq(scram_key_bytes(SCRAM_SHA_512), 64);
 }
