@@ -44,6 +44,9 @@ struct conf_prefix {
 	uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */
 	uint8_t bits; /* 0..128 */
 };
+#define CONF_ADDRESS_TEXT_MAX 46
+void conf_address_write(
+	const struct conf_prefix *p, char text[CONF_ADDRESS_TEXT_MAX]); /* no bits */
 struct conf_node; /* a place in the file */
 struct conf_errors; /* collects all of them, not only the first */
 

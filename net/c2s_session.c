@@ -83,14 +83,9 @@ int c2s_bind(struct c2s *c, const char *resource)
 	if (error)
 		return error;
 	c->bound = true;
-	c2s_follow(c);
+	c->follow_version = 0; /* it may be the JID that is followed */
 	timer_set(&c->timer, 1000);
-	if (log_level >= LOG_LEVEL_INFO) {
-		char text[JID_TEXT_MAX];
-
-		jid_write(c->session.jid, text);
-		log_info("c2s", "session opened", L_STR("jid", text));
-	}
+	c2s_log(c, LOG_LEVEL_INFO, "session opened");
 	hook_run(c->session.host->hooks, &session_opened_hook, &c->session);
 	return 0;
 }
