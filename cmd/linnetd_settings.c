@@ -429,6 +429,18 @@ struct settings *settings_load(const char *path, struct conf_errors *e)
 	return NULL;
 }
 
+void settings_check(const char *path, struct conf_errors *e)
+{
+	struct settings *s = settings_load(path, e);
+	struct tls_store *store = tls_store_new();
+	AUTO(free_ptr) char *why = NULL;
+
+	if (s && tls_store_load(store, &s->tls, s->tls_hosts, s->n_tls_hosts, &why))
+		conf_fail_place(e, &(struct conf_error){ .file = path }, "%s", why);
+	tls_store_free(store);
+	settings_free(s);
+}
+
 void settings_free(struct settings *s)
 {
 	struct top *t;

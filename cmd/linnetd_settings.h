@@ -35,6 +35,8 @@ struct settings {
  * e has every error with its place. The main or control thread. */
 struct settings *settings_load(const char *path, struct conf_errors *e);
 void settings_free(struct settings *s); /* NULL is fine */
+/* The same without keeping anything, and whether the certificates can be used. */
+void settings_check(const char *path, struct conf_errors *e);
 
 const struct settings_host *settings_find_host(const struct settings *s, const char *host);
 /* What the registry fills a host's modules from; NULL: none, or no such host. */
