@@ -93,10 +93,16 @@ const json_t *find_command(const json_t *commands, const char *name)
 static const json_t *need_command(const json_t *commands, const char *name)
 {
 	const json_t *command = find_command(commands, name);
+	struct conf_guess guess = { .given = name };
+	size_t i;
 
-	if (!command)
-		die(EXIT_USAGE, "there is no command '%s'; linnetctl help lists them", name);
-	return command;
+	if (command)
+		return command;
+	json_array_foreach (commands, i, command)
+		conf_guess(&guess, args_text(command, "name"));
+	if (guess.best)
+		die(EXIT_USAGE, "there is no command '%s', did you mean '%s'?", name, guess.best);
+	die(EXIT_USAGE, "there is no command '%s'; linnetctl help lists them", name);
 }
 
 static void run(int fd, int argc, char **argv, bool json)
@@ -105,6 +111,10 @@ static void run(int fd, int argc, char **argv, bool json)
 	const json_t *command = need_command(commands, argv[0]);
 	bool help = !strcmp(argv[0], "help");
 
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		json_decref(commands);
+		return run(fd, 2, (char *[]){ "help", argv[0] }, json);
+	}
 	args = args_read(command, argc - 1, argv + 1, &json);
 	if (help && json_object_size(args))
 		need_command(commands, json_string_value(json_object_get(args, "command")));

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 #include <wctype.h>
 
@@ -150,6 +151,45 @@ static void print_table(const json_t *rows, const json_t *given_columns)
 	json_decref(names);
 }
 
+/* The unit that the end of a name says, in front of where it begins. */
+static size_t unit_at(const char *key, const char *unit)
+{
+	size_t len = strlen(key), n = strlen(unit);
+
+	return len > n && !strcmp(key + len - n, unit) ? len - n : 0;
+}
+
+static void put_seconds(long long s, FILE *out)
+{
+	if (s >= 86400)
+		fprintf(out, "%lld d %lld h", s / 86400, s / 3600 % 24);
+	else if (s >= 3600)
+		fprintf(out, "%lld h %lld min", s / 3600, s / 60 % 60);
+	else if (s >= 60)
+		fprintf(out, "%lld min %lld s", s / 60, s % 60);
+	else
+		fprintf(out, "%lld s", s);
+}
+
+/* "memory bytes: 14835712" as "memory: 14.1 MiB". */
+static void print_member(const char *key, const json_t *value, int widest)
+{
+	size_t seconds = json_is_integer(value) ? unit_at(key, "_s") : 0;
+	size_t bytes = json_is_integer(value) ? unit_at(key, "_bytes") : 0;
+	int len = (int)(seconds ? seconds : bytes ? bytes : strlen(key));
+
+	for (int i = 0; i < len; i++)
+		putchar(key[i] == '_' ? ' ' : key[i]);
+	printf(":%*s", widest - len + 1, "");
+	if (seconds)
+		put_seconds(json_integer_value(value), stdout);
+	else if (bytes)
+		printf("%.1f MiB", (double)json_integer_value(value) / (1 << 20));
+	else
+		put_value(value, stdout);
+	putchar('\n');
+}
+
 static void print_object(const json_t *object)
 {
 	const char *key;
@@ -158,11 +198,8 @@ static void print_object(const json_t *object)
 
 	json_object_foreach ((json_t *)object, key, value)
 		widest = (int)strlen(key) > widest ? (int)strlen(key) : widest;
-	json_object_foreach ((json_t *)object, key, value) {
-		printf("%s:%*s", key, widest - (int)strlen(key) + 1, "");
-		put_value(value, stdout);
-		putchar('\n');
-	}
+	json_object_foreach ((json_t *)object, key, value)
+		print_member(key, value, widest);
 }
 
 static bool is_table(const json_t *result)
@@ -178,6 +215,8 @@ void print_result(const json_t *result, const json_t *columns)
 
 	if (is_table(result)) {
 		print_table(result, columns);
+		if (!json_array_size(result) && isatty(STDOUT_FILENO))
+			puts("none"); /* a program reads no lines */
 	} else if (json_is_object(result)) {
 		print_object(result);
 	} else if (json_is_string(result)) {

@@ -39,15 +39,17 @@ static int print_reference(const char *page)
 static int check(const char *path)
 {
 	struct conf_errors *errors = conf_errors_new();
-	struct settings *settings = settings_load(path, errors);
-	AUTO(free_ptr) char *text = conf_errors_text(errors);
-	bool good = settings && !conf_errors_count(errors);
+	bool good;
 
-	if (good)
+	settings_check(path, errors);
+	good = !conf_errors_count(errors);
+	if (good) {
 		printf("%s: no errors\n", path);
-	else
+	} else {
+		AUTO(free_ptr) char *text = conf_errors_text(errors);
+
 		fputs(text, stderr);
-	settings_free(settings);
+	}
 	conf_errors_free(errors);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

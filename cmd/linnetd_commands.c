@@ -1,4 +1,5 @@
 /* cmd/linnetd_commands.c - commands about the server itself: state, log, settings, end. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -19,6 +20,7 @@
 #include "router/directory.h"
 #include "router/host.h"
 #include "router/route.h"
+#include "xml/jid.h"
 
 /* ---- status, metrics, memory ---- */
 
@@ -44,17 +46,6 @@ static json_int_t metric_named(const char *name)
 	return (json_int_t)asked.value;
 }
 
-static char *duration_text(int64_t seconds)
-{
-	if (seconds >= 86400)
-		return xprintf("%d d %d h", (int)(seconds / 86400), (int)(seconds / 3600 % 24));
-	if (seconds >= 3600)
-		return xprintf("%d h %d min", (int)(seconds / 3600), (int)(seconds / 60 % 60));
-	if (seconds >= 60)
-		return xprintf("%d min %d s", (int)(seconds / 60), (int)(seconds % 60));
-	return xprintf("%d s", (int)seconds);
-}
-
 static void count_host(struct host *h UNUSED, void *n)
 {
 	++*(int *)n;
@@ -68,17 +59,16 @@ static void add_connections(
 
 static void run_status(const json_t *args UNUSED, struct command_answer *answer)
 {
-	int64_t uptime = metric_named("process_uptime_seconds"), connections = 0;
-	AUTO(free_ptr) char *uptime_text = duration_text(uptime);
+	int64_t connections = 0;
 	int hosts = 0;
 
 	route_each_host(count_host, &hosts);
 	listeners_each(add_connections, &connections);
 	answer->result = json_pack(
-		"{s:s, s:i, s:s, s:I, s:s, s:i, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:s}",
-		"version", LINNET_VERSION, "pid", (int)getpid(), "uptime", uptime_text, "uptime_s",
-		(json_int_t)uptime, "settings", server_settings_path(), "hosts", hosts, "sessions",
-		(json_int_t)directory_count(), "accounts_online",
+		"{s:s, s:i, s:I, s:s, s:i, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:s}", "version",
+		LINNET_VERSION, "pid", (int)getpid(), "uptime_s",
+		metric_named("process_uptime_seconds"), "settings", server_settings_path(), "hosts",
+		hosts, "sessions", (json_int_t)directory_count(), "accounts_online",
 		(json_int_t)directory_count_accounts(), "connections", (json_int_t)connections,
 		"shards", (int)shards_count(), "threads", metric_named("process_threads"),
 		"memory_bytes", metric_named("process_resident_memory_bytes"), "open_files",
@@ -240,19 +230,44 @@ static void run_log_level(const json_t *args, struct command_answer *answer)
 	int level = given ? log_level_parse(given) : atomic_load(&log_level);
 
 	if (level < 0) {
-		command_fail(answer, "'%s' is none of none, error, warning, info, debug", given);
+		command_fail(
+			answer, "expected none, error, warning, info or debug, found '%s'", given);
 		return;
 	}
 	atomic_store(&log_level, level);
 	answer->result = json_pack("{s:s}", "log_level", log_level_name(level));
 }
 
+/* As streams write themselves: a JID prepared, an address in its shortest form. */
+static bool canonical(const char *given, char text[JID_TEXT_MAX])
+{
+	unsigned char address[sizeof(struct in6_addr)];
+	struct jid *jid;
+
+	for (int family = AF_INET;; family = AF_INET6) {
+		if (inet_pton(family, given, address) == 1)
+			return inet_ntop(family, address, text, JID_TEXT_MAX);
+		if (family == AF_INET6)
+			break;
+	}
+	if (jid_parse(given, strlen(given), NULL, &jid))
+		return false;
+	jid_write(jid, text);
+	jid_free(jid);
+	return true;
+}
+
 static void run_log_follow(const json_t *args, struct command_answer *answer)
 {
-	const char *whom = command_text(args, "jid");
+	const char *given = command_text(args, "whom");
+	char text[JID_TEXT_MAX];
 
-	log_follow(whom);
-	answer->result = json_pack("{s:s?}", "following", whom);
+	if (given && !canonical(given, text)) {
+		command_fail(answer, "'%s' is neither a JID nor an address", given);
+		return;
+	}
+	log_follow(given ? text : NULL);
+	answer->result = json_pack("{s:s?}", "following", given ? text : NULL);
 }
 
 static void run_log_reopen(const json_t *args UNUSED, struct command_answer *answer)
@@ -267,16 +282,19 @@ static void run_log_reopen(const json_t *args UNUSED, struct command_answer *ans
 
 static void run_config_check(const json_t *args, struct command_answer *answer)
 {
+	const char *given = command_text(args, "file");
+	const char *path = given ? given : server_settings_path();
 	struct conf_errors *errors = conf_errors_new();
-	struct settings *settings = settings_load(command_text(args, "file"), errors);
+	unsigned n;
 
-	if (conf_errors_count(errors)) {
+	settings_check(path, errors);
+	n = conf_errors_count(errors);
+	if (n) {
 		AUTO(free_ptr) char *text = errors_text(errors);
 
-		command_fail(answer, "%s", text);
+		command_fail(answer, "%u error%s:\n%s", n, n == 1 ? "" : "s", text);
 	}
-	answer->result = json_pack("{s:s, s:i}", "file", command_text(args, "file"), "errors", 0);
-	settings_free(settings);
+	answer->result = json_pack("{s:s, s:i}", "file", path, "errors", 0);
 	conf_errors_free(errors);
 }
 
@@ -286,7 +304,7 @@ static void run_reload(const json_t *args, struct command_answer *answer)
 
 	answer->result = server_reload(command_flag(args, "dry-run"), &why);
 	if (why)
-		command_fail(answer, "%s", why);
+		command_fail(answer, "nothing has changed:\n%s", why);
 }
 
 static void run_stop(const json_t *args UNUSED, struct command_answer *answer UNUSED)
@@ -304,12 +322,16 @@ static const struct command_arg level_args[] = {
 		.help = "none, error, warning, info or debug; left out: say which." },
 	{ 0 }
 };
-static const struct command_arg follow_args[] = { { "jid", ARG_STRING, .optional = true,
-							  .help = "A JID, bare or full, or an "
-								  "address; left out: stop." },
-	{ 0 } };
+static const struct command_arg follow_args[] = {
+	{ "whom", ARG_JID, .optional = true,
+		.help = "A JID, bare or full, the address a client comes from, or a connection as "
+			"the log names it; left out: nobody any more." },
+	{ 0 }
+};
 static const struct command_arg check_args[] = {
-	{ "file", ARG_FILE, .help = "A settings file, as the server finds it." }, { 0 }
+	{ "file", ARG_FILE, .optional = true,
+		.help = "A settings file, as the server finds it; left out: its own." },
+	{ 0 }
 };
 static const struct command_arg reload_args[] = {
 	{ "dry-run", ARG_FLAG, .help = "Say what would change, and change nothing." }, { 0 }
@@ -320,7 +342,8 @@ static const struct command commands[] = {
 		run_status },
 	{ "metrics", "server", "All metrics, as OpenMetrics text.", NULL, run_metrics },
 	{ "memory", "server", "What the allocator says about the heap.", NULL, run_memory },
-	{ "stop", "server", "End the server as SIGTERM does.", NULL, run_stop },
+	{ "stop", "server", "End the server as SIGTERM does; does not wait for the end.", NULL,
+		run_stop },
 	{ "hosts", "hosts", "List the domains this server answers for.", NULL, run_hosts },
 	{ "modules", "hosts", "List the modules that run.", modules_args, run_modules },
 	{ "listeners", "hosts", "List the open ports.", NULL, run_listeners },
@@ -335,7 +358,9 @@ static const struct command commands[] = {
 		run_config_check },
 	{ "log-level", "log", "Set the log's level until the next start or reload.", level_args,
 		run_log_level },
-	{ "log-follow", "log", "Log everything about one JID or address, whatever the level.",
+	{ "log-follow", "log",
+		"Log all that the streams of one client do, and every stanza without what it "
+		"holds, whatever the level. Until the next start, or until another is followed.",
 		follow_args, run_log_follow },
 	{ "log-reopen", "log", "Open the log anew, after it was moved away.", NULL,
 		run_log_reopen },

@@ -1,5 +1,4 @@
 /* cmd/linnetd_sessions.c - commands about who is connected. */
-#include <arpa/inet.h>
 #include <string.h>
 #include <time.h>
 
@@ -25,13 +24,9 @@ json_t *time_value(int64_t seconds)
 
 static json_t *address_value(const struct conf_prefix *address)
 {
-	static const uint8_t v4_mapped[12] = { [10] = 0xff, [11] = 0xff };
-	char text[INET6_ADDRSTRLEN];
+	char text[CONF_ADDRESS_TEXT_MAX];
 
-	if (!memcmp(address->bytes, v4_mapped, sizeof(v4_mapped)))
-		inet_ntop(AF_INET, address->bytes + sizeof(v4_mapped), text, sizeof(text));
-	else
-		inet_ntop(AF_INET6, address->bytes, text, sizeof(text));
+	conf_address_write(address, text);
 	return json_string(text);
 }
 

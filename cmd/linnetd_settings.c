@@ -67,7 +67,7 @@ static const struct conf_item host_rows[] = {
 
 static const struct conf_item listen_rows[] = {
 	{ "listen", CONF_LIST, FIELD(struct top, listen, struct conf_list), .rows = listen_items,
-		.item_size = sizeof(struct listen_conf),
+		.item_size = sizeof(struct listen_conf), .hints = listen_hints,
 		.help = "The ports that are open, and what is behind each." },
 	{ 0 },
 };
@@ -244,7 +244,7 @@ static void make_host(struct top *t, const struct domain_place *place, const str
 	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
 		if (chapters[i].rows != host_conf_items)
 			parts[n++] = (struct conf_part){ chapters[i].rows,
-				chapter_at(&over, &chapters[i]) };
+				chapter_at(&over, &chapters[i]), settings_hints };
 	out->name = place->name;
 	out->conf = host_conf_make(place->name, &t->all_hosts, own, place->at, parts, n, e);
 	out->modules = over.modules;
@@ -360,7 +360,7 @@ static void check_clashes(struct top *t, const struct conf_node *list, struct co
 static void finish_listeners(struct top *t, const struct conf_node *root, struct conf_errors *e)
 {
 	const struct conf_node *list = conf_node_get(root, "listen"), *item = conf_node_first(list);
-	bool certificates = t->s.tls.certfiles.n || t->s.n_tls_hosts;
+	bool missed = !t->s.tls.certfiles.n && !t->s.n_tls_hosts;
 	struct listen_conf *l = t->listen.at;
 
 	t->s.listen = l;
@@ -371,10 +371,11 @@ static void finish_listeners(struct top *t, const struct conf_node *root, struct
 	}
 	for (size_t i = 0; i < t->listen.n; i++, item = conf_node_next(item)) {
 		listen_conf_finish(&l[i], item, t->s.server.negotiation_timeout_ms, e);
-		if (!certificates && (l[i].tls || l[i].starttls_required))
-			conf_fail(e, item,
-				"this port asks for TLS: expected certfiles or a certfile, found "
-				"none");
+		if (!missed || (!l[i].tls && !l[i].starttls_required))
+			continue;
+		conf_fail(e, item,
+			"this port asks for TLS: expected certfiles or a certfile, found none");
+		missed = false; /* said once is enough */
 	}
 	check_clashes(t, list, e);
 }
@@ -400,7 +401,8 @@ static void fill(struct top *t, const struct conf_node *root, struct conf_errors
 	struct conf_part parts[ARRAY_LEN(chapters)];
 
 	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
-		parts[i] = (struct conf_part){ chapters[i].rows, chapter_at(t, &chapters[i]) };
+		parts[i] = (struct conf_part){ chapters[i].rows, chapter_at(t, &chapters[i]),
+			settings_hints };
 	conf_fill_parts(parts, ARRAY_LEN(chapters), root, &t->arena, e);
 	make_hosts(t, root, e);
 	check_certfiles(t, root, e);
@@ -427,6 +429,18 @@ struct settings *settings_load(const char *path, struct conf_errors *e)
 		return &t->s;
 	settings_free(&t->s);
 	return NULL;
+}
+
+void settings_check(const char *path, struct conf_errors *e)
+{
+	struct settings *s = settings_load(path, e);
+	struct tls_store *store = tls_store_new();
+	AUTO(free_ptr) char *why = NULL;
+
+	if (s && tls_store_load(store, &s->tls, s->tls_hosts, s->n_tls_hosts, &why))
+		conf_fail_place(e, &(struct conf_error){ .file = path }, "%s", why);
+	tls_store_free(store);
+	settings_free(s);
 }
 
 void settings_free(struct settings *s)

@@ -35,6 +35,8 @@ struct settings {
  * e has every error with its place. The main or control thread. */
 struct settings *settings_load(const char *path, struct conf_errors *e);
 void settings_free(struct settings *s); /* NULL is fine */
+/* The same without keeping anything, and whether the certificates can be used. */
+void settings_check(const char *path, struct conf_errors *e);
 
 const struct settings_host *settings_find_host(const struct settings *s, const char *host);
 /* What the registry fills a host's modules from; NULL: none, or no such host. */
@@ -49,6 +51,8 @@ struct access_rules *settings_take_access(struct settings *s);
 void settings_differences(const struct settings *before, const struct settings *after,
 	void (*fn)(const struct conf_change *change, void *arg), void *arg);
 
+/* Of ejabberd's options that the file does not have. cmd/linnetd_hints.c */
+extern const struct conf_hint settings_hints[];
 /* The tables of the file, in the order of the manual; that of `modules` is the last. */
 void settings_chapters_each(
 	void (*fn)(const char *title, const struct conf_item *rows, void *arg), void *arg);

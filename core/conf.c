@@ -56,16 +56,18 @@ static bool wrong(struct filling *f, const struct conf_item *row, const struct c
 	const char *expected)
 {
 	struct conf_guess guess = { .given = conf_node_text(node) };
+	const char *hint = row->words ? conf_hint(row->hints, guess.given) : NULL;
 	struct arena text;
 
 	arena_init(&text, NULL, 0);
-	if (row->words && *guess.given) {
+	if (row->words && *guess.given && !hint) {
 		for (const char *const *w = row->words; *w; w++)
 			conf_guess(
 				&guess, conf_word(row->words, (unsigned)(w - row->words), &text));
 	}
-	conf_fail_guess(f->errors, node, &guess, "%s: expected %s, found %s", row->name,
-		expected ? expected : conf_expected(row, &text), found(row, node, &text));
+	conf_fail_guess(f->errors, node, &guess, "%s: expected %s, found %s%s%s", row->name,
+		expected ? expected : conf_expected(row, &text), found(row, node, &text),
+		hint ? ": " : "", hint ? hint : "");
 	arena_fini(&text);
 	return false;
 }
@@ -123,7 +125,7 @@ static void fill_item(
 	struct filling *f, const struct conf_item *row, const struct conf_node *node, char *item)
 {
 	struct filling fresh = *f;
-	struct conf_part part = { row->rows, item };
+	struct conf_part part = { row->rows, item, row->hints };
 
 	if (row->item && conf_node_kind(node) == CONF_NULL) {
 		wrong(f, row->item, node, NULL);
@@ -176,7 +178,7 @@ static const struct conf_item *named(const struct conf_item *rows, const char *n
 static bool fill_group(
 	struct filling *f, const struct conf_item *row, const struct conf_node *node, void *field)
 {
-	struct conf_part part = { row->rows, field };
+	struct conf_part part = { row->rows, field, row->hints };
 	struct filling inside = *f;
 	const struct conf_item *one;
 
@@ -278,11 +280,20 @@ static const struct conf_item *find_row(
 
 #define NAMES_SHOWN 12
 
+static const char *hint_of(const struct conf_part *parts, unsigned n, const char *name)
+{
+	const char *hint = NULL;
+
+	for (unsigned i = 0; i < n && !hint; i++)
+		hint = conf_hint(parts[i].hints, name);
+	return hint;
+}
+
 static void unknown_option(
 	struct filling *f, const struct conf_part *parts, unsigned n, const struct conf_node *node)
 {
 	struct conf_guess guess = { .given = conf_node_key(node) };
-	const char *names = "";
+	const char *names = "", *hint = hint_of(parts, n, guess.given);
 	unsigned count = 0;
 	struct arena text;
 
@@ -295,7 +306,9 @@ static void unknown_option(
 					&text, "%s%s%s", names, *names ? ", " : "", row->name);
 		}
 	}
-	if (!count)
+	if (hint)
+		conf_fail_key(f->errors, node, "unknown option \"%s\": %s", guess.given, hint);
+	else if (!count)
 		conf_fail_key(
 			f->errors, node, "unknown option \"%s\", there are none here", guess.given);
 	else if (guess.best || count > NAMES_SHOWN)

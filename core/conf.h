@@ -44,8 +44,19 @@ struct conf_prefix {
 	uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */
 	uint8_t bits; /* 0..128 */
 };
+#define CONF_ADDRESS_TEXT_MAX 46
+void conf_address_write(
+	const struct conf_prefix *p, char text[CONF_ADDRESS_TEXT_MAX]); /* no bits */
 struct conf_node; /* a place in the file */
 struct conf_errors; /* collects all of them, not only the first */
+
+/* Names that a file for another server has, with what to do about them here: they go into the
+ * error instead of a guess. Ends with a NULL name. */
+struct conf_hint {
+	const char *names; /* "ldap_*|pam_service": patterns as of fnmatch(3) */
+	const char *text; /* behind a colon: "there is no LDAP yet" */
+};
+const char *conf_hint(const struct conf_hint *hints, const char *name); /* NULL: none */
 
 struct conf_item {
 	const char *name;
@@ -68,6 +79,8 @@ struct conf_item {
 	bool required;
 	bool per_host; /* may stand under host_config too */
 	bool needs_restart; /* a reload names it instead of applying it */
+	const struct conf_hint *hints; /* CONF_ENUM, CONF_WORDS: of words; CONF_LIST, CONF_MAP,
+					* CONF_GROUP: of nested options; may be NULL */
 	const char *short_for; /* CONF_GROUP: the nested option that one word stands for */
 	const char *example; /* the value as YAML, for the commented default file, of one line or
 			      * several; NULL: made from preset */
@@ -163,8 +176,9 @@ int conf_fill(const struct conf_item *rows, const struct conf_node *map, void *o
 	struct conf_errors *e);
 /* One map whose options go to several structs. */
 struct conf_part {
-	const struct conf_item *rows;
+	const struct conf_item *rows; /* NULL: none */
 	void *out;
+	const struct conf_hint *hints; /* of options; may be NULL */
 };
 int conf_fill_parts(const struct conf_part *parts, unsigned n, const struct conf_node *map,
 	struct arena *a, struct conf_errors *e);

@@ -1,4 +1,5 @@
 /* core/conf_errors.c - what is wrong with a settings file, all of it, in the order of the file. */
+#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,30 @@ void conf_guess(struct conf_guess *g, const char *candidate)
 		g->best = candidate;
 		g->distance = d;
 	}
+}
+
+static bool fits_one_of(const char *patterns, const char *name)
+{
+	while (*patterns) {
+		size_t len = strcspn(patterns, "|");
+		char pattern[GUESS_MAX];
+
+		REQUIRE(len < sizeof(pattern));
+		memcpy(pattern, patterns, len);
+		pattern[len] = 0;
+		if (!fnmatch(pattern, name, 0))
+			return true;
+		patterns += len + (patterns[len] == '|');
+	}
+	return false;
+}
+
+const char *conf_hint(const struct conf_hint *hints, const char *name)
+{
+	for (; hints && hints->names; hints++)
+		if (fits_one_of(hints->names, name))
+			return hints->text;
+	return NULL;
 }
 
 void conf_name_note(

@@ -293,16 +293,30 @@ static const char *number_text(const struct conf_item *row, int64_t n, struct ar
 				a, "%" PRId64 " %.*s", many, (int)strcspn(name, "|"), name);
 }
 
-static const char *address_text(const struct conf_prefix *p, struct arena *a)
+static bool is_v4(const struct conf_prefix *p)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	bool v4 = p->bits >= 96 && !memcmp(p->bytes, mapped, sizeof(mapped));
-	char text[INET6_ADDRSTRLEN];
 
-	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? p->bytes + 12 : p->bytes, text, sizeof(text));
+	return p->bits >= 96 && !memcmp(p->bytes, mapped, sizeof(mapped));
+}
+
+void conf_address_write(const struct conf_prefix *p, char text[CONF_ADDRESS_TEXT_MAX])
+{
+	_Static_assert(CONF_ADDRESS_TEXT_MAX >= INET6_ADDRSTRLEN, "");
+	if (is_v4(p))
+		inet_ntop(AF_INET, p->bytes + 12, text, CONF_ADDRESS_TEXT_MAX);
+	else
+		inet_ntop(AF_INET6, p->bytes, text, CONF_ADDRESS_TEXT_MAX);
+}
+
+static const char *address_text(const struct conf_prefix *p, struct arena *a)
+{
+	char text[CONF_ADDRESS_TEXT_MAX];
+
+	conf_address_write(p, text);
 	if (p->bits == 128)
 		return arena_strdup(a, text);
-	return arena_printf(a, "%s/%u", text, v4 ? p->bits - 96u : p->bits);
+	return arena_printf(a, "%s/%u", text, is_v4(p) ? p->bits - 96u : p->bits);
 }
 
 /* Whether YAML reads the word as itself, in a block and between [] and {}. */

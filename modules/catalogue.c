@@ -14,6 +14,24 @@ BUILT_IN(BUILT_IN_DECLARE)
 #define BUILT_IN_ENTRY(n) &module_##n,
 static const struct module *const built_in[] = { BUILT_IN(BUILT_IN_ENTRY) };
 
+/* ejabberd's; one that comes is found before it is looked for here. */
+static const struct conf_hint hints[] = {
+	{ "admin_extra|muc_admin|http_api|adhoc_api|configure|admin_update_sql",
+		"linnetctl has its commands without a module" },
+	{ "fail2ban", "auth_fail_limit and auth_fail_window do this" },
+	{ "legacy_auth", "this is the option legacy_auth, at the top" },
+	{ "metrics", "linnetctl metrics prints them" },
+	{ "jidprep|sic|service_log", "this server does not have it; take it out" },
+	{ "adhoc|announce|avatar|block_strangers|blocking|bosh|caps|carboncopy|client_state|"
+	  "conversejs|delegation|stream_mgmt|"
+	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
+	  "muc_*|multicast|offline|pres_counter|privacy|private|privilege|proxy65|pubsub*|push*|"
+	  "register_web|roster|s2s_*|scram_upgrade|shared_roster*|sip|stats|stun_disco|vcard*|"
+	  "antispam*|auth_fast|providers",
+		"this one of ejabberd's is not here yet" },
+	{ NULL, NULL },
+};
+
 struct plugin {
 	struct plugin *next;
 	const struct module *module;
@@ -105,6 +123,7 @@ const struct module *catalogue_find(const struct conf_node *at, struct conf_erro
 	const char *name = module_plain_name(conf_node_key(at));
 	const struct module *m = known(name);
 	struct conf_guess guess = { .given = name };
+	const char *hint;
 
 	if (m)
 		return m;
@@ -113,6 +132,11 @@ const struct module *catalogue_find(const struct conf_node *at, struct conf_erro
 
 		if (access(path, F_OK) == 0)
 			return plugin_open(path, name, at, e);
+	}
+	hint = conf_hint(hints, name);
+	if (hint) {
+		conf_fail_key(e, at, "there is no module \"%s\": %s", name, hint);
+		return NULL;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(built_in); i++)
 		conf_guess(&guess, built_in[i]->name);

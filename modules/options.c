@@ -27,6 +27,16 @@ static const struct conf_item common_items[] = {
 	{ 0 }
 };
 
+/* ejabberd's. */
+static const struct conf_hint hints[] = {
+	{ "db_type|ram_db_type|*cache_life_time|*cache_missed|*cache_size|*use_cache",
+		"what lasts is in the server's one database; take it out" },
+	{ "password_strength", "this is password_min_length" },
+	{ "captcha_protected", "there are no captchas yet" },
+	{ "allow_modules", "no module registers accounts but this one; take it out" },
+	{ NULL, NULL },
+};
+
 const struct conf_item *options_common(const struct module *m)
 {
 	return m->iq ? common_items : NULL;
@@ -107,7 +117,7 @@ struct options *options_read(
 	*front = o;
 	o->conf = (char *)front + sizeof(max_align_t);
 	parts[0] = (struct conf_part){ .rows = m->conf, .out = (void *)o->conf };
-	parts[1] = (struct conf_part){ .rows = options_common(m), .out = &common };
+	parts[1] = (struct conf_part){ options_common(m), &common, hints };
 	conf_fill_parts(parts, ARRAY_LEN(parts), map, &o->arena, e);
 	o->disc.max_queue = (unsigned)common.max_queue;
 	if (common.iqdisc) {

@@ -4,7 +4,6 @@
  * password, access_remove). The first two are closed unless the settings open them.
  * Before login the request is judged on the stream's shard and the account made on a job thread;
  * after it the whole handler is a job. Errors never carry the request back: it holds a password. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -284,17 +283,6 @@ ON_JOB static struct refusal make_account(
 	return GRANTED;
 }
 
-static const char *address_text(const struct conf_prefix *address, char text[INET6_ADDRSTRLEN])
-{
-	static const uint8_t v4_start[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (memcmp(address->bytes, v4_start, sizeof(v4_start)) == 0)
-		inet_ntop(AF_INET, address->bytes + 12, text, INET6_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, address->bytes, text, INET6_ADDRSTRLEN);
-	return text;
-}
-
 static void post_message(
 	const struct host *h, const char *to, const char *subject, const char *body)
 {
@@ -380,7 +368,7 @@ static void signup_work(struct job *job)
 static void signup_done(struct job *job)
 {
 	struct signup *u = container_of(job, struct signup, job);
-	char where[INET6_ADDRSTRLEN];
+	char where[CONF_ADDRESS_TEXT_MAX];
 	struct builder b;
 
 	if (u->refusal.cond) {
@@ -388,7 +376,8 @@ static void signup_done(struct job *job)
 	} else {
 		build_iq_result(&b, u->iq);
 		answer_stream(u->stream, build_end(&b));
-		announce(u->host, u->conf, u->account, address_text(&u->address, where));
+		conf_address_write(&u->address, where);
+		announce(u->host, u->conf, u->account, where);
 	}
 	signup_free(u);
 }

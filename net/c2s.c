@@ -2,9 +2,6 @@
  * from the router. */
 #include "net/c2s.h"
 
-#include <arpa/inet.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -60,50 +57,6 @@ bool c2s_is_secure(const struct c2s *c)
 	return c->stream.conn.tls != NULL;
 }
 
-/* --- following one connection or JID in the log ------------------------------------------- */
-
-void c2s_follow(struct c2s *c)
-{
-	char bare[JID_TEXT_MAX], full[JID_TEXT_MAX], id[24];
-
-	c->follow_version = log_follow_version();
-	bare[0] = full[0] = 0;
-	if (c->session.jid) {
-		jid_write_bare(c->session.jid, bare);
-		jid_write(c->session.jid, full);
-	}
-	snprintf(id, sizeof(id), "c%" PRIx64, c->session.id.v);
-	c->followed = log_follow_matches(bare, full, id);
-}
-
-ON_SHARD static void trace(struct c2s *c, const char *what, const struct stanza *s)
-{
-	char to[JID_TEXT_MAX], from[JID_TEXT_MAX], id[24];
-
-	if (c->follow_version != log_follow_version())
-		c2s_follow(c);
-	if (!c->followed)
-		return;
-	to[0] = from[0] = 0;
-	if (s->to)
-		jid_write(s->to, to);
-	if (s->from)
-		jid_write(s->from, from);
-	snprintf(id, sizeof(id), "c%" PRIx64, c->session.id.v);
-	/* Payloads stay out: they hold what people say, and passwords. */
-	log_trace("c2s", what, L_STR("connection", id), L_STR("name", s->root->name),
-		L_STR("type", elem_attr(s->root, "type")), L_STR("id", s->id), L_STR("from", from),
-		L_STR("to", to),
-		L_STR("payload", elem_first(s->root) ? elem_first(s->root)->ns : ""),
-		L_INT("bytes", s->bytes));
-}
-
-#define TRACE(c, what, s)                                                                 \
-	do {                                                                              \
-		if (unlikely(atomic_load_explicit(&log_following, memory_order_relaxed))) \
-			trace((c), (what), (s));                                          \
-	} while (0)
-
 /* --- ending -------------------------------------------------------------------------------- */
 
 void c2s_leave(struct c2s *c, const char *status)
@@ -118,6 +71,8 @@ void c2s_leave(struct c2s *c, const char *status)
 
 struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text)
 {
+	c2s_log(c, LOG_LEVEL_DEBUG, "stream error", L_STR("condition", stream_condition_name(cond)),
+		L_STR("text", text));
 	c2s_leave(c, cond == STREAM_CONFLICT ? "Replaced by new connection" : NULL);
 	stream_error(&c->stream, cond, text);
 	return fsm_same();
@@ -160,7 +115,8 @@ static void lost(struct stream *st, enum conn_loss why)
 	struct c2s *c = container_of(st, struct c2s, stream);
 
 	shard_check(NULL);
-	log_debug("c2s", "connection ended", L_STR("why", conn_loss_text(why)),
+	c2s_log(c, c->bound ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "connection ended",
+		L_STR("why", conn_loss_text(why)),
 		L_STR("tls", st->conn.tls && why == CONN_FAILED ? tls_error(st->conn.tls) : ""));
 	fsm_stop_now(&c->fsm, STOP_NORMAL);
 }
@@ -192,7 +148,7 @@ static void stanza(struct stream *st, struct stanza *s)
 	shard_check(NULL);
 	if (s->kind < ARRAY_LEN(received_metrics))
 		metric_add(&received_metrics[s->kind], 1);
-	TRACE(c, "received", s);
+	c2s_log_stanza(c, "received", s);
 	fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_STANZA, .data = s });
 	if (deliver_congested())
 		conn_rest(&st->conn, 1);
@@ -221,7 +177,8 @@ static void secured(struct stream *st)
 
 	shard_check(NULL);
 	tls_info(st->conn.tls, &info);
-	log_debug("c2s", "encrypted", L_STR("version", info.version), L_STR("cipher", info.cipher));
+	c2s_log(c, LOG_LEVEL_DEBUG, "encrypted", L_STR("version", info.version),
+		L_STR("cipher", info.cipher));
 	c->session.tls = true;
 }
 
@@ -247,7 +204,7 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 		return false;
 	}
 	metric_add(&sent_metric, 1);
-	TRACE(c, "sent", s);
+	c2s_log_stanza(c, "sent", s);
 	conn_write(&c->stream.conn, stanza_wire(s), copies == DELIVER_SOLE ? s : NULL);
 	return true;
 }
@@ -377,6 +334,7 @@ void c2s_accepted(struct msg *m)
 	metric_register(&count_metric);
 	fsm_start(&c->fsm, &c2s_class, NULL, NULL);
 	c->session.id = c->fsm.gen.actor.id;
+	c2s_log(c, LOG_LEVEL_DEBUG, "connected", L_INT("port", c->session.port));
 	apply_first_shaper(c);
 	timer_set(&c->timer, (uint64_t)c->options->conf.negotiation_timeout_ms);
 	if (c->options->conf.tls &&

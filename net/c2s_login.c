@@ -293,8 +293,8 @@ ON_SHARD static bool login_failed(struct c2s *c, const char *user, const char *w
 	metric_add(&login_failed_metric, 1);
 	if (user) /* else no name was tried yet, so nothing was guessed */
 		limits_login_failed(&c->session.address, c->conf->auth_fail_window_ms);
-	log_info("c2s", "login failed", L_STR("user", user), L_STR("host", c->session.host->name),
-		L_STR("why", why));
+	c2s_log(c, LOG_LEVEL_INFO, "login failed", L_STR("user", user),
+		L_STR("host", c->session.host->name), L_STR("why", why));
 	c->auth_guesses += user != NULL;
 	if (++c->auth_attempts < ATTEMPTS_MAX && c->auth_guesses < GUESSES_MAX)
 		return true;

@@ -1,6 +1,7 @@
 /* net/c2s_session.c - binding a resource, and the established session: the client's stanzas are
  * checked, stamped, sealed and handed to the router. */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "net/c2s_stream.h"
+#include "router/access.h"
 #include "router/deliver.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -41,6 +43,16 @@ ON_SHARD static int set_jid(struct c2s *c, const char *resource)
 		: 0;
 }
 
+/* ejabberd's name for it among the shaper_rules wins over the option. */
+ON_SHARD static unsigned sessions_allowed(const struct c2s *c)
+{
+	const struct access_subject who = { c->session.jid, &c->session.address };
+	int64_t n = access_number_for(
+		"max_user_sessions", c->session.host->name, &who, c->conf->max_sessions);
+
+	return n < UINT_MAX ? (unsigned)n : UINT_MAX;
+}
+
 /* The resource is in use: RFC 6120 §7.7.2.2. */
 ON_SHARD static int resolve_conflict(struct c2s *c)
 {
@@ -57,7 +69,7 @@ ON_SHARD static int resolve_conflict(struct c2s *c)
 		error = set_jid(c, NULL);
 		if (error)
 			return error;
-		return directory_enter(&c->session, (unsigned)c->conf->max_sessions, &holder)
+		return directory_enter(&c->session, sessions_allowed(c), &holder)
 			? ERR_RESOURCE_CONSTRAINT
 			: 0;
 	default:
@@ -72,7 +84,7 @@ int c2s_bind(struct c2s *c, const char *resource)
 
 	if (error)
 		return error;
-	switch (directory_enter(&c->session, (unsigned)c->conf->max_sessions, &holder)) {
+	switch (directory_enter(&c->session, sessions_allowed(c), &holder)) {
 	case DIRECTORY_TAKEN:
 		error = resolve_conflict(c);
 		break;
@@ -83,14 +95,9 @@ int c2s_bind(struct c2s *c, const char *resource)
 	if (error)
 		return error;
 	c->bound = true;
-	c2s_follow(c);
+	c->follow_version = 0; /* it may be the JID that is followed */
 	timer_set(&c->timer, 1000);
-	if (log_level >= LOG_LEVEL_INFO) {
-		char text[JID_TEXT_MAX];
-
-		jid_write(c->session.jid, text);
-		log_info("c2s", "session opened", L_STR("jid", text));
-	}
+	c2s_log(c, LOG_LEVEL_INFO, "session opened");
 	hook_run(c->session.host->hooks, &session_opened_hook, &c->session);
 	return 0;
 }

@@ -1,11 +1,12 @@
 /* net/c2s_stream.h - the inside of a client stream, shared by the files that make it up:
  * c2s.c (its life and what it receives), c2s_login.c (the states before a session),
- * c2s_session.c (bind, and the established session). Owning shard only. */
+ * c2s_session.c (bind, and the established session), c2s_log.c. Owning shard only. */
 #pragma once
 
 #include <urcu/list.h>
 
 #include "core/fsm.h"
+#include "core/log.h"
 #include "core/timer.h"
 #include "net/c2s.h"
 #include "net/listener.h"
@@ -34,8 +35,8 @@ struct c2s {
 	bool bound; /* in the directory */
 	bool left; /* was bound and has left it */
 	struct stanza *legacy; /* owned: the XEP-0078 request that waits for its check */
-	bool followed; /* log_follow() means this one */
-	unsigned follow_version;
+	bool followed; /* what log_follow() had said at follow_version */
+	unsigned follow_version; /* 0: ask again */
 };
 
 enum c2s_event {
@@ -78,4 +79,31 @@ ON_SHARD void c2s_leave(struct c2s *c, const char *status);
 ON_SHARD bool c2s_is_secure(const struct c2s *c);
 /* Takes the resource as asked for (NULL: any) for c->user. 0, or a stanza error. */
 ON_SHARD int c2s_bind(struct c2s *c, const char *resource);
-ON_SHARD void c2s_follow(struct c2s *c); /* asks again whether log_follow() means this one */
+
+/* net/c2s_log.c: the stream in the log. */
+ON_SHARD bool c2s_is_followed(struct c2s *c); /* log_follow() means this one */
+ON_SHARD static inline bool c2s_follows(struct c2s *c)
+{
+	return unlikely(atomic_load_explicit(&log_following, memory_order_relaxed)) &&
+		c2s_is_followed(c);
+}
+/* A line with the stream's connection, address and JID, whatever the level when it is followed. */
+#define c2s_log(c, level_, what, ...)                                                              \
+	do {                                                                                       \
+		if (unlikely(                                                                      \
+			    atomic_load_explicit(&log_level, memory_order_relaxed) >= (level_)) || \
+			c2s_follows(c)) {                                                          \
+			const struct log_field fields_[] = { { 0 }, ##__VA_ARGS__ };               \
+			c2s_log_write((c), (level_), (what), fields_ + 1, ARRAY_LEN(fields_) - 1); \
+		}                                                                                  \
+	} while (0)
+#define C2S_LOG_FIELDS_MAX 8
+ON_SHARD void c2s_log_write(struct c2s *c, enum log_level level, const char *what,
+	const struct log_field *fields, unsigned n);
+/* One that was "received" or "sent", when the stream is followed. */
+ON_SHARD void c2s_log_stanza_write(struct c2s *c, const char *what, const struct stanza *s);
+ON_SHARD static inline void c2s_log_stanza(struct c2s *c, const char *what, const struct stanza *s)
+{
+	if (c2s_follows(c))
+		c2s_log_stanza_write(c, what, s);
+}

@@ -5,6 +5,35 @@
 #include <string.h>
 
 static const char *const module_words[] = { "ejabberd_c2s|c2s", NULL };
+/* ejabberd's; a row leaves when its listener or option comes. */
+static const struct conf_hint module_hints[] = {
+	{ "ejabberd_s2s_in", "there are no connections to other servers yet" },
+	{ "ejabberd_service", "there are no components yet" },
+	{ "ejabberd_http|ejabberd_http_ws|ejabberd_xmlrpc", "there is no HTTP yet" },
+	{ "ejabberd_stun|ejabberd_sip|mod_mqtt",
+		"this server does not have it; take the entry out" },
+	{ NULL, NULL },
+};
+const struct conf_hint listen_hints[] = {
+	{ "certfile|certfiles", "certificates stand at the top, as certfiles, for all ports" },
+	{ "ciphers", "this is tls_ciphers, and for TLS 1.3 tls_ciphersuites, at the top" },
+	{ "dhfile", "the key exchange is by elliptic curves, which tls_groups at the top lists" },
+	{ "protocol_options", "this is tls_min_version, at the top" },
+	{ "cafile|tls_verify", "clients' certificates are not asked for; take it out" },
+	{ "tls_compression|zlib", "streams are never compressed; take it out" },
+	{ "max_fsm_queue|send_timeout", "max_out_bytes at the top bounds what waits for a client" },
+	{ "pre_auth_max_stanza_size", "this is max_stanza_size_unauthenticated" },
+	{ "max_stanza_elements|pre_auth_max_stanza_elements|accept_interval|supervisor",
+		"there is nothing of this kind to be set; take it out" },
+	{ "allow_unencrypted_sasl2", "there is no SASL2 yet" },
+	{ "transport", "every port is one of TCP; take it out" },
+	{ "unix_socket|use_proxy_protocol", "clients come by TCP, and directly; take it out" },
+	{ "request_handlers|custom_headers|default_host|tag", "there is no HTTP yet" },
+	{ "use_turn|turn_*|auth_realm|auth_type|server_name", "there is no STUN yet" },
+	{ "hosts|password|shaper_rule|service_check_from|global_routes",
+		"there are no components yet" },
+	{ NULL, NULL },
+};
 
 /* Also brings it to its one canonical form, so that equal addresses are equal texts. */
 static const char *check_ip(const void *value, struct arena *a)
@@ -30,7 +59,7 @@ const struct conf_item listen_items[] = {
 	{ "v6_only", CONF_BOOL, FIELD(struct listen_conf, v6_only, bool), .preset = "false",
 		.help = "Leave IPv4 out where ip is `::`." },
 	{ "module", CONF_ENUM, FIELD(struct listen_conf, module, int), .preset = "ejabberd_c2s",
-		.words = module_words, .example = "ejabberd_c2s",
+		.words = module_words, .hints = module_hints, .example = "ejabberd_c2s",
 		.help = "Who comes to this port: `ejabberd_c2s`, clients." },
 	{ "tls", CONF_BOOL, FIELD(struct listen_conf, tls, bool), .preset = "false",
 		.help = "TLS from the first byte (XEP-0368, usually port 5223) instead of "

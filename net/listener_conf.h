@@ -5,6 +5,7 @@
 #include "net/listener.h"
 
 extern const struct conf_item listen_items[];
+extern const struct conf_hint listen_hints[]; /* of ejabberd's options that it does not have */
 
 /* What follows from the options of one filled entry; map is its node. all_timeout_ms: the server's
  * negotiation_timeout, for an entry without one. */

@@ -256,8 +256,14 @@ static const struct acl *named_acl(struct compiling *c, const struct conf_node *
 	conf_guess(&guess, "all");
 	conf_guess(&guess, "none");
 	offer_names(&guess, &c->r->acls, sizeof(struct acl));
-	conf_fail_guess(
-		c->e, node, &guess, "expected the name of an acl, found \"%s\"", guess.given);
+	if (guess.best)
+		conf_fail_guess(c->e, node, &guess, "expected the name of an acl, found \"%s\"",
+			guess.given);
+	else
+		conf_fail(c->e, node,
+			"expected the name of an acl, found \"%s\"; one of nobody stands under acl "
+			"as %s: none",
+			guess.given, guess.given);
 	return &acl_none;
 }
 

@@ -6,6 +6,11 @@
 #include "core/mem.h"
 
 static const char *const auth_words[] = { "internal|mnesia|sql", "anonymous", NULL };
+/* ejabberd's; a row leaves when its way comes. */
+static const struct conf_hint auth_hints[] = {
+	{ "external|ldap|pam|jwt|http", "there is no such way to log in yet" },
+	{ NULL, NULL },
+};
 static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", "setresource",
 	NULL };
 /* In the order of SASL_* in router/host.h; the ones behind them are ejabberd's and never offered.
@@ -36,7 +41,7 @@ static const char *check_language(const void *value, struct arena *a UNUSED)
 
 const struct conf_item host_conf_items[] = {
 	{ "auth_method", CONF_WORDS, FIELD(struct host_conf, auth_methods, uint32_t),
-		.preset = "[internal]", .words = auth_words, .per_host = true,
+		.preset = "[internal]", .words = auth_words, .hints = auth_hints, .per_host = true,
 		.help = "Who may log in: `internal`, the accounts in the server's database; "
 			"`anonymous`, anybody, with an address that is thrown away afterwards." },
 	{ "sasl_mechanisms", CONF_WORDS, FIELD(struct host_conf, allowed_mechanisms, uint32_t),
@@ -60,7 +65,8 @@ const struct conf_item host_conf_items[] = {
 			"`setresource` gives the newer another resource." },
 	{ "max_user_sessions", CONF_INT, FIELD(struct host_conf, max_sessions, int64_t),
 		.preset = "10", .min = 1, .max = 10000, .unit = "sessions", .per_host = true,
-		.help = "Sessions that one account may have at once." },
+		.help = "Sessions that one account may have at once; where shaper_rules has an "
+			"entry of this name, that one counts." },
 	{ "certfile", CONF_PATH, FIELD(struct host_conf, certfile, const char *), .per_host = true,
 		.help = "A PEM file with this host's certificate and its chain; without it, the "
 			"one "

@@ -79,6 +79,18 @@ class Streams(unittest.TestCase):
         self.assertEqual([kind for kind, _ in events], ['open', 'stanza', 'close'])
         self.assertEqual(events[1][1].show('c'), '<b><c/>t</b>')
 
+    def test_a_success_is_followed_by_another_stream(self):
+        first = b"<s xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><a/>"
+        then = b"<?xml version='1.0'?><t><b/></t>"
+        for success in b'<success/>', b'<success>AA==</success >':
+            whole = first + success + then
+            for cut in range(len(whole)):
+                parser = StreamParser(restarts=True)
+                events = parser.feed(whole[:cut]) + parser.feed(whole[cut:])
+                self.assertEqual([(kind, e.name if e else None) for kind, e in events],
+                                 [('open', 's'), ('stanza', 'a'), ('stanza', 'success'),
+                                  ('open', 't'), ('stanza', 'b'), ('close', None)])
+
     def test_what_a_server_must_not_send(self):
         for bad in (b'<a><!-- c --></a>', b'<a><?p i?></a>', b'<!DOCTYPE a><a/>', b'<a>text</a>',
                     b'<a><b></a>', b'<a><b>\xff</b></a>'):

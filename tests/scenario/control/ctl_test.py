@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """linnetctl against a real server: every command, its answers and its exit statuses."""
 
+import base64
 import os
 import pty
+import re
 import signal
 import sys
 import termios
@@ -11,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 
 from harness.connection import Failure  # noqa: E402
 from harness.console import DONE, FAILED, NO_SERVER, USAGE, ConsoleCase, main  # noqa: E402
+from harness.server import SUPPORT  # noqa: E402
 
 
 class Help(ConsoleCase):
@@ -20,6 +23,7 @@ class Help(ConsoleCase):
             self.assertRegex(text, r'(?m)^  %s\b' % name)
         self.assertRegex(self.done('help', 'register'), r'usage: linnetctl register USER HOST')
         self.assertIn("no command 'nonsense'", self.refused(USAGE, 'help', 'nonsense'))
+        self.assertEqual(self.done('register', '--help'), self.done('help', 'register'))
 
     def test_described_as_json(self):
         commands = {c['name']: c for c in self.ctl.json('help')}
@@ -32,6 +36,8 @@ class Help(ConsoleCase):
 
     def test_wrong_usage(self):
         self.assertIn("no command 'nonsense'", self.refused(USAGE, 'nonsense'))
+        self.assertIn("did you mean 'status'?", self.refused(USAGE, 'statsu'))
+        self.assertIn("did you mean 'change-password'?", self.refused(USAGE, 'change_password'))
         self.assertIn('missing: user', self.refused(USAGE, 'register'))
         self.assertIn('too many', self.refused(USAGE, 'unregister', 'a', 'localhost', 'c'))
         self.assertIn('unknown option', self.refused(USAGE, 'status', '--verbose'))
@@ -166,6 +172,8 @@ class ServerItself(ConsoleCase):
         self.assertGreater(status['memory_bytes'], 1 << 20)
         self.assertGreater(status['max_files'], status['open_files'])
         self.assertRegex(self.done('status'), r'(?m)^sessions: +0$')
+        self.assertRegex(self.done('status'), r'(?m)^uptime: +\d+ s$')
+        self.assertRegex(self.done('status'), r'(?m)^memory: +\d+\.\d MiB$')
         self.assertEqual([row['host'] for row in self.ctl.json('hosts')],
                          ['localhost', 'other.example'])
         self.assertIn('ping', [row['module'] for row in self.ctl.json('modules', 'localhost')])
@@ -184,7 +192,24 @@ class ServerItself(ConsoleCase):
         self.assertEqual(self.ctl.json('log-level'), {'log_level': 'info'})
         self.assertEqual(self.ctl.json('log-level', 'debug'), {'log_level': 'debug'})
         self.assertEqual(self.ctl.json('log-level'), {'log_level': 'debug'})
+        self.assertEqual(self.ctl.json('log-level', '3'), {'log_level': 'warning'})
         self.refused(FAILED, 'log-level', 'loud')
+
+    def test_config_check(self):
+        own = self.server.path('linnet.yml')
+        self.assertEqual(self.ctl.json('config-check'), {'file': own, 'errors': 0})
+        self.assertEqual(self.ctl.json('config-check', own), {'file': own, 'errors': 0})
+        with open(os.path.join(SUPPORT, 'mistakes.txt'), encoding='utf-8') as f:
+            places = [line.split(' ')[0] for line in f]
+        complaint = self.refused(FAILED, 'config-check', os.path.join(SUPPORT, 'mistakes.yml'))
+        self.assertEqual(complaint.splitlines()[0], 'linnetctl: 20 errors:')
+        self.assertEqual([line.split(' ')[0] for line in complaint.splitlines()[1:]],
+                         [os.path.join(SUPPORT, place) for place in places])
+
+    def test_config_check_tries_the_certificates(self):
+        with open(self.server.path('localhost.pem'), 'w', encoding='ascii') as f:
+            f.write('no certificate\n')
+        self.assertIn('localhost.pem', self.refused(FAILED, 'config-check'))
 
     def test_stop(self):
         self.done('stop')
@@ -199,6 +224,82 @@ class ServerItself(ConsoleCase):
         self.assertIn('Connection refused', self.refused(NO_SERVER, 'status'))
         self.server.start()
         self.done('status')
+
+
+class Following(ConsoleCase):
+    """log-follow, and what no log may have."""
+
+    over = 'loglevel: error\nmodules:\n    mod_register: {}'
+
+    def lines(self, **fields):
+        found = [dict(re.findall(r'(\w+)=("[^"]*"|\S*)', line))
+                 for line in self.server.log().splitlines()]
+        return [line for line in found if all(line.get(k) == v for k, v in fields.items())]
+
+    def say(self, client, text):
+        client.send("<message to='%s'><body>%s</body></message>" % (client.jid, text))
+        client.expect('<message><body>%s</body></message>' % text)
+
+    def test_a_jid(self):
+        for user in ('juliet', 'romeo'):
+            self.server.register(user + '@localhost')
+        juliet = self.server.login('juliet@localhost/a')
+        romeo = self.server.login('romeo@localhost/a')
+        self.assertEqual(self.ctl.json('log-follow', 'Juliet@LOCALHOST'),
+                         {'following': 'juliet@localhost'})
+        self.say(juliet, 'one')
+        self.say(romeo, 'two')
+        self.assertEqual(self.ctl.json('log-follow'), {'following': None})
+        self.say(juliet, 'three')
+        for client in (juliet, romeo):
+            client.close()
+        self.server.stop()
+        lines = self.lines(level='trace')
+        self.assertEqual([line['what'] for line in lines], ['received', 'sent'])
+        self.assertEqual({line['jid'] for line in lines}, {'juliet@localhost/a'})
+        self.assertEqual(lines[0]['name'], 'message')
+        self.server.start()
+
+    def test_an_address_from_the_first_byte_to_the_last(self):
+        self.server.register('juliet@localhost')
+        self.ctl.json('log-follow', '127.0.0.9')
+        juliet = self.server.login('juliet@localhost/a', source='127.0.0.9')
+        other = self.server.login('juliet@localhost/b')
+        for client in (juliet, other):
+            client.close()
+        self.server.stop()
+        whats = [line['what'] for line in self.lines(part='c2s')]
+        self.assertEqual({line['address'] for line in self.lines(part='c2s')}, {'127.0.0.9'})
+        for what in ('connected', 'encrypted', '"session opened"', '"connection ended"'):
+            self.assertIn(what, whats)
+        self.server.start()
+
+    def test_neither_jid_nor_address(self):
+        self.assertIn('neither', self.refused(FAILED, 'log-follow', '@'))
+
+    def test_no_passwords_and_nothing_that_was_said(self):
+        self.done('log-level', 'debug')
+        self.done('log-follow', '127.0.0.1')
+        self.done('register', 'juliet', 'localhost', '-', stdin='geheim-eins\n')
+        for mechanism in ('PLAIN', None):
+            self.server.login('juliet@localhost/a', 'geheim-eins', mechanism).close()
+        with self.assertRaises(Failure):
+            self.server.login('juliet@localhost/a', 'geheim-falsch', 'PLAIN')
+        client = self.server.login('juliet@localhost/a', 'geheim-eins')
+        client.send("<iq type='set' id='p' to='localhost'><query xmlns='jabber:iq:register'>"
+                    "<username>juliet</username><password>geheim-zwei</password></query></iq>")
+        client.expect("<iq type='result' id='p'/>")
+        self.say(client, 'geheim-drei')
+        client.close()
+        self.done('change-password', 'juliet', 'localhost', 'geheim-vier')
+        self.server.stop()
+        log = self.server.log()
+        self.assertIn('"login failed"', log)
+        self.assertNotIn('geheim', log)
+        for word in ('geheim-eins', 'geheim-falsch'):
+            plain = base64.b64encode(b'\0juliet\0' + word.encode()).decode()
+            self.assertNotIn(plain, log)
+        self.server.start()
 
 
 if __name__ == '__main__':

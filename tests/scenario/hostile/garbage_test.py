@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Bytes that are no XMPP at all, on every port. Each connection is closed, each next one served."""
+"""Bytes that are no XMPP at all, on every port. Each connection is closed, each next one served
+(RFC 6120 §4.9.3.13, §11.3)."""
 
 import os
 import random
@@ -41,19 +42,22 @@ class Garbage(ServerCase):
                 pass
 
     def test_on_every_port(self):
+        """RFC 6120 §4.9.3.13: where a header should be."""
         for port in (self.server.port, self.server.plain_port, self.server.tls_port):
             for data in GARBAGE:
                 with self.subTest(port=port, data=data[:20]):
                     self.talk(port, data)
-        self.assert_serves()
+                    self.assert_serves()
 
     def test_inside_the_stream(self):
+        """RFC 6120 §4.9.3.13: where features have been offered."""
         for data in GARBAGE:
             with self.subTest(data=data[:20]):
                 self.talk(self.server.plain_port, (HEADER % 'localhost').encode() + data)
-        self.assert_serves()
+                self.assert_serves()
 
     def test_inside_tls(self):
+        """RFC 6120 §4.9.3.13: where a header should be, encrypted."""
         for data in GARBAGE:
             with self.subTest(data=data[:20]):
                 client = self.server.connect(port=self.server.tls_port)
@@ -64,9 +68,10 @@ class Garbage(ServerCase):
                 except Failure:
                     pass        # no TLS error alert is needed to be right
                 client.close()
-        self.assert_serves()
+                self.assert_serves()
 
     def test_plain_text_where_tls_was_promised(self):
+        """RFC 6120 §5.4.3.2."""
         client = self.server.connect()
         client.open('localhost')
         client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
@@ -82,6 +87,7 @@ class Garbage(ServerCase):
             return []
 
     def test_ends_in_the_middle(self):
+        """RFC 6120 §4.4: connections that end anywhere, in every way a connection can."""
         for cut in range(1, 170, 7):
             client = self.server.connect(port=self.server.plain_port)
             client.send((HEADER % 'localhost')[:cut])

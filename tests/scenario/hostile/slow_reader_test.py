@@ -11,6 +11,7 @@ from harness.case import ServerCase, main   # noqa: E402
 
 MIB = 1 << 20
 BODY = 'x' * 50000
+SLEEPERS = 20
 
 
 class SlowReader(ServerCase):
@@ -33,6 +34,7 @@ class SlowReader(ServerCase):
         return sent, bounced
 
     def test_memory_is_bounded(self):
+        """RFC 6120 §13.12: one that sleeps costs no more than the setting max_out_bytes."""
         reader = self.server.login('romeo@localhost/asleep')
         sender = self.server.login('juliet@localhost/awake')
         before = self.server.resident_bytes()
@@ -46,8 +48,21 @@ class SlowReader(ServerCase):
         reader.close()
         sender.close()
 
+    def test_many_that_sleep(self):
+        """RFC 6120 §13.12: each for itself, whatever is sent to all of them."""
+        sleepers = [self.server.login('romeo@localhost/%d' % n) for n in range(SLEEPERS)]
+        sender = self.server.login('juliet@localhost/awake')
+        before = self.server.resident_bytes()
+        for sleeper in sleepers:
+            sent, bounced = self.flood(sender, sleeper.jid, 40 * MIB, True)
+            self.assertGreater(bounced, 0, '%d MiB were taken' % (sent // MIB))
+        self.assertLess(self.server.resident_bytes() - before, 100 * MIB)
+        self.assert_serves()
+        for client in (sender, *sleepers):
+            client.close()
+
     def test_answers_to_oneself_count_too(self):
-        """A client that asks and asks and never reads the answers."""
+        """RFC 6120 §13.12: a client that asks and asks and never reads the answers."""
         client = self.server.login('romeo@localhost/asker')
         client.sock.settimeout(5)
         asked = ("<iq type='get' id='x' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>" * 500).encode()

@@ -47,13 +47,14 @@ class Injection(ServerCase):
         client.close()
 
     def test_in_one_packet(self):
+        """RFC 6120 §5.4.3.3."""
         for text in INJECTED:
             with self.subTest(text):
                 self.inject(text)
-        self.assert_serves()
+                self.assert_serves()
 
     def test_tls_at_once(self):
-        """A client that cannot wait for <proceed/> is a client that does not speak XMPP."""
+        """RFC 6120 §5.4.2.1: a client that cannot wait for <proceed/> is a client that does not speak XMPP."""
         client = self.server.connect()
         client.open('localhost')
         client.send(STARTTLS.encode() + b'\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00')

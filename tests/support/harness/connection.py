@@ -35,7 +35,7 @@ class Connection:
         self.sock = socket.create_connection(
             address, timeout=WAIT_S, source_address=(source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.parser = StreamParser()
+        self.parser = StreamParser(restarts=True)
         self.events = collections.deque()
         self.ended = False      # the peer closed its end
         self.features = None    # the last <stream:features/>
@@ -91,8 +91,6 @@ class Connection:
             self.last = element
             if element.is_('features', NS_STREAM):
                 self.features = element
-            elif element.is_('success', NS_SASL):
-                self.parser = StreamParser()    # RFC 6120 §6.4.6: a new stream follows
         return kind, element
 
     def stanza(self):
@@ -171,7 +169,7 @@ class Connection:
             self.sock = context.wrap_socket(self.sock, server_hostname=name)
         except (OSError, ssl.SSLError) as e:
             raise Failure('%s: no TLS: %s' % (self.name, e)) from e
-        self.parser = StreamParser()
+        self.parser = StreamParser(restarts=True)
         self.record(self.name, '--', 'TLS %s %s' % (self.sock.version(), self.sock.cipher()[0]))
 
     def encrypted(self):
@@ -185,7 +183,7 @@ class Connection:
 
     def open(self, domain):
         """Opens a stream and takes the server's header and features."""
-        self.parser = StreamParser()
+        self.parser = StreamParser(restarts=True)
         self.send(HEADER % domain)
         kind, root = self.event()
         if kind != 'open' or not root.is_('stream', NS_STREAM):

@@ -92,9 +92,15 @@ def _split(name):
 
 
 class StreamParser:
-    """Feed it bytes; it returns events: ('open', root), ('stanza', element), ('close', None)."""
+    """Feed it bytes; it returns events: ('open', root), ('stanza', element), ('close', None).
+    restarts: what follows a SASL success is a new document (RFC 6120 §6.4.6)."""
 
-    def __init__(self):
+    def __init__(self, restarts=False):
+        self._restarts = restarts
+        self._begin()
+        self._events = []
+
+    def _begin(self):
         self._expat = xml.parsers.expat.ParserCreate(namespace_separator=' ')
         self._expat.buffer_text = True
         self._expat.StartElementHandler = self._start
@@ -104,17 +110,33 @@ class StreamParser:
         self._expat.ProcessingInstructionHandler = self._forbidden
         self._expat.StartDoctypeDeclHandler = self._forbidden
         self._path = []
-        self._events = []
+        self._passed = 0            # bytes of this document fed before
+        self._success_at = None     # where in it the success's end tag begins, or is behind
 
     def feed(self, data):
+        if isinstance(data, str):
+            data = data.encode()
         try:
             self._expat.Parse(data, False)
         except xml.parsers.expat.ExpatError as e:
-            raise NotXML('%s in %r' % (e, data[-200:])) from e
+            if self._success_at is None:
+                raise NotXML('%s in %r' % (e, data[-200:])) from e
+        if self._success_at is None:
+            self._passed += len(data)
+        else:
+            at = self._success_at - self._passed
+            if at < 0 or data[at:at + 2] == b'</':
+                at = data.index(b'>', max(at, 0)) + 1
+            rest = data[at:]
+            self._begin()
+            if rest:
+                return self.feed(rest)
         events, self._events = self._events, []
         return events
 
     def _start(self, name, attrs):
+        if self._success_at is not None:
+            return
         attrs = {'{%s}%s' % (_split(k)[1], _split(k)[0]) if ' ' in k else k: v
                  for k, v in attrs.items()}
         element = Element(*_split(name), attrs)
@@ -125,11 +147,15 @@ class StreamParser:
         self._path.append(element)
 
     def _end(self, _name):
+        if self._success_at is not None:
+            return
         element = self._path.pop()
         if not self._path:
             self._events.append(('close', None))
         elif len(self._path) == 1:
             self._events.append(('stanza', element))
+            if self._restarts and element.is_('success', NS_SASL):
+                self._success_at = self._expat.CurrentByteIndex
 
     def _text(self, data):
         if len(self._path) > 1:

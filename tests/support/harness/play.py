@@ -7,6 +7,7 @@ in, what each client said and heard, and the server's log.
 """
 
 import base64
+import contextlib
 import itertools
 import re
 import shlex
@@ -17,6 +18,7 @@ from .pattern import Pattern
 from .server import Server, password_of
 
 SHOWN = 40      # last lines of the transcript and of the log that a failure shows
+WITNESS = 'witness@localhost'  # who is served when others are
 LONGEST = 600   # characters of one of them
 
 
@@ -137,6 +139,8 @@ class Play:
             elif words[0] == 'client' and words[2:3] == ['as'] and 'stranger' not in words:
                 bare = words[3].partition('/')[0]
                 accounts.setdefault(bare, password_of(bare))
+            elif s.text == 'others are served':
+                accounts[WITNESS] = password_of(WITNESS)
             elif words[:2] == ['log', 'may']:
                 allowed.append(s.text.split(None, 3)[3])
         self.accounts = accounts
@@ -174,6 +178,7 @@ class Play:
         (r'raw (\w+)(.*)', '_raw'),
         (r'for ([\w/]+) in (.+)', '_for'),
         (r'let (\w+) = (.*)', '_let'),
+        (r'others are served', '_others_served'),
         (r'operator runs (\w+)(.*)', '_operator'),
         (r'([\w, ]+?) expects? nothing', '_expect_nothing'),
         (r'(\w+) expects in any order', '_expect_unordered'),
@@ -300,6 +305,15 @@ class Play:
 
     def _operator(self, _s, name, args):
         self.server.control(name, **dict(a.split('=', 1) for a in split(args)))
+
+    def _others_served(self, _s):
+        """Somebody who has nothing to do with it all logs in and is served."""
+        self._need_row()
+        with contextlib.closing(self.server.login(WITNESS + '/here')) as client:
+            client.send("<message to='%s' id='here'/>" % client.jid)
+            client.expect("<message from='%s' id='here'/>" % client.jid)
+            client.send('</stream:stream>')
+            client.expect_close()
 
     # Clients come and go.
 

@@ -460,6 +460,59 @@ Test(conf, overlay)
 	conf_errors_free(e);
 }
 
+/* ---- Hints. */
+
+static const struct conf_hint hints[] = {
+	{ "ldap_*|pam", "no directory" },
+	{ "sql_type", "no choice" },
+	{ NULL, NULL },
+};
+static const struct {
+	const char *name, *text;
+} hinted[] = {
+	{ "ldap_port", "no directory" },
+	{ "pam", "no directory" },
+	{ "sql_type", "no choice" },
+	{ "pam_service", NULL },
+	{ "sql", NULL },
+	{ "openldap_port", NULL },
+	{ "", NULL },
+};
+
+Test(conf, hints)
+{
+	for (size_t i = 0; i < ARRAY_LEN(hinted); i++) {
+		const char *text = conf_hint(hints, hinted[i].name);
+
+		cr_expect(text == hinted[i].text ||
+				(text && hinted[i].text && !strcmp(text, hinted[i].text)),
+			"%s: %s", hinted[i].name, text);
+	}
+	cr_expect_null(conf_hint(NULL, "any"));
+}
+
+Test(conf, a_hint_stands_in_place_of_a_guess)
+{
+	static const char text[] = "sql_typo: 1\nsql_type: 1\n";
+	static const struct conf_item rows[] = { { "sql_typ", CONF_INT, 0 }, { 0 } };
+	struct conf_errors *e = conf_errors_new();
+	struct conf_file *f = conf_file_parse("t.yml", text, strlen(text), e);
+	AUTO(free_ptr) char *said = NULL;
+	struct arena a;
+	int64_t out;
+
+	arena_init(&a, NULL, 0);
+	conf_fill_parts(&(struct conf_part){ rows, &out, hints }, 1, conf_root(f), &a, e);
+	said = conf_errors_text(e);
+	cr_expect_str_eq(said,
+		"t.yml:1:1: unknown option \"sql_typo\", did you mean \"sql_typ\"?\n"
+		"t.yml:2:1: unknown option \"sql_type\": no choice\n",
+		"%s", said);
+	arena_fini(&a);
+	conf_file_free(f);
+	conf_errors_free(e);
+}
+
 /* ---- Guessing. */
 
 static const struct {

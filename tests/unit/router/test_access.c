@@ -431,7 +431,9 @@ static const struct {
 		"t.yml:2:27: expected the name of an acl, found \"admn\", did you mean "
 		"\"admin\"?\n" },
 	{ "access_rules: {r: {allow: {acl: nobody}}}",
-		"t.yml:1:33: expected the name of an acl, found \"nobody\"\n" },
+		"t.yml:1:33: expected the name of an acl, found \"nobody\"; one of nobody stands "
+		"under "
+		"acl as nobody: none\n" },
 	{ "access_rules: {r: {allow: {port: 1}}}",
 		"t.yml:1:28: expected a condition such as user, server, resource, user_regexp, "
 		"user_glob or ip, found \"port\"\n" },
