@@ -525,6 +525,7 @@ Test(gen, a_start_that_was_through_in_time_has_no_deadline_any_more)
 		on_shard(1, finish_init, NULL);
 		nap_on_shard(1, 30);
 		cr_expect_str_eq(life, "s");
+		cr_expect_str_eq(subject->journal, "", "nor a timeout instead");
 		cr_expect(actor_id_equal(actor_whereis("subject"), id));
 		stop_subject();
 	}

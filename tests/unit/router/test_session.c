@@ -33,7 +33,7 @@ Test(session, tells_its_own_resources) /* §4.2.2, §4.4.2, §4.5.2 */
 {
 	struct client *a = client_new("a", 0), *b = client_new("b", 1);
 
-	client_send(a, PRESENCE("><show>away</show></presence>"));
+	client_send(a, PRESENCE("><show>away</show><priority>3</priority></presence>"));
 	cr_expect_eq(a->heard.n, 1, "its own presence comes back");
 	cr_expect_eq(b->heard.n, 0, "b is not available yet");
 	cr_expect(strstr(heard_last(&a->heard), "from='juliet@capulet.example/a'"));
