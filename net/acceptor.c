@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -38,8 +39,9 @@ static struct {
 	int epoll; /* one for all: whoever is free takes what is ready */
 	int stop; /* eventfd, readable for ever once set */
 	int spare; /* a descriptor to give up, so that a full table can still refuse politely */
+	pthread_rwlock_t sparing; /* written to while its place is free: nobody else may accept */
 	pthread_t threads[ACCEPTORS_MAX];
-} acceptors = { .epoll = -1, .stop = -1, .spare = -1 };
+} acceptors = { .epoll = -1, .stop = -1, .spare = -1, .sparing = PTHREAD_RWLOCK_INITIALIZER };
 
 static struct metric accepted_metric =
 	METRIC_COUNTER("connections_accepted_total", "Connections accepted and given to a shard.");
@@ -105,20 +107,30 @@ static void refuse(int fd)
 	metric_add(&refused_metric, 1);
 }
 
+/* Counts one more connection of the listener, if it may have one more. */
+static bool take_place(struct listener *l, int64_t max)
+{
+	int64_t others = atomic_fetch_add_explicit(&l->connections, 1, memory_order_relaxed);
+
+	if (!max || others < max)
+		return true;
+	atomic_fetch_sub_explicit(&l->connections, 1, memory_order_relaxed);
+	return false;
+}
+
 static void hand_over(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
 	struct listener_options *o = rcu_get(l->options);
 	struct accepted *a;
 
-	if (o->conf.max_connections &&
-		atomic_load_explicit(&l->connections, memory_order_relaxed) >=
-			o->conf.max_connections) {
+	if (!take_place(l, o->conf.max_connections)) {
 		refuse(fd);
 		return;
 	}
 	a = xcalloc(1, sizeof(*a));
 	address_of(peer, &a->address, &a->port);
 	if (!limits_begin(&a->address, o->conf.max_unauthenticated_per_address)) {
+		atomic_fetch_sub_explicit(&l->connections, 1, memory_order_relaxed);
 		refuse(fd);
 		free(a);
 		return;
@@ -127,28 +139,51 @@ static void hand_over(struct listener *l, int fd, const struct sockaddr_storage 
 	a->fd = fd;
 	a->listener = l;
 	atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&l->connections, 1, memory_order_relaxed);
 	a->options = hold_options(l);
 	metric_add(&accepted_metric, 1);
 	shard_post(pick_shard(), &a->msg);
 }
 
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 /* No descriptor is left: take one connection off the queue and close it, rather than be woken for
- * it for ever. */
-static void shed(struct listener *l)
+ * it for ever. False: not even that can be done now. */
+static bool shed(struct listener *l)
 {
 	static struct log_seldom seldom;
 	uint32_t left_out;
+	bool spared;
 	int fd;
 
 	if (log_seldom(&seldom, &left_out))
 		log_error("acceptor", "out of file descriptors: connections are refused",
 			L_INT("left_out", left_out));
-	fd_close(&acceptors.spare);
-	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
-		refuse(fd);
-	acceptors.spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	pthread_rwlock_wrlock(&acceptors.sparing);
+	if (acceptors.spare < 0) /* another part of the server was faster the last time */
+		acceptors.spare = open_spare();
+	spared = acceptors.spare >= 0;
+	if (spared) {
+		fd_close(&acceptors.spare);
+		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0)
+			refuse(fd);
+		acceptors.spare = open_spare();
+	}
+	pthread_rwlock_unlock(&acceptors.sparing);
+	return spared;
+}
+
+/* Until somebody may have closed something. Lets go of what was read. */
+static void rest(void)
+{
+	const struct timespec nap = { .tv_nsec = 20000000 };
+	bool reading = rcu_offline();
+
+	nanosleep(&nap, NULL);
+	rcu_online(reading);
 }
 
 static bool is_live(const struct listener *l)
@@ -161,20 +196,36 @@ static bool is_live(const struct listener *l)
 	return false;
 }
 
+/* A descriptor or a negative errno. */
+static int accept_one(const struct listener *l, struct sockaddr_storage *peer)
+{
+	socklen_t len = sizeof(*peer);
+	int fd;
+
+	pthread_rwlock_rdlock(&acceptors.sparing);
+	fd = accept4(l->fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	pthread_rwlock_unlock(&acceptors.sparing);
+	return fd;
+}
+
 static void acceptor_ready(struct listener *l)
 {
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
 		struct sockaddr_storage peer;
-		socklen_t len = sizeof(peer);
-		int fd = accept4(
-			l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept_one(l, &peer);
 
-		if (fd >= 0)
+		if (fd >= 0) {
 			hand_over(l, fd, &peer);
-		else if (errno == EMFILE || errno == ENFILE)
-			shed(l);
-		else if (errno != EINTR && errno != ECONNABORTED)
+		} else if (fd == -EMFILE || fd == -ENFILE) {
+			if (!shed(l)) {
+				rest(); /* l may be gone afterwards */
+				return;
+			}
+		} else if (fd != -EINTR && fd != -ECONNABORTED) {
 			return; /* EAGAIN, or gone */
+		}
 	}
 }
 
@@ -210,7 +261,7 @@ int acceptors_start(unsigned n)
 		n = n ? ACCEPTORS_MAX : 1;
 	acceptors.epoll = epoll_create1(EPOLL_CLOEXEC);
 	acceptors.stop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	acceptors.spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	acceptors.spare = open_spare();
 	if (acceptors.epoll < 0 || acceptors.stop < 0 ||
 		epoll_ctl(acceptors.epoll, EPOLL_CTL_ADD, acceptors.stop, &stop) < 0)
 		return -errno;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/conf.h"
@@ -116,4 +117,30 @@ UNUSED static void filled_free(struct filled *f)
 	arena_fini(&f->arena);
 	conf_file_free(f->file);
 	conf_errors_free(f->errors);
+}
+
+/* Fills out from text; returns the errors as text (the caller frees). */
+static inline char *fill(const struct conf_item *rows, const char *text, void *out, struct arena *a)
+{
+	struct conf_errors *e = conf_errors_new();
+	struct conf_file *f = conf_file_parse("etc/t.yml", text, strlen(text), e);
+	unsigned before = conf_errors_count(e);
+	char *said;
+
+	if (f)
+		cr_expect_eq(conf_fill(rows, conf_root(f), out, a, e),
+			conf_errors_count(e) != before ? CONF_BAD : 0);
+	said = conf_errors_text(e);
+	conf_errors_free(e);
+	conf_file_free(f);
+	return said;
+}
+
+static inline const struct conf_item *row_named(const struct conf_item *rows, const char *name)
+{
+	for (; rows->type; rows++)
+		if (!strcmp(rows->name, name))
+			return rows;
+	cr_assert_fail("no row %s", name);
+	return NULL;
 }

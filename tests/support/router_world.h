@@ -57,7 +57,7 @@ struct client {
 	struct session session;
 	unsigned shard;
 	struct heard heard;
-	bool deaf; /* answers false: on its way out */
+	bool closing; /* leaves when the next stanza comes, without receiving it */
 };
 
 static inline bool client_receive(
@@ -65,9 +65,11 @@ static inline bool client_receive(
 {
 	struct client *c = container_of(a, struct client, actor);
 
-	if (!c->deaf)
+	if (c->closing)
+		directory_leave(&c->session); /* before the router looks for another receiver */
+	else
 		heard_note(&c->heard, s);
-	return !c->deaf;
+	return !c->closing;
 }
 
 static inline struct session *client_session(struct actor *a)

@@ -525,6 +525,7 @@ Test(gen, a_start_that_was_through_in_time_has_no_deadline_any_more)
 		on_shard(1, finish_init, NULL);
 		nap_on_shard(1, 30);
 		cr_expect_str_eq(life, "s");
+		cr_expect_str_eq(subject->journal, "", "nor a timeout instead");
 		cr_expect(actor_id_equal(actor_whereis("subject"), id));
 		stop_subject();
 	}
@@ -631,7 +632,8 @@ static struct next clockwork(struct server *s, struct term *t)
 	subject = c;
 	switch (t->kind) {
 	case IDLE_AND_TIMER:
-		gen_timer_start(&s->gen, 2, TERM(SECOND), GEN_TIMER_PLAIN);
+		gen_timer_start(
+			&s->gen, 2, TERM_OF(SECOND, &payloads, drop_payload), GEN_TIMER_PLAIN);
 		return server_wait_ms(10);
 	case TWO_DUE:
 		gen_timer_start(&s->gen, 5, TERM(FIRST), GEN_TIMER_PLAIN);
@@ -657,6 +659,7 @@ Test(gen, a_timer_ends_the_idle_timeout_like_any_message)
 	mail_send(id, MAIL_CAST, TERM(IDLE_AND_TIMER));
 	nap_on_shard(1, 30);
 	cr_expect_str_eq(subject->journal, "2");
+	cr_expect_eq(payloads, 1, "not taken, so dropped");
 	gen_stop_id(id, STOP_NORMAL);
 }
 

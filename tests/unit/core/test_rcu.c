@@ -8,7 +8,6 @@
 
 #include "core/mem.h"
 #include "core/rcu.h"
-#include "core/thread.h"
 #include "tests/support/on_shard.h"
 
 struct thing {
@@ -140,29 +139,4 @@ Test(rcu, waiting_on_a_shard_aborts, .signal = SIGABRT)
 {
 	shards_start(1);
 	on_shard(0, wait_on_shard, NULL);
-}
-
-/* core/thread.h */
-
-static char thread_name[32];
-static sigset_t thread_mask;
-
-static void *look_at_itself(void *arg UNUSED)
-{
-	pthread_getname_np(pthread_self(), thread_name, sizeof(thread_name));
-	pthread_sigmask(SIG_SETMASK, NULL, &thread_mask);
-	return NULL;
-}
-
-Test(thread, has_a_name_and_is_deaf_to_signals)
-{
-	sigset_t mine;
-	pthread_t t;
-
-	cr_assert_eq(thread_start(&t, "a name that is too long", look_at_itself, NULL), 0);
-	pthread_join(t, NULL);
-	cr_expect(sigismember(&thread_mask, SIGTERM));
-	cr_expect(sigismember(&thread_mask, SIGHUP));
-	pthread_sigmask(SIG_SETMASK, NULL, &mine);
-	cr_expect_not(sigismember(&mine, SIGTERM), "the starter's mask is as it was");
 }

@@ -99,6 +99,7 @@ static const struct row rows[] = {
 	{ "8.5.3.1", "message", "headline", BARE "/high", ALL, HIGH, NULL },
 	{ "8.5.3.1", "presence", NULL, BARE "/silent", ALL, SILENT, NULL },
 	{ "8.5.3.1", "presence", "unavailable", BARE "/minus", ALL, MINUS, NULL },
+	{ "8.5.3.1", "presence", "subscribe", BARE "/high", ALL, 0, NULL }, /* the account's */
 	{ "8.5.3.1", "iq", "get", BARE "/equal", ALL, EQUAL, NULL },
 	{ "8.5.3.1", "iq", "set", BARE "/high", ALL, HIGH, NULL },
 	{ "8.5.3.1", "iq", "result", BARE "/silent", ALL, SILENT, NULL },
@@ -201,6 +202,7 @@ static const struct {
 	{ "8.5.2.1.1", "message", "chat", BARE, true, NULL },
 	{ "8.5.2.1.1", "message", NULL, BARE, true, NULL },
 	{ "8.5.2.1.1", "message", "headline", BARE, true, NULL },
+	{ "8.5.2.1.2", "presence", NULL, BARE, false, NULL },
 	{ "8.5.3.2.2", "presence", NULL, BARE "/leaving", false, NULL },
 	{ "8.5.3.2.2", "presence", "unavailable", BARE "/leaving", false, NULL },
 	{ "8.5.3.2.3", "iq", "get", BARE "/leaving", false, REFUSED },
@@ -234,15 +236,6 @@ static void lose_each_to(
 	}
 }
 
-static void leave_directory(void *arg)
-{
-	struct client *c = arg;
-
-	shard_check(NULL);
-	directory_leave(&c->session);
-	c->deaf = true;
-}
-
 static void begin_plain(void *arg)
 {
 	static const struct actor_class plain_class = { .name = "takes no stanzas" };
@@ -268,7 +261,7 @@ static void lose_all(enum deliver_copies copies)
 		struct client *c = client_new("leaving", shard);
 		struct actor_id gone = c->actor.id;
 
-		on_shard(shard, leave_directory, c);
+		c->closing = true;
 		lose_each_to(gone, other, copies, "on its way out");
 		client_free(c);
 		lose_each_to(gone, other, copies, "gone");
@@ -290,7 +283,32 @@ Test(deliver, drops_a_copy_whose_receiver_has_gone, .timeout = 60)
 	lose_all(DELIVER_COPY);
 }
 
-/* Found in the directory, gone on arrival: when two are left it is not the sender's business. */
+/* Found in the directory, gone on arrival: nobody is left, or somebody is. */
+static const struct {
+	const char *kind, *type, *to;
+} last_ones[] = { { "message", "chat", BARE }, { "message", NULL, BARE "/a" },
+	{ "iq", "set", BARE "/a" } };
+
+Test(deliver, finds_nobody_when_the_only_one_was_leaving)
+{
+	for (size_t i = 0; i < ARRAY_LEN(last_ones); i++) {
+		for (unsigned shard = 0; shard < 2; shard++) {
+			struct client *c = client_new("a", shard);
+			AUTO(free_ptr)
+			char *text =
+				stanza_of(last_ones[i].kind, last_ones[i].type, last_ones[i].to);
+
+			client_becomes(c, 0);
+			c->closing = true;
+			world_send(0, text);
+			cr_expect_eq(romeo.n, 1, "it is as if she had been away: %s", text);
+			cr_expect(strstr(heard_last(&romeo), REFUSED));
+			heard_forget(&romeo);
+			client_free(c);
+		}
+	}
+}
+
 Test(deliver, gives_copies_to_those_that_are_left)
 {
 	struct client *a = client_new("a", 0), *b = client_new("b", 1);
@@ -299,9 +317,9 @@ Test(deliver, gives_copies_to_those_that_are_left)
 	client_becomes(a, 0);
 	client_becomes(b, 0);
 	heard_forget(&a->heard);
-	b->deaf = true;
+	b->closing = true;
 	world_send(0, text);
-	cr_expect_eq(a->heard.n, 1);
+	cr_expect_eq(a->heard.n, 1, "once");
 	cr_expect_eq(romeo.n, 0);
 	client_free(a);
 	client_free(b);
@@ -413,7 +431,8 @@ Test(deliver, shares_one_stanza_and_keeps_none)
 
 Test(deliver, goes_out_from_any_thread)
 {
-	struct stanza *s = numbered(0);
+	AUTO(free_ptr) char *text = stanza_of("message", "chat", BARE);
+	struct stanza *s = parse_sealed(text);
 	struct inbox in;
 	struct actor_id gone;
 
@@ -427,6 +446,7 @@ Test(deliver, goes_out_from_any_thread)
 	deliver_to(gone, s);
 	settle();
 	cr_expect_eq(in.n, 1);
+	cr_expect_eq(romeo.n, 0, "an answer that finds nobody is not answered");
 	cr_expect_eq(s->refs, 1);
 	stanza_unref(s);
 }

@@ -67,6 +67,16 @@ Test(host_conf, mechanisms_are_those_allowed_that_somebody_can_use)
 
 /* --- one host's own -------------------------------------------------------------------------- */
 
+Test(host_conf, a_key_goes_with_its_certificate)
+{
+	struct host_conf *c;
+	AUTO(free_ptr) char *said = make("certfile: a.pem", "keyfile: /keys/b.pem", &c);
+
+	cr_expect_str_eq(said, "");
+	cr_expect_str_eq(c->keyfile, "/keys/b.pem");
+	host_conf_drop(c);
+}
+
 Test(host_conf, own_options_stand_over_those_of_all)
 {
 	struct host_conf *c;

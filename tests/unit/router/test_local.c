@@ -1,11 +1,10 @@
-/* The tables of RFC 6121 §8.5 and RFC 6120 §10.5, row by row, without a server. */
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "core/mem.h"
-#include "router/iq.h"
+/* The tables of RFC 6121 §8.5 and RFC 6120 §10.5, row by row, without a server; and what
+ * local_route() makes of those that reach nobody. Who receives is test_deliver's. */
 #include "router/local.h"
+
+#include "router/iq.h"
+#include "tests/support/accounts.h"
+#include "tests/support/router_world.h"
 #include "xml/builder.h"
 
 enum who { NONE, AVAILABLE, NEGATIVE, CONNECTED, MIXED };
@@ -100,6 +99,8 @@ static const struct row rows[] = {
 	{ "8.5.3.1", M, "error", full, NEGATIVE, true, ROUTE_DELIVER, LOCAL_ONE },
 	{ "8.5.3.1", P, NULL, full, AVAILABLE, true, ROUTE_DELIVER, LOCAL_ONE },
 	{ "8.5.3.1", P, "unavailable", full, AVAILABLE, true, ROUTE_DELIVER, LOCAL_ONE },
+	{ "8.5.3.1", P, "subscribe", full, AVAILABLE, true, ROUTE_DROP, 0 }, /* the account's */
+	{ "8.5.3.1", P, "probe", full, AVAILABLE, true, ROUTE_DROP, 0 },
 	{ "8.5.3.1", I, "get", full, CONNECTED, true, ROUTE_DELIVER, LOCAL_ONE },
 	{ "8.5.3.1", I, "result", full, AVAILABLE, true, ROUTE_DELIVER, LOCAL_ONE },
 	/* §8.5.3.2: full JID that matches nobody. */
@@ -147,4 +148,128 @@ Test(local, decides_as_the_tables_say)
 		free(all);
 		stanza_unref(s);
 	}
+}
+
+/* --- with a server --------------------------------------------------------------------------- */
+
+static struct heard romeo;
+static struct accounts accounts;
+static _Atomic unsigned asked;
+
+static int answer(const struct iq *iq UNUSED, struct builder *b UNUSED)
+{
+	atomic_fetch_add(&asked, 1);
+	return 0;
+}
+
+static const struct iq_handler_spec handler = { .scope = IQ_SM,
+	.ns = "urn:example:account",
+	.types = IQ_FOR_BOTH,
+	.disc = { IQ_NO_QUEUE, 0, 0 },
+	.fn = answer };
+
+static void begin(void)
+{
+	world_begin();
+	cr_assert_eq(route_register_service("montague.example", heard_service, &romeo), 0);
+	accounts_begin(&accounts, world_host);
+	cr_assert_eq(accounts_create(&accounts, world_host, "juliet", "secret"), 0);
+	cr_assert_eq(auth_start(NULL), 0);
+	cr_assert_eq(iq_register(world_host, &handler), 0);
+}
+
+static void end(void)
+{
+	iq_unregister(world_host, IQ_SM, handler.ns);
+	auth_stop();
+	route_unregister("montague.example");
+	heard_forget(&romeo);
+	world_end();
+	accounts_end(&accounts);
+}
+
+TestSuite(local_route, .init = begin, .fini = end);
+
+/* RFC 6121 §8.5.1 and §8.5.2.2.3: the server answers for an account that is there, connected or
+ * not, and nobody learns more of one that is not than of one that does not answer. */
+static const struct {
+	const char *section, *from, *to;
+	bool connected, away; /* the account's client; the accounts' database */
+	unsigned asked;
+	const char *answer;
+} questions[] = {
+	{ "8.5.2.1.3", "romeo@montague.example/r", "juliet@capulet.example", true, false, 1,
+		"type='result'" },
+	{ "8.5.2.2.3", "romeo@montague.example/r", "juliet@capulet.example", false, false, 1,
+		"type='result'" },
+	{ "8.5.1", "romeo@montague.example/r", "nobody@capulet.example", false, false, 0,
+		"<service-unavailable " },
+	{ "8.5.2.1.3", "romeo@montague.example/r", "juliet@capulet.example", true, true, 1,
+		"type='result'" }, /* no need to ask whether there is one */
+	{ "8.5.1", "romeo@montague.example/r", "juliet@capulet.example", false, true, 0,
+		"<internal-server-error " },
+};
+
+Test(local_route, answers_for_accounts_that_are_there)
+{
+	for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
+		AUTO(free_ptr)
+		char *text = xprintf("<iq xmlns='jabber:client' type='get' id='%zu' "
+				     "from='%s' to='%s'>"
+				     "<q xmlns='urn:example:account'/></iq>",
+			i, questions[i].from, questions[i].to);
+		struct client *c = questions[i].connected ? client_new("r", 1) : NULL;
+
+		asked = 0;
+		accounts.away = questions[i].away;
+		cr_expect_eq(world_send(0, text), ROUTE_DISPATCH);
+		cr_assert(heard_wait(&romeo, 1), "§%s row %zu", questions[i].section, i);
+		cr_expect(strstr(heard_last(&romeo), questions[i].answer), "§%s row %zu: %s",
+			questions[i].section, i, heard_last(&romeo));
+		cr_expect_eq(asked, questions[i].asked, "§%s row %zu", questions[i].section, i);
+		heard_forget(&romeo);
+		if (c)
+			client_free(c);
+	}
+}
+
+Test(local_route, answers_for_ones_own_account_without_asking_whether_it_exists)
+{
+	accounts.away = true;
+	world_send(0,
+		"<iq xmlns='jabber:client' type='set' id='1' "
+		"from='juliet@capulet.example/unbound' to='juliet@capulet.example'>"
+		"<q xmlns='urn:example:account'/></iq>");
+	cr_expect_eq(asked, 1);
+}
+
+static enum hook_next keep(void *subject, void *arg)
+{
+	struct stanza *s = subject;
+
+	cr_expect_eq(s->kind, STANZA_MESSAGE);
+	++*(unsigned *)arg;
+	return HOOK_STOP;
+}
+
+#define MESSAGE(type)                                                                     \
+	"<message xmlns='jabber:client' type='" type "' from='romeo@montague.example/r' " \
+	"to='juliet@capulet.example'/>"
+
+/* RFC 6121 §8.5.2.2.1: stored where somebody stores, else returned. */
+Test(local_route, offers_a_message_that_found_nobody)
+{
+	unsigned kept = 0;
+
+	cr_expect_eq(world_send(0, MESSAGE("chat")), ROUTE_BOUNCE);
+	cr_expect(strstr(heard_last(&romeo), "<service-unavailable "));
+	heard_forget(&romeo);
+	cr_assert_eq(hook_add(world_host->hooks, &offline_message_hook, 50, keep, &kept), 0);
+	cr_expect_eq(world_send(0, MESSAGE("chat")), ROUTE_STORE);
+	cr_expect_eq(world_send(1, MESSAGE("normal")), ROUTE_STORE);
+	cr_expect_eq(kept, 2);
+	cr_expect_eq(world_send(1, MESSAGE("headline")), ROUTE_DROP);
+	cr_expect_eq(kept, 2, "a headline is of now");
+	cr_expect_eq(romeo.n, 0);
+	hook_remove(world_host->hooks, &offline_message_hook, 50, keep, &kept);
 }

@@ -33,7 +33,7 @@ Test(session, tells_its_own_resources) /* §4.2.2, §4.4.2, §4.5.2 */
 {
 	struct client *a = client_new("a", 0), *b = client_new("b", 1);
 
-	client_send(a, PRESENCE("><show>away</show></presence>"));
+	client_send(a, PRESENCE("><show>away</show><priority>3</priority></presence>"));
 	cr_expect_eq(a->heard.n, 1, "its own presence comes back");
 	cr_expect_eq(b->heard.n, 0, "b is not available yet");
 	cr_expect(strstr(heard_last(&a->heard), "from='juliet@capulet.example/a'"));
@@ -51,6 +51,7 @@ Test(session, tells_its_own_resources) /* §4.2.2, §4.4.2, §4.5.2 */
 	cr_expect(strstr(heard_last(&b->heard), "<status>bye</status>"));
 	cr_expect(strstr(heard_last(&a->heard), "type='unavailable'"), "and who sent it is told");
 	cr_expect_not(is_available(a));
+	cr_expect_eq(a->session.priority, 0);
 	client_send(a, UNAVAILABLE);
 	cr_expect_eq(b->heard.n, 4, "it was unavailable already");
 	client_free(a);
@@ -73,6 +74,62 @@ Test(session, tells_a_newcomer_where_the_others_stand_now)
 	client_free(c);
 }
 
+struct posted_presence {
+	struct msg msg;
+	struct client *client;
+};
+
+static sem_t held, go_on;
+
+static void hold(struct msg *m UNUSED)
+{
+	sem_post(&held);
+	while (sem_wait(&go_on) < 0)
+		;
+}
+
+static void become_unavailable(struct msg *m)
+{
+	struct client *c = container_of(m, struct posted_presence, msg)->client;
+	struct stanza *s = parse_unsealed(UNAVAILABLE);
+
+	shard_check(NULL);
+	stanza_set_from(s, c->session.jid);
+	session_presence_out(&c->session, s);
+}
+
+static void become_available(void *arg)
+{
+	struct client *c = arg;
+	struct stanza *s = parse_unsealed(AVAILABLE);
+
+	shard_check(NULL);
+	stanza_set_from(s, c->session.jid);
+	session_presence_out(&c->session, s);
+}
+
+/* The newcomer still sees b in the directory, and its question comes when b has gone. */
+Test(session, a_newcomer_is_not_told_of_one_that_has_just_gone)
+{
+	struct client *a = client_new("a", 0), *b = client_new("b", 1);
+	struct posted_presence goes = { { .run = become_unavailable }, b };
+	struct msg holding = { .run = hold };
+
+	sem_init(&held, 0, 0);
+	sem_init(&go_on, 0, 0);
+	client_send(b, AVAILABLE);
+	shard_post(shard_at(1), &holding);
+	cr_assert(await(&held));
+	shard_post(shard_at(1), &goes.msg);
+	on_shard(0, become_available, a);
+	sem_post(&go_on);
+	settle();
+	cr_assert_eq(a->heard.n, 2, "its own, and that b has gone: %u", a->heard.n);
+	cr_expect(strstr(heard_last(&a->heard), "type='unavailable'"));
+	client_free(a);
+	client_free(b);
+}
+
 struct leaving {
 	struct client *client;
 	const char *status;
@@ -92,10 +149,12 @@ Test(session, says_unavailable_for_a_client_that_has_gone)
 	struct client *a = client_new("a", 0), *b = client_new("b", 1);
 	struct leaving l = { a, "Replaced by new connection" };
 
-	client_send(a, AVAILABLE);
+	client_becomes(a, 7);
 	client_send(b, AVAILABLE);
+	client_send(a, PRESENCE(" to='romeo@montague.example'/>"));
 	heard_forget(&a->heard);
 	heard_forget(&b->heard);
+	heard_forget(&romeo);
 	for (int i = 0; i < 2; i++)
 		on_shard(0, leave, &l);
 	settle();
@@ -103,7 +162,10 @@ Test(session, says_unavailable_for_a_client_that_has_gone)
 	cr_assert_eq(b->heard.n, 1);
 	cr_expect(strstr(heard_last(&b->heard), "type='unavailable'"));
 	cr_expect(strstr(heard_last(&b->heard), "<status>Replaced by new connection</status>"));
+	cr_assert_eq(romeo.n, 1, "§4.6.3: as is whom it was directed to");
+	cr_expect(strstr(heard_last(&romeo), "<status>Replaced by new connection</status>"));
 	cr_expect_not(is_available(a));
+	cr_expect_eq(directory_find_full(a->session.jid)->priority, 0);
 	client_free(a);
 	client_free(b);
 }

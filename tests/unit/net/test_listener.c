@@ -1,0 +1,226 @@
+/* Open ports, and what a reload does to them and to the connections that came through them. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "net/listener.h"
+#include "router/directory.h"
+#include "tests/support/dialling.h"
+#include "tests/support/moved_clock.h"
+
+static struct tls_store *store;
+
+static void begin(void)
+{
+	char *why = NULL;
+
+	rcu_thread_begin();
+	directory_init();
+	cr_assert_eq(shards_start(2), 0);
+	store = tls_store_new();
+	cr_assert_eq(listeners_start(NULL, 0, store, 2, &why), 0, "%s", why);
+}
+
+static void end(void)
+{
+	listeners_stop();
+	c2s_kick_all(STREAM_SYSTEM_SHUTDOWN);
+	settle();
+	clock_move(5000);
+	cr_expect_eq(c2s_count(), 0);
+	shards_stop();
+	rcu_wait_later();
+	tls_store_free(store);
+	directory_fini();
+	rcu_thread_end();
+}
+TestSuite(listener, .init = begin, .fini = end, .timeout = 60);
+
+static struct listen_conf conf_of(const char *ip, uint16_t port)
+{
+	return (struct listen_conf){ .port = port,
+		.ip = ip,
+		.backlog = 16,
+		.max_stanza_size = 65536,
+		.max_stanza_size_unauthenticated = 10000,
+		.negotiation_timeout_ms = 60000 };
+}
+
+static void reload(const struct listen_conf *conf, size_t n)
+{
+	char *why = NULL;
+
+	cr_assert_eq(listeners_reload(conf, n, &why), 0, "%s", why);
+}
+
+/* The open ports in their order. */
+struct ports {
+	size_t n;
+	uint16_t at[8];
+	int64_t connections[8];
+};
+
+static void note_port(const struct listener *l, const struct listen_conf *conf UNUSED, void *arg)
+{
+	struct ports *p = arg;
+
+	p->connections[p->n] = atomic_load(&l->connections);
+	p->at[p->n++] = l->port;
+}
+
+static struct ports ports(void)
+{
+	struct ports p = { 0 };
+
+	listeners_each(note_port, &p);
+	return p;
+}
+
+Test(listener, opens_what_it_is_told)
+{
+	struct listen_conf conf[] = { conf_of("127.0.0.1", 0), conf_of("::1", 0) };
+	struct ports p;
+
+	reload(conf, 2);
+	p = ports();
+	cr_assert_eq(p.n, 2);
+	cr_expect(is_served(dial("127.0.0.1", p.at[0])));
+	cr_expect(is_served(dial("::1", p.at[1])));
+	cr_expect_eq(dial("127.0.0.1", p.at[1]), -1, "only where it was told");
+}
+
+Test(listener, all_addresses)
+{
+	struct listen_conf both = conf_of("::", 0), one = conf_of("::", 0);
+	struct listen_conf conf[2];
+	struct ports p;
+
+	one.v6_only = true;
+	conf[0] = both;
+	conf[1] = one;
+	reload(conf, 2);
+	p = ports();
+	cr_expect(is_served(dial("127.0.0.1", p.at[0])));
+	cr_expect(is_served(dial("::1", p.at[0])));
+	cr_expect_eq(dial("127.0.0.1", p.at[1]), -1, "v6_only");
+	cr_expect(is_served(dial("::1", p.at[1])));
+}
+
+Test(listener, a_reload_keeps_what_is_the_same)
+{
+	struct listen_conf conf[] = { conf_of("127.0.0.1", 0), conf_of("127.0.0.1", 0) };
+	struct ports before, after;
+	int fd;
+
+	reload(conf, 2);
+	before = ports();
+	fd = dial("127.0.0.1", before.at[0]);
+	cr_assert(await_streams(1));
+	reload(conf, 2);
+	after = ports();
+	cr_assert_eq(after.n, 2);
+	cr_expect_eq(after.at[0], before.at[0]);
+	cr_expect_eq(after.at[1], before.at[1], "two that look alike are still two");
+	cr_expect_eq(after.connections[0], 1);
+	cr_expect_eq(after.connections[1], 0);
+	cr_expect(is_served(fd));
+	reload(&conf[0], 1);
+	cr_expect_eq(ports().n, 1);
+	cr_expect_eq(ports().at[0], before.at[0]);
+	cr_expect_eq(dial("127.0.0.1", before.at[1]), -1);
+}
+
+Test(listener, a_reload_closes_ports_not_connections)
+{
+	struct listen_conf conf = conf_of("127.0.0.1", 0);
+	struct listen_conf other = conf_of("127.0.0.2", 0);
+	uint16_t port;
+	int fd;
+
+	reload(&conf, 1);
+	port = ports().at[0];
+	fd = dial("127.0.0.1", port);
+	cr_assert(await_streams(1));
+	reload(&other, 1);
+	cr_expect_eq(dial("127.0.0.1", port), -1);
+	cr_expect(is_served(dial("127.0.0.2", ports().at[0])));
+	cr_expect(is_served(fd), "it came before");
+}
+
+Test(listener, new_options_are_for_new_connections)
+{
+	struct listen_conf conf = conf_of("127.0.0.1", 0);
+	int before, after;
+
+	reload(&conf, 1);
+	before = dial("127.0.0.1", ports().at[0]);
+	cr_assert(await_streams(1));
+	conf.negotiation_timeout_ms = 1000;
+	conf.max_connections = 2;
+	reload(&conf, 1);
+	after = dial("127.0.0.1", ports().at[0]);
+	cr_assert(await_streams(2));
+	cr_expect(is_turned_away(dial("127.0.0.1", ports().at[0])), "the first counts too");
+	settle();
+	clock_move(2000); /* the new one's time is over */
+	clock_move(5000);
+	cr_expect(await_streams(1));
+	cr_expect(is_served(before));
+	close(after);
+}
+
+Test(listener, a_reload_that_fails_changes_nothing)
+{
+	struct listen_conf conf[] = { conf_of("127.0.0.1", 0), conf_of("127.0.0.1", 0) };
+	struct listen_conf wrong[3];
+	uint16_t port, taken;
+	char *why = NULL, wanted[100];
+
+	reload(conf, 2);
+	port = ports().at[0];
+	taken = ports().at[1];
+	wrong[0] = conf[0];
+	wrong[0].max_connections = 1;
+	wrong[1] = conf_of("127.0.0.2", 0);
+	wrong[2] = conf_of("127.0.0.1", taken); /* by ourselves, under another entry */
+	cr_expect_eq(listeners_reload(wrong, 3, &why), -EADDRINUSE);
+	snprintf(wanted, sizeof(wanted), "127.0.0.1 port %d: Address already in use", taken);
+	cr_expect_str_eq(why, wanted);
+	free(why);
+	cr_expect_eq(ports().n, 2);
+	cr_expect_eq(ports().at[0], port);
+	for (int i = 0; i < 2; i++)
+		cr_expect_geq(dial("127.0.0.1", port), 0);
+	cr_expect(await_streams(2), "with the options of before");
+}
+
+Test(listener, an_address_that_is_not_ours)
+{
+	struct listen_conf conf = conf_of("203.0.113.1", 0); /* RFC 5737 */
+	char *why = NULL;
+
+	cr_expect_eq(listeners_reload(&conf, 1, &why), -EADDRNOTAVAIL);
+	cr_expect_str_eq(why, "203.0.113.1 port 0: Cannot assign requested address");
+	free(why);
+	conf.ip = "localhost";
+	cr_expect_eq(listeners_reload(&conf, 1, &why), -EINVAL);
+	free(why);
+	cr_expect_eq(ports().n, 0);
+}
+
+Test(listener, a_place_is_counted_until_its_connection_is_gone)
+{
+	struct listen_conf conf = conf_of("127.0.0.1", 0);
+	int fd;
+
+	reload(&conf, 1);
+	fd = dial("127.0.0.1", ports().at[0]);
+	cr_assert(await_streams(1));
+	cr_expect_eq(ports().connections[0], 1);
+	close(fd);
+	cr_assert(await_streams(0));
+	settle();
+	cr_expect_eq(ports().connections[0], 0);
+}
