@@ -46,6 +46,8 @@ static void note(struct robot *r, const char *what)
 	strncat(r->journal, what, sizeof(r->journal) - strlen(r->journal) - 1);
 }
 
+static pthread_t answering;
+
 static void *answer_from_thread(void *arg)
 {
 	struct caller *from = arg;
@@ -59,7 +61,6 @@ static void *answer_from_thread(void *arg)
 static struct next robot_call(struct server *s, struct term *request, struct caller from)
 {
 	struct robot *r = caa_container_of(s, struct robot, server);
-	pthread_t thread;
 
 	shard_check(NULL);
 	switch (request->kind) {
@@ -86,8 +87,7 @@ static struct next robot_call(struct server *s, struct term *request, struct cal
 		call_reply(from, TERM(ECHO)); /* the handler still comes to its end */
 		return server_wait();
 	case FROM_THREAD:
-		pthread_create(&thread, NULL, answer_from_thread, xmemdup(&from, sizeof(from)));
-		pthread_detach(thread);
+		pthread_create(&answering, NULL, answer_from_thread, xmemdup(&from, sizeof(from)));
 		return server_wait();
 	case BAD:
 		return (struct next){ .kind = 77 };
@@ -539,6 +539,7 @@ Test(server, another_thread_may_answer)
 	cr_expect_eq(server_call_wait(robot, TERM(FROM_THREAD), CALL_MS, &reply), CALL_REPLIED);
 	cr_expect_str_eq(reply.data, "from a thread");
 	term_drop(&reply);
+	pthread_join(answering, NULL);
 }
 
 Test(server, terminate_may_still_answer)
