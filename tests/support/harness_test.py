@@ -3,6 +3,7 @@
 
 import base64
 import os
+import re
 import sys
 import tempfile
 import unittest
@@ -12,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import play, sasl, settings            # noqa: E402
 from harness.element import NotXML, StreamParser, parse  # noqa: E402
 from harness.pattern import Pattern                 # noqa: E402
+from harness.server import TREE                     # noqa: E402
 
 
 class Patterns(unittest.TestCase):
@@ -188,6 +190,23 @@ class Language(unittest.TestCase):
         p = self.read('a expects <x/>\n')
         with self.assertRaises(play.BadPlay):
             p._statement(p.statements[0])
+
+
+class Described(unittest.TestCase):
+    """docs/testing.md has a line for each statement, and none for what is no statement."""
+
+    def setUp(self):
+        with open(os.path.join(TREE, 'docs/testing.md'), encoding='utf-8') as f:
+            table = f.read().partition('| line | what it does |')[2].partition('\n\n')[0]
+        self.lines = re.findall(r'(?m)^\| `(.+?)` \|', table)
+
+    def test_every_statement(self):
+        meant = [next((name for pattern, name in play.Play.VERBS if pattern.match(line)), None)
+                 for line in self.lines]
+        self.assertNotIn(None, meant, self.lines)
+        for pattern, name in play.Play.VERBS:
+            self.assertIn(name, meant, pattern.pattern)
+        self.assertEqual(meant.count('_nothing'), 3)
 
 
 if __name__ == '__main__':

@@ -54,6 +54,7 @@ listen:
         return n
 
     def test_the_crowd_is_limited_and_others_are_served(self):
+        """RFC 6120 §13.12: so many connections before login from one address, and no more."""
         self.come(CROWD)
         self.assert_serves()                    # from 127.0.0.1
         self.assert_serves(source='127.0.0.2')  # so all the crowd's connections were accepted by now
@@ -85,6 +86,7 @@ listen:
         self.assertEqual(self.closed(), 0, 'nobody was over the limit or out of time')
 
     def test_whoever_has_left_counts_no_more(self):
+        """RFC 6120 §13.12."""
         self.come(LIMIT)
         self.assert_serves()
         self.assert_refused(lambda: self.opened('127.0.0.9'))
@@ -96,6 +98,7 @@ listen:
         self.assert_serves(source='127.0.0.9')
 
     def test_whoever_has_logged_in_counts_no_more(self):
+        """RFC 6120 §13.12: an office behind one address may be full of people."""
         clients = [self.server.login('romeo@localhost/%d' % i, source='127.0.0.8')
                    for i in range(LIMIT + 5)]
         for client in clients:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A client that sends faster than its shaper allows is not read from until the bucket has
-refilled; everybody else is served as if nothing were (architecture §6)."""
+refilled; everybody else is served as if nothing were (RFC 6120 §13.12; docs/architecture.md §6)."""
 
 import os
 import sys

@@ -61,6 +61,7 @@ auth_fail_window: 1 hour
         self.assert_serves()
 
     def test_success_is_no_failure(self):
+        """RFC 6120 §6.4.5."""
         for _ in range(FAILS + 2):
             self.server.login('romeo@localhost/again', source='127.0.0.7').close()
 

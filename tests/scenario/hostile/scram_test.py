@@ -47,6 +47,7 @@ class Scram(ServerCase):
         if answer.name == 'success':
             scram.check(answer.text())
         client.close()
+        self.assert_serves()
         return answer
 
     def assert_fails(self, *conditions, **how):
@@ -56,16 +57,19 @@ class Scram(ServerCase):
             self.assertIn(answer.elements()[0].name, conditions)
 
     def test_all_mechanisms_work_as_they_should(self):
+        """RFC 5802 §5, RFC 7677: what the others are variations of."""
         for mechanism in ('SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-512'):
             for plus in ('', '-PLUS'):
                 with self.subTest(mechanism + plus):
                     self.assertEqual(self.exchange(mechanism=mechanism + plus).name, 'success')
 
     def test_wrong_password(self):
+        """RFC 6120 §6.5.10."""
         self.assert_fails('not-authorized', password='wrong')
         self.assert_fails('not-authorized', user='nobody')
 
     def test_wrong_proof(self):
+        """RFC 6120 §6.5.10, RFC 5802 §3."""
         self.assert_fails('not-authorized', change=lambda r: changed(
             r, p=base64.b64encode(bytes(32)).decode()))
         for proof in ('', 'AAAA', '!', base64.b64encode(bytes(200)).decode()):
@@ -82,7 +86,7 @@ class Scram(ServerCase):
         self.assert_fails(change=lambda r: changed(r, c='!!!!'))
 
     def test_binding_of_another_channel(self):
-        """A man in the middle has another certificate."""
+        """RFC 5802 §6: a man in the middle has another certificate."""
         self.assert_fails(mechanism='SCRAM-SHA-256-PLUS', bound=bytes(32))
 
     def test_downgrade(self):
@@ -90,18 +94,21 @@ class Scram(ServerCase):
         self.assert_fails(flag='y')
 
     def test_unknown_binding(self):
+        """RFC 5802 §6: a kind of channel binding that nobody knows."""
         client = self.stream()
         client.auth('SCRAM-SHA-256-PLUS', sasl.encode(b'p=tls-nonsense,,n=romeo,r=abcdef'))
         self.assertEqual(client.stanza().name, 'failure')
         client.close()
 
     def test_binding_with_a_mechanism_that_has_none(self):
+        """RFC 5802 §6: p= needs a mechanism whose name ends in -PLUS."""
         client = self.stream()
         client.auth('SCRAM-SHA-256', sasl.encode(b'p=tls-server-end-point,,n=romeo,r=abcdef'))
         self.assertEqual(client.stanza().name, 'failure')
         client.close()
 
     def test_other_authorization(self):
+        """RFC 6120 §6.5.6."""
         self.assert_fails('invalid-authzid', authzid='juliet@localhost')
         self.assertEqual(self.exchange(authzid='romeo@localhost').name, 'success')
 
