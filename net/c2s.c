@@ -127,7 +127,7 @@ static void unsent(struct stream *st, struct stanza *s)
 
 	shard_check(NULL);
 	c2s_leave(c, NULL); /* so that it is not sent here again */
-	deliver_failed(s, DELIVER_SOLE);
+	deliver_failed(s, DELIVER_SURE);
 }
 
 /* --- what comes from the client ------------------------------------------------------------ */
@@ -205,7 +205,7 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 	}
 	metric_add(&sent_metric, 1);
 	c2s_log_stanza(c, "sent", s);
-	conn_write(&c->stream.conn, stanza_wire(s), copies == DELIVER_SOLE ? s : NULL);
+	conn_write(&c->stream.conn, stanza_wire(s), copies == DELIVER_SURE ? s : NULL);
 	return true;
 }
 

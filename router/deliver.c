@@ -23,9 +23,26 @@ static struct metric hops_metric =
 static struct metric local_metric =
 	METRIC_COUNTER("deliveries_local_total", "Stanzas handed to a session on the same shard.");
 
+void deliver_to_several(struct stanza *s, unsigned n)
+{
+	atomic_store_explicit(&s->others, n - 1, memory_order_relaxed);
+}
+
+/* Each receiver that fails takes one away; false for the last. */
+static bool others_have_it(struct stanza *s)
+{
+	uint32_t others = atomic_load_explicit(&s->others, memory_order_relaxed);
+
+	while (others &&
+		!atomic_compare_exchange_weak_explicit(&s->others, &others, others - 1,
+			memory_order_relaxed, memory_order_relaxed))
+		;
+	return others > 0;
+}
+
 void deliver_failed(struct stanza *s, enum deliver_copies copies)
 {
-	if (copies == DELIVER_COPY)
+	if (copies == DELIVER_COPY || others_have_it(s))
 		return;
 	if (s->kind == STANZA_MESSAGE)
 		route(stanza_ref(s)); /* the directory knows better by now */

@@ -113,6 +113,7 @@ static bool chosen(const struct session_entry *e, enum local_to to, int best)
 
 ON_SHARD static void deliver_chosen(const struct sessions *all, enum local_to to, struct stanza *s)
 {
+	enum deliver_copies how = s->kind == STANZA_MESSAGE ? DELIVER_SURE : DELIVER_COPY;
 	unsigned n = 0;
 	int best = 0;
 
@@ -121,9 +122,11 @@ ON_SHARD static void deliver_chosen(const struct sessions *all, enum local_to to
 			best = all->at[i].priority;
 	for (unsigned i = 0; i < all->n; i++)
 		n += chosen(&all->at[i], to, best);
+	if (n > 1)
+		deliver_to_several(s, n);
 	for (unsigned i = 0; i < all->n; i++)
 		if (chosen(&all->at[i], to, best))
-			deliver(all->at[i].id, s, n == 1 ? DELIVER_SOLE : DELIVER_COPY);
+			deliver(all->at[i].id, s, how);
 }
 
 /* A request to an account nobody is connected to: does the account exist? RFC 6121 §8.5.1. */
@@ -181,7 +184,7 @@ enum verdict local_route(struct host *h, struct stanza *s)
 	switch (d.verdict) {
 	case ROUTE_DELIVER:
 		if (d.to == LOCAL_ONE)
-			deliver(one->id, s, DELIVER_SOLE);
+			deliver(one->id, s, DELIVER_SURE);
 		else
 			deliver_chosen(all, d.to, s);
 		break;

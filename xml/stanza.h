@@ -80,6 +80,7 @@ struct stanza {
 	uint32_t raw_len;
 	uint32_t bytes; /* size on the wire it came from, or 0 */
 	uint32_t block_bytes; /* private: of the piece of memory it begins in */
+	_Atomic uint32_t others; /* private to router/deliver */
 	struct buf *_Atomic wire; /* private to stanza_wire() */
 	struct arena arena; /* holds everything above, the stanza itself first */
 };

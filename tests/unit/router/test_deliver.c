@@ -217,8 +217,8 @@ static void lose_each_to(
 	for (size_t i = 0; i < ARRAY_LEN(lost); i++) {
 		AUTO(free_ptr) char *text = stanza_of(lost[i].kind, lost[i].type, lost[i].to);
 		struct handing h = { gone, parse_sealed(text), copies };
-		const char *answer = copies == DELIVER_SOLE ? lost[i].answer : NULL;
-		bool receives = copies == DELIVER_SOLE && lost[i].other_receives;
+		const char *answer = copies == DELIVER_SURE ? lost[i].answer : NULL;
+		bool receives = copies == DELIVER_SURE && lost[i].other_receives;
 
 		on_shard(0, hand_here, &h);
 		settle();
@@ -275,7 +275,7 @@ static void lose_all(enum deliver_copies copies)
 
 Test(deliver, looks_for_another_when_the_only_receiver_has_gone, .timeout = 60)
 {
-	lose_all(DELIVER_SOLE);
+	lose_all(DELIVER_SURE);
 }
 
 Test(deliver, drops_a_copy_whose_receiver_has_gone, .timeout = 60)
@@ -323,6 +323,33 @@ Test(deliver, gives_copies_to_those_that_are_left)
 	cr_expect_eq(romeo.n, 0);
 	client_free(a);
 	client_free(b);
+}
+
+/* RFC 6121 §8.5.2.1.1: all that were the best are leaving; the next best gets it, or nobody. */
+Test(deliver, several_that_are_leaving_are_as_one)
+{
+	for (unsigned next = 0; next < 2; next++) {
+		struct client *next_best = client_new("c", 1), *best[3];
+		AUTO(free_ptr) char *text = stanza_of("message", "chat", BARE);
+
+		if (next)
+			client_becomes(next_best, 3);
+		for (unsigned i = 0; i < ARRAY_LEN(best); i++) {
+			best[i] = client_new((const char *[]){ "x", "y", "z" }[i], i % 2);
+			client_becomes(best[i], 9);
+		}
+		for (unsigned i = 0; i < ARRAY_LEN(best); i++)
+			best[i]->closing = true;
+		heard_forget(&next_best->heard);
+		world_send(0, text);
+		cr_expect_eq(next_best->heard.n, next, "once, if it is there");
+		cr_expect_eq(romeo.n, !next);
+		cr_expect(next || strstr(heard_last(&romeo), REFUSED));
+		heard_forget(&romeo);
+		for (unsigned i = 0; i < ARRAY_LEN(best); i++)
+			client_free(best[i]);
+		client_free(next_best);
+	}
 }
 
 /* --- the way there --------------------------------------------------------------------------- */
@@ -384,7 +411,7 @@ static void send_many(void *arg)
 	for (unsigned i = 0; i < m->n; i++) {
 		struct stanza *s = numbered(i);
 
-		deliver(m->to->actor.id, s, DELIVER_SOLE);
+		deliver(m->to->actor.id, s, DELIVER_SURE);
 		stanza_unref(s);
 	}
 	m->seen_at_return = m->to->n;
@@ -403,7 +430,7 @@ Test(deliver, keeps_order_and_calls_on_the_receivers_shard)
 		cr_expect_eq(in.n, 500);
 		cr_expect(in.in_order);
 		cr_expect_eq(in.on, shard_at(there));
-		cr_expect_eq(in.copies, DELIVER_SOLE);
+		cr_expect_eq(in.copies, DELIVER_SURE);
 		if (there == 0)
 			cr_expect_eq(m.seen_at_return, 500, "a plain call on the same shard");
 		cr_expect_not(m.congested);
@@ -498,7 +525,7 @@ static void hand_unsealed(void *arg)
 
 	shard_check(NULL);
 	deliver(in->actor.id, parse_unsealed("<message xmlns='jabber:client' id='0'/>"),
-		DELIVER_SOLE);
+		DELIVER_SURE);
 }
 
 Test(deliver, of_what_is_not_sealed_aborts, .signal = SIGABRT)
