@@ -87,6 +87,14 @@ static struct instruction *emit_before(struct compiler *c, unsigned start, enum 
 	return &c->code[start];
 }
 
+/* The next character as it is: read first, because a mistake ends the reading. */
+static void emit_char(struct compiler *c)
+{
+	uint32_t character = next_char(&c->at);
+
+	emit(c, OP_CHAR)->character = character;
+}
+
 static void emit_split(struct compiler *c, int x, int y)
 {
 	struct instruction *i = emit(c, OP_SPLIT);
@@ -157,12 +165,12 @@ static void parse_set_part(struct compiler *c)
 	uint32_t first, last;
 
 	if (c->at[0] == '[' && c->at[1] == ':') {
-		size_t len = strcspn(c->at + 2, ":");
+		const char *name = c->at + 2;
+		size_t len = strcspn(name, ":");
 
-		if (!add_class(c, c->at + 2, len) || strncmp(c->at + 2 + len, ":]", 2))
+		c->at = name + len + 2;
+		if (strncmp(name + len, ":]", 2) || !add_class(c, name, len))
 			mistake(c, "a class such as [:alpha:] or [:digit:]");
-		else
-			c->at += len + 4;
 		return;
 	}
 	if (*c->at == '\\' && c->at[1]) {
@@ -227,7 +235,7 @@ static void parse_escape(struct compiler *c)
 		return;
 	}
 	if (!name) {
-		emit(c, OP_CHAR)->character = next_char(&c->at);
+		emit_char(c);
 		return;
 	}
 	add_class(c, name, strlen(name));
@@ -288,7 +296,7 @@ static void parse_atom(struct compiler *c)
 		mistake(c, "something to repeat before *, +, ? or {");
 		break;
 	default:
-		emit(c, OP_CHAR)->character = next_char(&c->at);
+		emit_char(c);
 	}
 }
 
@@ -463,7 +471,7 @@ int pattern_glob(const char *text, struct arena *a, struct pattern **out, const 
 				c.at++;
 			/* fall through */
 		default:
-			emit(&c, OP_CHAR)->character = next_char(&c.at);
+			emit_char(&c);
 		}
 	}
 	emit(&c, OP_END);

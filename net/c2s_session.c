@@ -223,9 +223,9 @@ ON_SHARD static void bad_stanza(struct c2s *c, struct stanza *s, int error)
 }
 
 /* What RFC 6120 §8 asks of any stanza; 0, or the stanza error. */
-static int check_stanza(const struct stanza *s, int head)
+static int check_stanza(const struct stanza *s)
 {
-	if (head == STANZA_BAD_TO)
+	if (s->faults & STANZA_BAD_TO)
 		return ERR_JID_MALFORMED; /* §8.3.3.8 */
 	if (s->type == TYPE_BAD)
 		return ERR_BAD_REQUEST;
@@ -254,7 +254,7 @@ struct next session_established(struct fsm *f, struct term *e)
 	struct c2s *c = c2s_of(f);
 	struct next next = fsm_next(SESSION_ESTABLISHED);
 	struct stanza *s = e->data;
-	int head, error;
+	int error;
 
 	if (e->kind != C2S_STANZA)
 		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
@@ -262,13 +262,12 @@ struct next session_established(struct fsm *f, struct term *e)
 		stanza_unref(s);
 		return c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
 	}
-	head = stanza_read_head(s);
-	if (head == STANZA_BAD_FROM || !from_is_own(c, s)) { /* §4.9.3.9 */
+	if (s->faults & STANZA_BAD_FROM || !from_is_own(c, s)) { /* §4.9.3.9 */
 		stanza_unref(s);
 		return c2s_fail(c, STREAM_INVALID_FROM, NULL);
 	}
 	stamp_from(c, s);
-	error = check_stanza(s, head);
+	error = check_stanza(s);
 	if (error) {
 		bad_stanza(c, s, error);
 		stanza_unref(s);

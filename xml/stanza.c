@@ -110,10 +110,10 @@ int stanza_read_head(struct stanza *s)
 {
 	const struct attr *to = NULL, *from = NULL;
 	const char *type = NULL;
-	int fault = STANZA_OK;
 	struct jid *jid;
 
 	REQUIRE(!s->sealed);
+	s->faults = STANZA_OK;
 	s->to = s->from = NULL;
 	s->id = s->lang = NULL;
 	for (const struct attr *a = s->root->attrs; a; a = a->next) {
@@ -136,15 +136,15 @@ int stanza_read_head(struct stanza *s)
 		if (jid_parse(from->value, from->value_len, &s->arena, &jid) == JID_OK)
 			s->from = jid;
 		else
-			fault = STANZA_BAD_FROM;
+			s->faults |= STANZA_BAD_FROM;
 	}
 	if (to) {
 		if (jid_parse(to->value, to->value_len, &s->arena, &jid) == JID_OK)
 			s->to = jid;
 		else
-			fault = STANZA_BAD_TO;
+			s->faults |= STANZA_BAD_TO;
 	}
-	return fault;
+	return s->faults;
 }
 
 /* Sets or adds an attribute of the root; name and ns are shared names. */

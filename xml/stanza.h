@@ -68,6 +68,7 @@ struct stanza {
 	uint8_t kind; /* enum stanza_kind */
 	uint8_t type; /* enum stanza_type */
 	bool sealed;
+	uint8_t faults; /* enum stanza_fault: what stanza_read_head() found wrong */
 	struct elem *root;
 	const struct jid *from; /* NULL: none (yet). Also in root's attributes when sealed */
 	const struct jid *to; /* NULL: none */
@@ -92,9 +93,9 @@ void stanza_unref(struct stanza *s); /* NULL is fine */
 /* Memory that goes when it goes, its wire form aside. */
 size_t stanza_held_bytes(const struct stanza *s);
 
-/* Reads kind, type, id, lang, to and from out of the root's attributes. 0, or a positive
- * enum stanza_fault: the to or from is not a JID. Before sealing. */
-enum stanza_fault { STANZA_OK, STANZA_BAD_TO, STANZA_BAD_FROM };
+/* Reads kind, type, id, lang, to and from out of the root's attributes, before sealing. Returns the
+ * faults, which stay in the stanza. */
+enum stanza_fault { STANZA_OK = 0, STANZA_BAD_TO = 1, STANZA_BAD_FROM = 2 }; /* is no JID; bits */
 int stanza_read_head(struct stanza *s);
 /* Stamps the address, replacing what the sender claimed. Copies j into the arena. Before sealing.
  */

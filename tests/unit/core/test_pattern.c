@@ -155,6 +155,49 @@ Test(pattern, mistakes)
 	arena_fini(&a);
 }
 
+/* Room that runs out anywhere in a pattern ends the reading there. */
+Test(pattern, too_long)
+{
+	static const char *const pieces[] = { "a", "\\*", "?", "*", "[a-z]", "[[:alpha:]]", "\\d" };
+
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+		for (unsigned n = 100; n < 700; n++) {
+			size_t len = strlen(pieces[i]);
+			AUTO(free_ptr) char *text = xcalloc(n * len + 1, 1); /* to the byte */
+			struct pattern *p;
+			struct arena a;
+			const char *why;
+
+			for (unsigned k = 0; k < n; k++)
+				memcpy(text + k * len, pieces[i], len);
+			arena_init(&a, NULL, 0);
+			cr_expect(pattern_glob(text, &a, &p, &why) == 0 || *why);
+			cr_expect(pattern_regexp(text, &a, &p, &why) == 0 || *why);
+			arena_fini(&a);
+		}
+	}
+}
+
+Test(pattern, a_set_that_is_full_where_a_class_stands)
+{
+	for (unsigned n = 100; n < 140; n++) {
+		AUTO(free_ptr) char *text = xcalloc(n + 16, 1);
+		struct pattern *p;
+		struct arena a;
+		const char *why = "";
+
+		text[0] = '[';
+		memset(text + 1, 'n', n);
+		strcpy(text + 1 + n, "[:alpha:]]");
+		arena_init(&a, NULL, 0);
+		if (pattern_glob(text, &a, &p, &why))
+			cr_expect_str_eq(why, "a pattern with smaller sets");
+		else
+			cr_expect_lt(n, 127);
+		arena_fini(&a);
+	}
+}
+
 /* Patterns that take others forever: done in text times pattern. */
 Test(pattern, no_backtracking)
 {

@@ -98,6 +98,9 @@ Test(stanza, reads_its_head)
 	cr_expect_eq(stanza_read_head(s), STANZA_BAD_FROM);
 	cr_expect_null(s->from);
 	stanza_unref(s);
+	s = of("<iq type='get' to='@' from='@'/>");
+	cr_expect_eq(s->faults, STANZA_BAD_TO | STANZA_BAD_FROM, "one hides no other");
+	stanza_unref(s);
 }
 
 /* RFC 6120 §8.1.2.1: the server stamps, whatever the client claimed. */
