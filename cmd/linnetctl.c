@@ -13,9 +13,6 @@
 #include "core/mem.h"
 #include "core/server_conf.h"
 
-#define DEFAULT_DATA "./linnet-data"
-#define SYSTEM_SOCKET "/run/linnet/control.sock"
-
 void die(enum exit_code code, const char *format, ...)
 {
 	va_list args;
@@ -34,10 +31,8 @@ static void print_usage(void)
 	puts("usage: linnetctl [OPTIONS] COMMAND [ARGUMENTS]\n"
 	     "Asks a running Linnet server. `linnetctl help` lists the commands it knows.\n");
 	cli_help(ctl_options, stdout);
-	puts("\nWithout one of the first three, the socket is " DEFAULT_DATA
-	     "/control.sock if that\n"
-	     "is there, else " SYSTEM_SOCKET ".\n"
-	     "Exit status: 0 done, 1 the command failed, 2 wrong usage, 3 no server answered.");
+	cli_wrap(CTL_WHICH_SOCKET, 0, 0, stdout);
+	puts("Exit status: 0 done, 1 the command failed, 2 wrong usage, 3 no server answered.");
 }
 
 /* What the settings file says; only that counts here, linnetd --check is for the rest of it. */
@@ -62,8 +57,6 @@ static char *socket_of_settings(const char *file)
 
 char *socket_path(const char *const *values)
 {
-	char *path;
-
 	if (!!values[CTL_DATA] + !!values[CTL_SOCKET] + !!values[CTL_CONFIG] > 1)
 		die(EXIT_USAGE, "one of --data, --socket and --config is enough");
 	if (values[CTL_SOCKET])
@@ -72,11 +65,8 @@ char *socket_path(const char *const *values)
 		return socket_of_settings(values[CTL_CONFIG]);
 	if (values[CTL_DATA])
 		return xprintf("%s/control.sock", values[CTL_DATA]);
-	path = xstrdup(DEFAULT_DATA "/control.sock");
-	if (!access(path, F_OK))
-		return path;
-	free(path);
-	return xstrdup(SYSTEM_SOCKET);
+	return xstrdup(access(CTL_DEFAULT_DATA, F_OK) ? CTL_SYSTEM_SOCKET
+						      : CTL_DEFAULT_DATA "/control.sock");
 }
 
 const json_t *find_command(const json_t *commands, const char *name)

@@ -4,6 +4,12 @@
 
 #include "core/cli.h"
 
+#define CTL_DEFAULT_DATA "./linnet-data"
+#define CTL_SYSTEM_SOCKET "/run/linnet/control.sock"
+#define CTL_WHICH_SOCKET                                                    \
+	"Without --data, --socket and --config, the socket is that of the " \
+	"folder " CTL_DEFAULT_DATA " where there is one, else " CTL_SYSTEM_SOCKET "."
+
 enum {
 	CTL_DATA,
 	CTL_SOCKET,

@@ -24,6 +24,8 @@ int control_connect(const char *path)
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		const char *hint = errno == ECONNREFUSED ? " (it was killed, or is starting)"
 			: errno == ENOENT ? " (is it running, with this data folder?)"
+			: errno == EACCES ? " (this takes root, the server's own user, or whom the "
+					    "socket's mode lets in)"
 					  : "";
 
 		die(EXIT_NO_SERVER, "no server answers at %s: %s%s", path, strerror(errno), hint);

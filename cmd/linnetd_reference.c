@@ -144,6 +144,9 @@ static void page_linnetctl(FILE *out)
 		"than this page lists.");
 	fputs(".SH OPTIONS\n", out);
 	cli_man(ctl_options, out);
+	fputs(".PP\n", out);
+	cli_roff(CTL_WHICH_SOCKET, out);
+	fputc('\n', out);
 	fputs(".SH COMMANDS\n", out);
 	command_each(command_entry, &list);
 	fputs(".SH EXIT STATUS\n", out);

@@ -2,6 +2,7 @@
 """linnetd --check: every mistake of a file is told, at its place, with what helps; nothing else is."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
-from harness.server import LINNETD, SUPPORT, make_certificate  # noqa: E402
+from harness.server import LINNETD, SUPPORT, TREE, make_certificate  # noqa: E402
 
 
 def check(path, folder):
@@ -71,6 +72,19 @@ class Good(unittest.TestCase):
     def test_the_printed_example_has_every_option_and_no_error(self):
         example = subprocess.run([LINNETD, '--example'], check=True, capture_output=True, text=True)
         self.assertEqual(self.check('hosts: a.example\n' + example.stdout)[0], 0)
+
+    def documented(self, name):
+        """The settings files that a document shows."""
+        with open(os.path.join(TREE, name), encoding='utf-8') as f:
+            return re.findall(r'(?ms)^```yaml\n(hosts:.*?)^```', f.read())
+
+    def test_what_the_documents_show(self):
+        for name in ('README.md', 'docs/operations.md'):
+            shown = self.documented(name)
+            self.assertTrue(shown, name)
+            for text in shown:
+                text = text.replace('/etc/linnet/', self.folder + '/')
+                self.assertEqual(self.check(text)[0::2], (0, ''), text)
 
     def test_no_file(self):
         status, _, err = check('absent.yml', self.folder)
