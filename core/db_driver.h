@@ -1,4 +1,4 @@
-/* core/db_driver.h - what core/db.c asks of a database: one connection, used by one thread at a
+/* core/db_driver.h - what core/db asks of a database: one connection, used by one thread at a
  * time. Everything about threads, queues and grouping is db.c's. */
 #pragma once
 
