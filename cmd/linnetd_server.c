@@ -110,6 +110,7 @@ static int start_log(void)
 	}
 	atomic_store(&log_level, s->loglevel);
 	metric_process_init();
+	mem_give_back();
 	return 0;
 }
 

@@ -16,6 +16,21 @@ void require_failed(const char *what, const char *file, int line, const char *fu
 	abort();
 }
 
+/* jemalloc's, where it is linked. */
+int mallctl(const char *name, void *old, size_t *old_len, void *new_value, size_t new_len)
+	__attribute__((weak));
+
+void mem_give_back(void)
+{
+	size_t threads = 1;
+	bool on = true;
+
+	if (!mallctl)
+		return;
+	mallctl("max_background_threads", NULL, NULL, &threads, sizeof(threads));
+	mallctl("background_thread", NULL, NULL, &on, sizeof(on));
+}
+
 static void *or_die(void *p, size_t bytes)
 {
 	if (unlikely(!p)) {

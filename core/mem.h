@@ -15,6 +15,10 @@ char *xstrndup(const char *text, size_t max) __attribute__((malloc, returns_nonn
 void *xmemdup(const void *from, size_t bytes) __attribute__((malloc, returns_nonnull));
 char *xprintf(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((malloc, returns_nonnull));
 
+/* From now on jemalloc gives memory that was freed some seconds ago back to the system by itself,
+ * also when nothing is allocated any more. Once, after the last fork(). */
+void mem_give_back(void);
+
 /* For AUTO(): frees what the pointer points to. */
 void free_ptr(void *pointer_to_pointer);
 /* For AUTO() and steal: closes unless -1. */
