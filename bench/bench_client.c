@@ -406,6 +406,16 @@ static void become_ready(struct client *c)
 	c->events->ready(c);
 }
 
+/* linnet-relay has greeted us. Its pairs are those who come one after the other. */
+static void relayed(struct client *c)
+{
+	if (asprintf(&c->jid, "%s%u@%s/relay", c->loop->options->user_prefix, c->number,
+		    c->loop->options->domain) < 0)
+		abort();
+	c->step = STEP_READY;
+	c->events->ready(c);
+}
+
 static void on_bound(struct client *c, const char *text)
 {
 	const char *from = strstr(text, "<jid>"), *to = from ? strchr(from + 5, '<') : NULL;
@@ -509,8 +519,11 @@ static void scan_bytes(struct client *c, char *bytes, size_t len)
 
 		if (what == SCAN_MORE)
 			break;
-		if (what == SCAN_OPEN)
+		if (what == SCAN_OPEN) {
+			if (c->loop->options->relay)
+				relayed(c);
 			continue;
+		}
 		if (what == SCAN_CLOSE) {
 			lose(c, "the server closed the stream");
 			return;
@@ -591,7 +604,9 @@ static void connected(struct client *c)
 		return;
 	}
 	set_wants_write(c, false);
-	if (c->loop->options->tls == BENCH_DIRECT_TLS)
+	if (c->loop->options->relay)
+		c->step = STEP_FEATURES; /* waits for the greeting */
+	else if (c->loop->options->tls == BENCH_DIRECT_TLS)
 		handshake(c);
 	else
 		open_stream(c);

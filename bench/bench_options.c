@@ -25,6 +25,7 @@ static void usage(FILE *out)
 		"  --domain NAME        the virtual host (localhost)\n"
 		"  --tls MODE           plain, starttls or direct (plain)\n"
 		"  --auth MECHANISM     SCRAM-SHA-1, SCRAM-SHA-256 or PLAIN (SCRAM-SHA-1)\n"
+		"  --relay              it is linnet-relay: connect and begin, without a login\n"
 		"  --pid PID            measure this process and its children; may be repeated\n"
 		"the accounts:\n"
 		"  --users N            how many (100)\n"
@@ -75,6 +76,7 @@ enum option_id {
 	OPT_DOMAIN,
 	OPT_TLS,
 	OPT_AUTH,
+	OPT_RELAY,
 	OPT_PID,
 	OPT_USERS,
 	OPT_FIRST,
@@ -102,6 +104,7 @@ static const struct option_name {
 	{ "domain", 1, OPT_DOMAIN },
 	{ "tls", 1, OPT_TLS },
 	{ "auth", 1, OPT_AUTH },
+	{ "relay", 0, OPT_RELAY },
 	{ "pid", 1, OPT_PID },
 	{ "users", 1, OPT_USERS },
 	{ "first", 1, OPT_FIRST },
@@ -137,6 +140,9 @@ static void take(struct options *o, enum option_id id, const char *text)
 		break;
 	case OPT_AUTH:
 		o->mech = (enum bench_mech)word("--auth", text, mech_words, ARRAY_LEN(mech_words));
+		break;
+	case OPT_RELAY:
+		o->relay = true;
 		break;
 	case OPT_PID:
 		if (!processes_add(&o->server, (pid_t)number("--pid", text, 1, 1 << 30)))
@@ -220,6 +226,8 @@ void options_read(struct options *o, int argc, char **argv)
 		o->scenario = argv[optind++];
 	if (optind < argc)
 		wrong("one scenario only", argv[optind]);
+	if (o->relay)
+		o->parallel = 1; /* so that it pairs clients in the order of their numbers */
 	if (!o->scenario && !o->do_register && !o->list)
 		wrong("nothing to do", "name a scenario, --register or --list");
 }

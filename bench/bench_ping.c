@@ -22,8 +22,9 @@ static void ask(struct client *c, unsigned slot)
 
 	a->sent_ns[slot] = now_ns();
 	ping.on_the_way++;
-	client_sendf(c, "<iq type='get' id='%u' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>", slot,
-		c->loop->options->domain);
+	/* A relay only echoes: what goes out has to be what should come back. */
+	client_sendf(c, "<iq type='%s' id='%u' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>",
+		c->loop->options->relay ? "result" : "get", slot, c->loop->options->domain);
 }
 
 static void wrong(struct client *c, const char *text)

@@ -38,7 +38,7 @@ static inline const void *iq_conf(const struct iq *iq)
 }
 
 /* Returned instead of an error (RFC 6120 §8.3.3, enum stanza_error, positive) or 0 for the answer
- * in the builder: the handler will send, or has sent, the answer itself (iq_answer_later()). */
+ * in the builder: the handler will send, or has sent, the answer itself. */
 #define IQ_LATER (-1)
 #define IQ_IGNORE (-2) /* no answer at all */
 typedef int iq_handler(const struct iq *iq, struct builder *answer);

@@ -93,6 +93,14 @@ class Streams(unittest.TestCase):
                                  [('open', 's'), ('stanza', 'a'), ('stanza', 'success'),
                                   ('open', 't'), ('stanza', 'b'), ('close', None)])
 
+    def test_in_pieces_as_at_once(self):
+        whole = b"<s a='&gt;' b='>'><m to='a@b/c' type='chat'><body>1 > 0, \xc3\xa4</body></m><iq/></s>"
+        for cut in range(len(whole)):
+            parser = StreamParser()
+            events = parser.feed(whole[:cut]) + parser.feed(whole[cut:])
+            self.assertEqual([kind for kind, _ in events], ['open', 'stanza', 'stanza', 'close'], cut)
+            self.assertEqual(events[1][1].elements()[0].text(), '1 > 0, \u00e4')
+
     def test_what_a_server_must_not_send(self):
         for bad in (b'<a><!-- c --></a>', b'<a><?p i?></a>', b'<!DOCTYPE a><a/>', b'<a>text</a>',
                     b'<a><b></a>', b'<a><b>\xff</b></a>'):

@@ -55,10 +55,14 @@ class Terminal:
 
 
 class Profanity(ServerCase):
+    # /register goes to the first address of localhost, and to no other: IPv6 where there is any.
     settings = '''
+listen:
+    - {port: ${port}, ip: "%s"}
+    - {port: ${tls_port}, ip: 127.0.0.1, tls: true}
 modules:
     mod_register: {access: all, registration_timeout: 0}
-'''
+''' % ('::' if os.path.exists('/proc/net/if_inet6') else '127.0.0.1')
 
     def terminal(self, name):
         terminal = Terminal(self.server.path(name))

@@ -97,6 +97,7 @@ class StreamParser:
 
     def __init__(self, restarts=False):
         self._restarts = restarts
+        self._held = b''            # of a tag that is not whole yet
         self._begin()
         self._events = []
 
@@ -114,8 +115,17 @@ class StreamParser:
         self._success_at = None     # where in it the success's end tag begins, or is behind
 
     def feed(self, data):
-        if isinstance(data, str):
-            data = data.encode()
+        """Only up to the last > is parsed: what expat has seen half of a tag, it may put off until
+        far more has come (since 2.6, and where its security fixes went into older ones)."""
+        self._held += data.encode() if isinstance(data, str) else data
+        whole = self._held.rfind(b'>') + 1
+        data, self._held = self._held[:whole], self._held[whole:]
+        if data:
+            self._parse(data)
+        events, self._events = self._events, []
+        return events
+
+    def _parse(self, data):
         try:
             self._expat.Parse(data, False)
         except xml.parsers.expat.ExpatError as e:
@@ -123,16 +133,13 @@ class StreamParser:
                 raise NotXML('%s in %r' % (e, data[-200:])) from e
         if self._success_at is None:
             self._passed += len(data)
-        else:
-            at = self._success_at - self._passed
-            if at < 0 or data[at:at + 2] == b'</':
-                at = data.index(b'>', max(at, 0)) + 1
-            rest = data[at:]
-            self._begin()
-            if rest:
-                return self.feed(rest)
-        events, self._events = self._events, []
-        return events
+            return
+        at = self._success_at - self._passed
+        if at < 0 or data[at:at + 2] == b'</':
+            at = data.index(b'>', max(at, 0)) + 1
+        self._begin()
+        if data[at:]:
+            self._parse(data[at:])
 
     def _start(self, name, attrs):
         if self._success_at is not None:
