@@ -6,6 +6,8 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "core/db_driver.h"
@@ -20,6 +22,7 @@ struct sqlite_conn {
 	sqlite3 *sql;
 	sqlite3_stmt **stmts; /* by index of struct db_stmt; NULL: not prepared yet */
 	unsigned n;
+	int own; /* the writer's: the file, marked as ours; closed last, see fcntl(2) on locks */
 };
 
 static struct sqlite_conn *sqlite_of(struct db_conn *c)
@@ -81,12 +84,23 @@ static void configure_library(void)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-/* Accounts are in it, so others do not read it; the files beside it get the same mode. */
-static int make_private(const char *path)
+/* Makes the file: accounts are in it, so others do not read it, and the files beside it get the
+ * same mode. Marks it as ours: a second server would not see what the first one keeps in memory.
+ * SQLite's own locks are of another kind, so its tools may read the file meanwhile. */
+static int own_file(const char *path, int *out_fd, const char **error)
 {
 	AUTO(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	return fd < 0 ? -errno : 0;
+	if (fd < 0) {
+		*error = strerrordesc_np(errno);
+		return -errno;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		*error = errno == EWOULDBLOCK ? "another server uses it" : strerrordesc_np(errno);
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	}
+	*out_fd = steal_fd(&fd);
+	return 0;
 }
 
 static int set_pragmas(struct sqlite_conn *c, const struct db_conf *conf, enum db_role role)
@@ -119,6 +133,7 @@ static void sqlite_close_conn(struct db_conn *conn)
 	free(c->stmts);
 	/* The last one to close writes the log into the file and removes it. */
 	REQUIRE(sqlite3_close(c->sql) == SQLITE_OK);
+	fd_close(&c->own);
 	free(c);
 }
 
@@ -127,14 +142,13 @@ static int sqlite_open_conn(
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct sqlite_conn *c;
-	int failure = role == DB_WRITER ? make_private(conf->path) : 0;
+	int own = -1, failure = role == DB_WRITER ? own_file(conf->path, &own, error) : 0;
 
-	if (failure) {
-		*error = strerrordesc_np(-failure);
+	if (failure)
 		return failure;
-	}
 	pthread_once(&once, configure_library);
 	c = xcalloc(1, sizeof(*c));
+	c->own = own;
 	c->conn.driver = &db_sqlite;
 	if (sqlite3_open_v2(conf->path, &c->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
 		    NULL) != SQLITE_OK) {

@@ -16,7 +16,7 @@ from harness.connection import Connection, Failure
 from harness.server import LINNETD, TREE, free_port
 
 SKIPPED = 77
-BUILT_S = 100       # enough for a machine that does other things meanwhile
+BUILT_S = 250       # enough for a machine that does other things meanwhile
 FILES = ('linnet.yml', 'localhost.pem')
 
 

@@ -2,6 +2,7 @@
  * without the threads and queues that core/db.c puts before it. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,13 @@ static void begin(void)
 			     "CREATE TABLE t (k KEYTEXT NOT NULL PRIMARY KEY, v BIGINT NOT NULL);"
 			     "CREATE TABLE c (id AUTOID, t KEYTEXT REFERENCES t (k));"),
 		0);
+}
+
+/* With conf as it is now. */
+static void open_writer_again(void)
+{
+	db_sqlite.close(writer);
+	writer = open_as(DB_WRITER);
 }
 
 static void end(void)
@@ -124,12 +132,14 @@ Test(db_sqlite, settings_reach_the_connection)
 		struct db_conn *c;
 
 		conf.synchronous = pragmas[i].synchronous;
-		c = open_as(pragmas[i].role);
+		open_writer_again();
+		c = pragmas[i].role == DB_WRITER ? writer : open_as(DB_READER);
 		cr_expect_eq(db_sqlite.query(c, &ask, PRAGMA, DB_NO_PARAMS, take_value, value,
 				     &rows, &changed),
 			0);
 		cr_expect_str_eq(value, pragmas[i].value, "%s", pragmas[i].pragma);
-		db_sqlite.close(c);
+		if (c != writer)
+			db_sqlite.close(c);
 	}
 }
 
@@ -183,30 +193,41 @@ Test(db_sqlite, failures_have_their_errno)
 /* What was read is no longer what is there: known at once, not after a wait. */
 Test(db_sqlite, who_has_read_an_old_state_cannot_write)
 {
-	struct db_conn *other = open_as(DB_WRITER);
+	sqlite3 *tool;
 
 	cr_assert_eq(db_sqlite.control(writer, DB_BEGIN_READ), 0);
 	cr_expect_eq(sum_seen(writer), 0);
-	cr_expect_eq(add_pair(other, "a", 1), 1);
+	cr_assert_eq(sqlite3_open(path, &tool), SQLITE_OK);
+	cr_expect_eq(
+		sqlite3_exec(tool, "INSERT INTO t VALUES ('a', 1)", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(tool);
 	cr_expect_eq(add_pair(writer, "b", 1), -EBUSY);
 	cr_expect_eq(db_sqlite.control(writer, DB_ROLLBACK), 0);
 	cr_expect_eq(add_pair(writer, "b", 1), 1);
-	db_sqlite.close(other);
+}
+
+Test(db_sqlite, a_file_has_one_server)
+{
+	const char *error = NULL;
+	struct db_conn *other = NULL;
+
+	cr_expect_eq(db_sqlite.open(&conf, DB_WRITER, &other, &error), -EBUSY);
+	cr_expect_str_eq(error, "another server uses it");
+	open_writer_again();
+	cr_expect_eq(add_pair(writer, "a", 1), 1, "it is free once closed");
 }
 
 Test(db_sqlite, a_file_has_its_quota)
 {
 	struct db_stmt blob = DB_STMT("blob", "INSERT INTO t (k, v) VALUES (?, ?)");
 	AUTO(free_ptr) char *big = xcalloc(1, 1 << 20);
-	struct db_conn *small;
 
 	conf.max_bytes = 256 << 10;
-	small = open_as(DB_WRITER);
+	open_writer_again();
 	cr_expect_eq(
-		run(small, &blob, ADD, DB_PARAMS(db_text("b"), db_blob(big, 1 << 20))), -ENOSPC);
-	cr_expect_not(db_sqlite.in_transaction(small));
-	cr_expect_eq(add_pair(small, "a", 1), 1, "what fits is taken");
-	db_sqlite.close(small);
+		run(writer, &blob, ADD, DB_PARAMS(db_text("b"), db_blob(big, 1 << 20))), -ENOSPC);
+	cr_expect_not(db_sqlite.in_transaction(writer));
+	cr_expect_eq(add_pair(writer, "a", 1), 1, "what fits is taken");
 }
 
 /* --- transactions ---------------------------------------------------------------------------- */
