@@ -144,6 +144,8 @@ static bool show(const struct run *r)
 		run_table(r, stdout);
 	if (o->json)
 		good = write_file(o->json, run_json, r);
+	if (o->html)
+		good &= write_file(o->html, run_html, r);
 	return good;
 }
 

@@ -83,6 +83,8 @@ static const struct row {
 	{ "json", "FILE", KIND_TEXT, AT(json),
 		.help = "Write the result as one JSON object; - writes it to standard output in "
 			"place of the table." },
+	{ "html", "FILE", KIND_TEXT, AT(html),
+		.help = "Write the result as a page with plots, complete in itself." },
 	{ "help", NULL, KIND_FLAG, AT(help), .help = "Print this help and exit." },
 	{ "man", NULL, KIND_FLAG, AT(man), .help = "Print the manual page and exit." },
 #undef AT

@@ -35,7 +35,7 @@ struct options {
 	bool one_address; /* all from the kernel's choice instead of spread over 127.0.0.0/8 */
 	bool quiet; /* no live view */
 	bool help, man; /* print that and end */
-	const char *json; /* a file; "-": standard output; NULL: none */
+	const char *json, *html; /* files; "-": standard output; NULL: none */
 	struct processes server;
 };
 

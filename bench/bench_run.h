@@ -1,4 +1,4 @@
-/* bench/bench_run.h - a run that is over, as it is shown: as a table and as JSON. */
+/* bench/bench_run.h - a run that is over, as it is shown: as a table, as JSON, as a page. */
 #pragma once
 
 #include <stdio.h>
@@ -23,5 +23,7 @@ struct run {
 void run_table(const struct run *r, FILE *out);
 /* One object in one line, see docs/performance.md. False: it could not be written. */
 bool run_json(const struct run *r, FILE *out);
+/* A page complete in itself. */
+bool run_html(const struct run *r, FILE *out);
 /* "12345" or "1.23": as many digits as mean something. */
 void run_value(double value, char *out, size_t room);
