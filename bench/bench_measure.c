@@ -22,9 +22,11 @@ bool bench_meet(struct bench *b)
 
 void bench_operation(struct bench *b, uint64_t began_ns)
 {
-	uint64_t now = now_ns();
+	uint64_t now = now_ns(), us = now > began_ns ? (now - began_ns) / 1000 : 0;
 
-	hist_add(&b->share->latency, now > began_ns ? (now - began_ns) / 1000 : 0);
+	hist_add(&b->share->latency, us);
+	if (us > b->longest_us)
+		b->longest_us = us;
 	atomic_store_explicit(&b->share->operations, b->share->latency.n, memory_order_relaxed);
 	if (b->left && --b->left == 0)
 		b->loop.stop = true;
@@ -40,7 +42,7 @@ bool bench_measure(struct bench *b, const char *operation, const char *latency)
 	bench_phase(b, PHASE_WARMUP);
 	loop_run(&b->loop, now_ns() + (uint64_t)(b->options->warmup * 1e9));
 	before = *all;
-	all->max_us = 0;
+	b->longest_us = 0;
 	b->left = b->options->messages;
 	bench_phase(b, PHASE_MEASURE);
 	usage_now(b, &from);
@@ -50,6 +52,7 @@ bool bench_measure(struct bench *b, const char *operation, const char *latency)
 	b->left = 0;
 	measured = *all;
 	hist_since(&measured, &before);
+	measured.max_us = b->longest_us;
 	report_hist(&b->report, latency, &measured);
 	return true;
 }

@@ -17,6 +17,7 @@ struct bench {
 	struct share *share; /* this process's, on the board */
 	/* Private to bench_measure.c. */
 	uint64_t left; /* operations until the measurement ends before its time; 0: no such end */
+	uint64_t longest_us; /* latency since the measurement began */
 	unsigned meetings;
 	/* Private to bench_users.c: who still has to come or go. */
 	const struct client_events *then; /* the scenario's, once ready */
