@@ -294,7 +294,7 @@ int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t l
 int sasl_account(struct sasl *s, const struct auth_account *account)
 {
 	AUTO(free_ptr) char *challenge = NULL;
-	struct auth_account fake;
+	struct scram_verifier fake;
 	enum scram_hash hash;
 
 	if (s->step == STEP_ENDED) /* aborted while the account was looked up */
@@ -303,8 +303,8 @@ int sasl_account(struct sasl *s, const struct auth_account *account)
 	hash = s->scram->hash;
 	s->scram->known = account && account->scram[hash].iterations;
 	s->scram->disabled = account && account->disabled;
-	auth_fake_account(s->host, s->user, &fake); /* always, so that it takes as long for all */
-	s->scram->verifier = s->scram->known ? account->scram[hash] : fake.scram[hash];
+	auth_fake_verifier(s->host, s->user, hash, &fake); /* always: it takes as long for all */
+	s->scram->verifier = s->scram->known ? account->scram[hash] : fake;
 	challenge = scram_challenge(s->scram);
 	answer(s, challenge);
 	s->step = STEP_FINAL;
