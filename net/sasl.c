@@ -28,6 +28,16 @@ static const struct {
 	{ "ANONYMOUS" },
 };
 
+/* SASL_MECHANISMS: unknown. */
+static unsigned mechanism_index(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < SASL_MECHANISMS && strcmp(mechanisms[i].name, name); i++)
+		;
+	return i;
+}
+
 const char *sasl_condition_name(enum sasl_condition c)
 {
 	static const char *const names[SASL_CONDITIONS] = {
@@ -73,6 +83,11 @@ const char *sasl_mechanism_name(unsigned index)
 bool sasl_announces(uint32_t offered, const struct tls_channel *channel, enum tls_binding type)
 {
 	return offered & SASL_PLUS && channel->len[type];
+}
+
+bool sasl_binds(const char *mechanism)
+{
+	return SASL_PLUS & 1u << mechanism_index(mechanism);
 }
 
 struct sasl *sasl_new(struct host *host, uint32_t offered, const struct tls_channel *channel)
@@ -274,11 +289,9 @@ static enum sasl_condition refusal(const struct sasl *s, uint32_t mechanism)
 
 int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t len)
 {
-	unsigned i;
+	unsigned i = mechanism_index(mechanism);
 
 	REQUIRE(s->step == STEP_NEW);
-	for (i = 0; i < SASL_MECHANISMS && strcmp(mechanisms[i].name, mechanism); i++)
-		;
 	if (i == SASL_MECHANISMS)
 		return sasl_fail(s, SASL_INVALID_MECHANISM);
 	if (!(s->offered & 1u << i))
