@@ -1,36 +1,45 @@
-/* bench/bench_chat.c - users in pairs; of each, one writes and the other reads, with K messages on
- * the way: whenever one arrives the next is sent. Every message is numbered: one lost, doubled or
- * out of order is found, and the run has failed. */
+/* bench/bench_chat.c - users in pairs; of each, one writes and the other reads. Closed loop: K
+ * messages on the way, and whenever one arrives the next is sent. Open loop: the pairs take turns
+ * at the rate asked for. Every message has its number and the time it was sent or to be sent: one
+ * lost, doubled or out of order is found, and the run has failed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench_scenario.h"
 
+#define DRAIN_NS 10000000000ull /* without anything arriving */
+
 struct pair {
 	struct client *from, *to;
-	uint64_t sent, received;
-	uint64_t *sent_ns; /* owned: by number modulo inflight */
+	char *address; /* owned: whom messages go to */
+	uint64_t sent, received; /* messages; their ids are numbered from 0 */
 };
 struct chat {
 	struct pair *pairs; /* owned */
-	unsigned n;
+	unsigned n, turn; /* whose turn it is in an open loop */
 	char *body; /* owned */
-	struct hist latency;
-	uint64_t received, limit; /* since the measurement began; 0: no limit */
 	uint64_t bad; /* lost, doubled, out of order, bounced */
-	unsigned waiting; /* pairs that have messages on the way, once over */
+	uint64_t on_the_way;
+	struct pace pace;
 	bool over;
 };
 static struct chat chat;
 
-static void send_next(struct pair *p)
+/* The id is "NUMBER-TIME". */
+static void send_one(struct pair *p, uint64_t when_ns)
 {
-	p->sent_ns[p->sent % p->from->loop->options->inflight] = now_ns();
-	client_sendf(p->from, "<message to='%s' type='chat' id='%llu'><body>", p->to->jid,
-		(unsigned long long)p->sent++);
+	client_sendf(p->from, "<message to='%s' type='chat' id='%llu-%llu'><body>", p->address,
+		(unsigned long long)p->sent++, (unsigned long long)when_ns);
 	client_send(p->from, chat.body, strlen(chat.body));
-	client_sendf(p->from, "</body></message>");
+	client_send(p->from, "</body></message>", 17);
+	chat.on_the_way++;
+}
+
+static void send_due(void *arg, uint64_t when_ns)
+{
+	(void)arg;
+	send_one(&chat.pairs[chat.turn++ % chat.n], when_ns);
 }
 
 static void wrong(struct client *c, const char *what, const char *text)
@@ -42,29 +51,42 @@ static void wrong(struct client *c, const char *what, const char *text)
 	chat.bad++;
 }
 
+static bool read_id(const char *text, uint64_t *number, uint64_t *when_ns)
+{
+	const char *id;
+	char *end;
+	size_t len;
+
+	if (!attr_of(text, "id", &id, &len))
+		return false;
+	*number = strtoull(id, &end, 10);
+	if (end == id || *end != '-')
+		return false;
+	*when_ns = strtoull(end + 1, NULL, 10);
+	return *when_ns != 0;
+}
+
 static void on_message(struct client *c, struct pair *p, const char *text)
 {
-	int64_t id = attr_number(text, "id");
+	uint64_t number, when_ns;
 
-	if (c != p->to || attr_is(text, "type", "error") || id < 0) {
+	if (c != p->to || attr_is(text, "type", "error") || !read_id(text, &number, &when_ns)) {
 		wrong(c, "not what was sent", text);
 		return;
 	}
-	if ((uint64_t)id != p->received) {
-		wrong(c, (uint64_t)id < p->received ? "doubled or late" : "lost or early", text);
-		if ((uint64_t)id < p->received || (uint64_t)id >= p->sent)
+	if (number != p->received) {
+		wrong(c, number < p->received ? "doubled or late" : "lost or early", text);
+		if (number < p->received || number >= p->sent)
 			return;
-		p->received = (uint64_t)id;
+		chat.on_the_way -= number - p->received;
+		p->received = number;
 	}
-	hist_add(&chat.latency,
-		(now_ns() - p->sent_ns[p->received % c->loop->options->inflight]) / 1000);
 	p->received++;
-	chat.received++;
-	if (!chat.over)
-		send_next(p);
-	else if (p->received == p->sent && --chat.waiting == 0)
-		c->loop->stop = true;
-	if (chat.limit && chat.received >= chat.limit)
+	chat.on_the_way--;
+	bench_operation(bench_of(c), when_ns);
+	if (!chat.over && !c->loop->pace)
+		send_one(p, now_ns());
+	else if (chat.over && !chat.on_the_way)
 		c->loop->stop = true;
 }
 
@@ -88,40 +110,62 @@ static const struct client_events chat_events = { chat_ready, chat_stanza, chat_
 
 static void prepare(struct bench *b)
 {
-	chat.n = b->options->users / 2;
+	const struct options *o = b->options;
+
+	chat.n = o->users / 2;
 	chat.pairs = calloc(chat.n, sizeof(*chat.pairs));
-	chat.body = malloc(b->options->size + 1);
-	memset(chat.body, 'x', b->options->size);
-	chat.body[b->options->size] = 0;
+	chat.body = malloc(o->size + 1);
+	memset(chat.body, 'x', o->size);
+	chat.body[o->size] = 0;
 	for (unsigned i = 0; i < chat.n; i++) {
 		struct pair *p = &chat.pairs[i];
 
 		p->from = &b->clients[2 * i];
 		p->to = &b->clients[2 * i + 1];
 		p->from->data = p->to->data = p;
-		p->sent_ns = calloc(b->options->inflight, sizeof(*p->sent_ns));
+		p->address = strndup(p->to->jid,
+			o->to == TO_BARE ? strcspn(p->to->jid, "/") : strlen(p->to->jid));
 	}
 }
 
 static void release(void)
 {
 	for (unsigned i = 0; i < chat.n; i++)
-		free(chat.pairs[i].sent_ns);
+		free(chat.pairs[i].address);
 	free(chat.pairs);
 	free(chat.body);
+}
+
+static void begin(struct bench *b)
+{
+	const struct options *o = b->options;
+
+	if (o->rate > 0) {
+		pace_begin(&chat.pace, o->rate, send_due, NULL);
+		loop_pace(&b->loop, &chat.pace);
+		return;
+	}
+	for (unsigned i = 0; i < chat.n; i++)
+		for (unsigned k = 0; k < o->inflight; k++)
+			send_one(&chat.pairs[i], now_ns());
 }
 
 /* Waits for what is on the way; how much never came. */
 static uint64_t drain(struct bench *b)
 {
-	uint64_t lost = 0;
+	uint64_t before, lost = 0;
 
 	chat.over = true;
-	chat.limit = 0;
-	for (unsigned i = 0; i < chat.n; i++)
-		chat.waiting += chat.pairs[i].received < chat.pairs[i].sent;
-	if (chat.waiting)
-		loop_run(&b->loop, now_ns() + 10000000000ull);
+	if (b->loop.pace) {
+		loop_pace(&b->loop, NULL);
+		pace_end(&chat.pace);
+		report_hist(&b->report, "send_late", &chat.pace.late);
+	}
+	do {
+		before = chat.on_the_way;
+		if (before)
+			loop_run(&b->loop, now_ns() + DRAIN_NS);
+	} while (chat.on_the_way && chat.on_the_way < before);
 	for (unsigned i = 0; i < chat.n; i++)
 		lost += chat.pairs[i].sent - chat.pairs[i].received;
 	return lost;
@@ -130,27 +174,19 @@ static uint64_t drain(struct bench *b)
 static bool chat_run(struct bench *b)
 {
 	const struct options *o = b->options;
-	struct usage from;
 	uint64_t lost;
 
 	if (o->users < 2 || o->users % 2) {
 		fprintf(stderr, "linnet-bench: chat needs an even number of users\n");
 		return false;
 	}
-	if (!bench_start_all(b, GOAL_SESSION, &chat_events))
+	/* A message to a bare JID finds only those whose presence is known. */
+	if (!bench_start_all(b, GOAL_SESSION, &chat_events) ||
+		(o->to == TO_BARE && !bench_settle(b)) || !bench_meet(b))
 		return false;
 	prepare(b);
-	for (unsigned i = 0; i < chat.n; i++)
-		for (unsigned k = 0; k < o->inflight; k++)
-			send_next(&chat.pairs[i]);
-	loop_run(&b->loop, now_ns() + (uint64_t)(o->warmup * 1e9));
-	hist_clear(&chat.latency);
-	chat.received = 0;
-	chat.limit = o->messages;
-	usage_now(b, &from);
-	loop_run(&b->loop, now_ns() + (uint64_t)(o->seconds * 1e9));
-	usage_report(b, &from, chat.received, "message");
-	report_hist(&b->report, "latency", &chat.latency);
+	begin(b);
+	bench_measure(b, "message", "latency");
 	lost = drain(b);
 	report_add(&b->report, "lost", (double)lost, "");
 	report_add(&b->report, "wrong", (double)chat.bad, "");
@@ -162,5 +198,6 @@ static bool chat_run(struct bench *b)
 }
 
 const struct scenario scenario_chat = { "chat",
-	"pairs exchange messages, K of each on the way; nothing may be lost or out of order",
-	chat_run };
+	"Pairs exchange messages, some on the way at any time or at a rate; nothing may be lost, "
+	"doubled or out of order.",
+	chat_run, .group = 2, .open_loop = true };

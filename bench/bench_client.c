@@ -225,7 +225,7 @@ void client_close(struct client *c)
 static void choose_source(const struct client *c, int fd)
 {
 	struct sockaddr_in from = { .sin_family = AF_INET };
-	unsigned n = c->number;
+	unsigned n = c->loop->options->first_user + c->number;
 	int on = 1;
 
 	if (c->loop->options->one_address || !starts(c->loop->options->host, "127."))
@@ -244,12 +244,12 @@ static bool server_address(const struct options *o, struct sockaddr_storage *at,
 	memset(at, 0, sizeof(*at));
 	if (inet_pton(AF_INET, o->host, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
-		v4->sin_port = htons(o->port);
+		v4->sin_port = htons((uint16_t)o->port);
 		*len = sizeof(*v4);
 		return true;
 	}
 	v6->sin6_family = AF_INET6;
-	v6->sin6_port = htons(o->port);
+	v6->sin6_port = htons((uint16_t)o->port);
 	*len = sizeof(*v6);
 	return inet_pton(AF_INET6, o->host, &v6->sin6_addr) == 1;
 }
@@ -664,6 +664,17 @@ static void flush_all(struct loop *l)
 	}
 }
 
+void loop_pace(struct loop *l, struct pace *p)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
+
+	if (p)
+		epoll_ctl(l->epoll, EPOLL_CTL_ADD, p->fd, &e);
+	else if (l->pace)
+		epoll_ctl(l->epoll, EPOLL_CTL_DEL, l->pace->fd, NULL);
+	l->pace = p;
+}
+
 void loop_run(struct loop *l, uint64_t until_ns)
 {
 	struct epoll_event events[EVENTS];
@@ -680,7 +691,10 @@ void loop_run(struct loop *l, uint64_t until_ns)
 			wait_ms = (int)((until_ns - now + 999999) / 1000000);
 		n = epoll_wait(l->epoll, events, EVENTS, wait_ms);
 		for (int i = 0; i < n; i++)
-			ready(events[i].data.ptr, events[i].events);
+			if (events[i].data.ptr) /* or the pace's timer, which only wakes us */
+				ready(events[i].data.ptr, events[i].events);
+		if (l->pace)
+			pace_run(l->pace, now_ns());
 		flush_all(l);
 	}
 }

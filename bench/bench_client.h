@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 
 #include "bench/bench_options.h"
+#include "bench/bench_pace.h"
 #include "bench/bench_scan.h"
 #include "bench/bench_scram.h"
 #include "core/attr.h"
@@ -26,6 +27,7 @@ struct loop {
 	SSL_CTX *tls; /* owned */
 	struct client *dirty; /* those with something to send, linked */
 	int epoll;
+	struct pace *pace; /* what begins by the clock; NULL: nothing */
 	bool stop; /* ends loop_run() after this round */
 	char *room; /* owned: what is read, one client at a time */
 };
@@ -33,6 +35,8 @@ void loop_init(struct loop *l, const struct options *o);
 void loop_fini(struct loop *l);
 /* Until l->stop is set or now_ns() is past the time; 0: no such time. */
 void loop_run(struct loop *l, uint64_t until_ns);
+/* From now on the loop runs what is due; NULL: no longer. The pace is the caller's. */
+void loop_pace(struct loop *l, struct pace *p);
 uint64_t now_ns(void); /* monotonic */
 
 enum client_goal { GOAL_SESSION, GOAL_ACCOUNT };

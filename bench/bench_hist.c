@@ -19,14 +19,18 @@ static unsigned bucket_of(uint64_t us)
 	return bucket < HIST_BUCKETS ? bucket : HIST_BUCKETS - 1;
 }
 
-/* The largest value that falls into the bucket. */
-static uint64_t top_of(unsigned bucket)
+uint64_t hist_bottom(unsigned bucket)
 {
 	unsigned shift = bucket / HIST_FINE;
 
 	if (!shift)
 		return bucket;
-	return ((uint64_t)(bucket % HIST_FINE + HIST_FINE + 1) << (shift - 1)) - 1;
+	return (uint64_t)(bucket % HIST_FINE + HIST_FINE) << (shift - 1);
+}
+
+uint64_t hist_top(unsigned bucket)
+{
+	return hist_bottom(bucket + 1) - 1;
 }
 
 void hist_add(struct hist *h, uint64_t us)
@@ -44,7 +48,29 @@ uint64_t hist_at(const struct hist *h, double share)
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
 		seen += h->count[i];
 		if (seen && seen >= want)
-			return top_of(i) < h->max_us ? top_of(i) : h->max_us;
+			return hist_top(i) < h->max_us ? hist_top(i) : h->max_us;
 	}
 	return h->max_us;
+}
+
+void hist_merge(struct hist *h, const struct hist *from)
+{
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		h->count[i] += from->count[i];
+	h->n += from->n;
+	if (from->max_us > h->max_us)
+		h->max_us = from->max_us;
+}
+
+void hist_since(struct hist *h, const struct hist *before)
+{
+	uint64_t max_us = 0;
+
+	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
+		h->count[i] -= before->count[i];
+		if (h->count[i])
+			max_us = hist_top(i) < h->max_us ? hist_top(i) : h->max_us;
+	}
+	h->n -= before->n;
+	h->max_us = max_us;
 }

@@ -38,11 +38,11 @@ static void report_memory(struct bench *b, uint64_t before, uint64_t after)
 {
 	if (!b->options->server.n)
 		return;
-	report_add(&b->report, "server_memory_before", (double)before, "bytes");
-	report_add(&b->report, "server_memory_after", (double)after, "bytes");
-	report_add(&b->report, "server_memory_per_session",
-		((double)after - (double)before) / b->options->users, "bytes");
-	report_add(&b->report, "server_threads", processes_threads(&b->options->server), "");
+	report_same(&b->report, "server_memory_before", (double)before, "bytes");
+	report_same(&b->report, "server_memory_after", (double)after, "bytes");
+	report_same(&b->report, "server_memory_per_session",
+		((double)after - (double)before) / b->all_users, "bytes");
+	report_same(&b->report, "server_threads", processes_threads(&b->options->server), "");
 }
 
 static bool idle_run(struct bench *b)
@@ -51,18 +51,23 @@ static bool idle_run(struct bench *b)
 	uint64_t before = processes_memory(&o->server), cpu_us;
 	struct usage from;
 
+	if (!bench_meet(b)) /* nobody logs in before all have looked */
+		return false;
 	usage_now(b, &from);
 	if (!bench_start_all(b, GOAL_SESSION, &idle_events))
 		return false;
 	usage_report(b, &from, o->users, "login");
+	bench_phase(b, PHASE_WARMUP);
 	loop_run(&b->loop, now_ns() + SETTLE_NS);
+	bench_phase(b, PHASE_MEASURE);
 	cpu_us = processes_cpu_us(&o->server);
 	loop_run(&b->loop, now_ns() + (uint64_t)(o->seconds * 1e9));
 	cpu_us = processes_cpu_us(&o->server) - cpu_us;
 	report_memory(b, before, processes_memory(&o->server));
 	if (o->server.n && o->seconds > 0)
-		report_add(
+		report_same(
 			&b->report, "server_cpu_idle", (double)cpu_us / 1e6 / o->seconds, "cores");
+	bench_phase(b, PHASE_DRAIN);
 	idle.asking = true;
 	for (unsigned i = 0; i < o->users; i++)
 		if (b->clients[i].step == STEP_READY)
@@ -78,4 +83,5 @@ static bool idle_run(struct bench *b)
 }
 
 const struct scenario scenario_idle = { "idle",
-	"all log in and stay for T seconds: memory of a session, CPU of a login", idle_run };
+	"All log in and stay: memory of a session, CPU of a login and of holding the sessions.",
+	idle_run };

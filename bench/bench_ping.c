@@ -1,30 +1,61 @@
-/* bench/bench_ping.c - each user asks the server, K requests on the way (XEP-0199). Answers may
- * come in any order, but one each. */
+/* bench/bench_ping.c - each user asks the server (XEP-0199), K requests on the way, or all users in
+ * turn at a rate. Answers may come in any order, but one each. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench_scenario.h"
 
+#define DRAIN_NS 10000000000ull /* without any answer */
+
 struct asker {
-	uint64_t *sent_ns; /* owned: by number of the request; 0: nothing asked */
+	uint64_t *sent_ns; /* owned: of the requests on the way, by slot; 0: free */
+	unsigned *unused; /* owned: the free slots, n_unused of them */
+	unsigned slots, n_unused;
 };
 static struct {
-	struct hist latency;
-	uint64_t answers, limit, bad;
-	unsigned on_the_way;
+	struct asker *askers; /* owned */
+	uint64_t bad, on_the_way;
+	unsigned turn;
+	struct pace pace;
 	bool over;
 } ping;
 
-static void ask(struct client *c, unsigned slot)
+static void grow(struct asker *a)
+{
+	unsigned slots = a->slots ? a->slots * 2 : 4;
+
+	a->sent_ns = realloc(a->sent_ns, slots * sizeof(*a->sent_ns));
+	a->unused = realloc(a->unused, slots * sizeof(*a->unused));
+	if (!a->sent_ns || !a->unused)
+		abort();
+	for (unsigned i = a->slots; i < slots; i++) {
+		a->sent_ns[i] = 0;
+		a->unused[a->n_unused++] = i;
+	}
+	a->slots = slots;
+}
+
+/* The id is "SLOT-TIME". */
+static void ask(struct client *c, uint64_t when_ns)
 {
 	struct asker *a = c->data;
+	unsigned slot;
 
-	a->sent_ns[slot] = now_ns();
+	if (!a->n_unused)
+		grow(a);
+	slot = a->unused[--a->n_unused];
+	a->sent_ns[slot] = when_ns;
 	ping.on_the_way++;
-	/* A relay only echoes: what goes out has to be what should come back. */
-	client_sendf(c, "<iq type='%s' id='%u' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>",
-		c->loop->options->relay ? "result" : "get", slot, c->loop->options->domain);
+	client_sendf(c, "<iq type='get' id='%u-%llu' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>",
+		slot, (unsigned long long)when_ns, c->loop->options->domain);
+}
+
+static void ask_due(void *arg, uint64_t when_ns)
+{
+	struct bench *b = arg;
+
+	ask(&b->clients[ping.turn++ % b->options->users], when_ns);
 }
 
 static void wrong(struct client *c, const char *text)
@@ -38,26 +69,42 @@ static void ping_ready(struct client *c)
 	(void)c;
 }
 
+static bool read_id(const struct asker *a, const char *text, unsigned *slot)
+{
+	unsigned long number;
+	const char *id;
+	char *end;
+	size_t len;
+
+	if (!attr_of(text, "id", &id, &len))
+		return false;
+	number = strtoul(id, &end, 10);
+	if (end == id || *end != '-' || number >= a->slots)
+		return false;
+	*slot = (unsigned)number;
+	return a->sent_ns[number] && a->sent_ns[number] == strtoull(end + 1, NULL, 10);
+}
+
 static void ping_stanza(struct client *c, const char *text)
 {
 	struct asker *a = c->data;
-	int64_t slot;
+	uint64_t when_ns;
+	unsigned slot;
 
 	if (strncmp(text, "<iq", 3))
 		return;
-	slot = attr_number(text, "id");
-	if (slot < 0 || slot >= c->loop->options->inflight || !a || !a->sent_ns[slot] ||
-		!attr_is(text, "type", "result")) {
+	if (!attr_is(text, "type", "result") || !read_id(a, text, &slot)) {
 		wrong(c, text);
 		return;
 	}
-	hist_add(&ping.latency, (now_ns() - a->sent_ns[slot]) / 1000);
+	when_ns = a->sent_ns[slot];
 	a->sent_ns[slot] = 0;
+	a->unused[a->n_unused++] = slot;
 	ping.on_the_way--;
-	ping.answers++;
-	if (!ping.over)
-		ask(c, (unsigned)slot);
-	if ((ping.over && !ping.on_the_way) || (ping.limit && ping.answers >= ping.limit))
+	bench_operation(bench_of(c), when_ns);
+	if (!ping.over && !c->loop->pace)
+		ask(c, now_ns());
+	else if (ping.over && !ping.on_the_way)
 		c->loop->stop = true;
 }
 
@@ -68,41 +115,61 @@ static void ping_closed(struct client *c, const char *why)
 
 static const struct client_events ping_events = { ping_ready, ping_stanza, ping_closed };
 
+static void begin(struct bench *b)
+{
+	const struct options *o = b->options;
+
+	if (o->rate > 0) {
+		pace_begin(&ping.pace, o->rate, ask_due, b);
+		loop_pace(&b->loop, &ping.pace);
+		return;
+	}
+	for (unsigned i = 0; i < o->users; i++)
+		for (unsigned k = 0; k < o->inflight; k++)
+			ask(&b->clients[i], now_ns());
+}
+
+static void drain(struct bench *b)
+{
+	uint64_t before;
+
+	ping.over = true;
+	if (b->loop.pace) {
+		loop_pace(&b->loop, NULL);
+		pace_end(&ping.pace);
+		report_hist(&b->report, "send_late", &ping.pace.late);
+	}
+	do {
+		before = ping.on_the_way;
+		if (before)
+			loop_run(&b->loop, now_ns() + DRAIN_NS);
+	} while (ping.on_the_way && ping.on_the_way < before);
+}
+
 static bool ping_run(struct bench *b)
 {
 	const struct options *o = b->options;
-	struct asker *askers;
-	struct usage from;
 
-	if (!bench_start_all(b, GOAL_SESSION, &ping_events))
+	ping.askers = calloc(o->users, sizeof(*ping.askers));
+	for (unsigned i = 0; i < o->users; i++)
+		b->clients[i].data = &ping.askers[i];
+	if (!bench_start_all(b, GOAL_SESSION, &ping_events) || !bench_meet(b))
 		return false;
-	askers = calloc(o->users, sizeof(*askers));
-	for (unsigned i = 0; i < o->users; i++) {
-		askers[i].sent_ns = calloc(o->inflight, sizeof(*askers[i].sent_ns));
-		b->clients[i].data = &askers[i];
-		for (unsigned k = 0; k < o->inflight; k++)
-			ask(&b->clients[i], k);
-	}
-	loop_run(&b->loop, now_ns() + (uint64_t)(o->warmup * 1e9));
-	hist_clear(&ping.latency);
-	ping.answers = 0;
-	ping.limit = o->messages;
-	usage_now(b, &from);
-	loop_run(&b->loop, now_ns() + (uint64_t)(o->seconds * 1e9));
-	usage_report(b, &from, ping.answers, "ping");
-	report_hist(&b->report, "latency", &ping.latency);
-	ping.over = true;
-	ping.limit = 0;
-	if (ping.on_the_way)
-		loop_run(&b->loop, now_ns() + 10000000000ull);
-	report_add(&b->report, "unanswered", ping.on_the_way, "");
+	begin(b);
+	bench_measure(b, "ping", "latency");
+	drain(b);
+	report_add(&b->report, "unanswered", (double)ping.on_the_way, "");
 	report_add(&b->report, "wrong", (double)ping.bad, "");
 	bench_close_all(b);
-	for (unsigned i = 0; i < o->users; i++)
-		free(askers[i].sent_ns);
-	free(askers);
+	for (unsigned i = 0; i < o->users; i++) {
+		free(ping.askers[i].sent_ns);
+		free(ping.askers[i].unused);
+	}
+	free(ping.askers);
 	return !ping.on_the_way && !ping.bad;
 }
 
-const struct scenario scenario_ping = { "ping", "each user pings the server, K requests on the way",
-	ping_run };
+const struct scenario scenario_ping = { "ping",
+	"Each user pings the server, some requests on the way at any time or at a rate; each is "
+	"answered once.",
+	ping_run, .open_loop = true };

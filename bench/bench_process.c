@@ -16,6 +16,7 @@ struct stat_line {
 static bool read_stat(pid_t pid, struct stat_line *out)
 {
 	unsigned long user, system;
+	long ended_user, ended_system; /* of children waited for */
 	char path[64], line[1024];
 	const char *at;
 	FILE *in;
@@ -30,10 +31,11 @@ static bool read_stat(pid_t pid, struct stat_line *out)
 	at = read ? strrchr(line, ')') : NULL; /* the name may hold anything */
 	if (!at ||
 		sscanf(at + 2,
-			"%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %d",
-			&out->parent, &user, &system, &out->threads) != 4)
+			"%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %d",
+			&out->parent, &user, &system, &ended_user, &ended_system,
+			&out->threads) != 6)
 		return false;
-	out->ticks = user + system;
+	out->ticks = user + system + (unsigned long)(ended_user + ended_system);
 	return true;
 }
 

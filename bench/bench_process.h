@@ -14,7 +14,8 @@ struct processes {
 
 /* Adds pid and its descendants. False: there is no such process. */
 bool processes_add(struct processes *p, pid_t pid);
-uint64_t processes_cpu_us(const struct processes *p); /* user and system, threads that ended too */
+/* User and system, of threads and children that have ended too. */
+uint64_t processes_cpu_us(const struct processes *p);
 uint64_t processes_memory(const struct processes *p); /* PSS, bytes: shared pages divided up */
 unsigned processes_threads(const struct processes *p);
 uint64_t own_cpu_us(void);

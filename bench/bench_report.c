@@ -1,12 +1,14 @@
-/* bench/bench_report.c - printed to standard output once a run is over. */
+/* bench/bench_report.c - collected, merged, made into figures. */
 #include "bench/bench_report.h"
 
 #include <stdio.h>
 #include <string.h>
 
-void report_add(struct report *r, const char *name, double value, const char *unit)
+#define OWN_LIMIT 0.9 /* of a core */
+
+static void add(struct report *r, const char *name, double value, const char *unit, bool same)
 {
-	struct figure *f = &r->at[r->n];
+	struct figure *f = &r->figures[r->n];
 
 	if (r->n == FIGURES_MAX)
 		return;
@@ -14,61 +16,146 @@ void report_add(struct report *r, const char *name, double value, const char *un
 	snprintf(f->name, sizeof(f->name), "%s", name);
 	f->value = value;
 	f->unit = unit;
+	f->same = same;
+}
+
+void report_add(struct report *r, const char *name, double value, const char *unit)
+{
+	add(r, name, value, unit, false);
+}
+
+void report_same(struct report *r, const char *name, double value, const char *unit)
+{
+	add(r, name, value, unit, true);
 }
 
 void report_hist(struct report *r, const char *name, const struct hist *h)
 {
+	struct timing *t = &r->timings[r->n_timings];
+
+	if (r->n_timings == ARRAY_LEN(r->timings))
+		return;
+	r->n_timings++;
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	t->hist = *h;
+}
+
+void report_window(struct report *r, const struct window *w)
+{
+	if (r->n_windows < ARRAY_LEN(r->windows))
+		r->windows[r->n_windows++] = *w;
+}
+
+/* --- merging ----------------------------------------------------------------------------- */
+
+static void merge_window(struct window *into, const struct window *from)
+{
+	into->processes += from->processes;
+	into->operations += from->operations;
+	into->own_us += from->own_us;
+	into->wall_ns += from->wall_ns;
+	into->server_us += from->server_us;
+	into->per_second += from->per_second;
+	if (from->busiest > into->busiest)
+		into->busiest = from->busiest;
+}
+
+static void merge_figure(struct report *into, const struct figure *from)
+{
+	for (unsigned i = 0; i < into->n; i++)
+		if (!strcmp(into->figures[i].name, from->name)) {
+			into->figures[i].value += from->same ? 0 : from->value;
+			return;
+		}
+	add(into, from->name, from->value, from->unit, from->same);
+}
+
+void report_merge(struct report *into, const struct report *from)
+{
+	unsigned k;
+
+	for (unsigned i = 0; i < from->n_windows; i++) {
+		for (k = 0; k < into->n_windows; k++)
+			if (!strcmp(into->windows[k].name, from->windows[i].name))
+				break;
+		if (k < into->n_windows)
+			merge_window(&into->windows[k], &from->windows[i]);
+		else
+			report_window(into, &from->windows[i]);
+	}
+	for (unsigned i = 0; i < from->n_timings; i++) {
+		for (k = 0; k < into->n_timings; k++)
+			if (!strcmp(into->timings[k].name, from->timings[i].name))
+				break;
+		if (k < into->n_timings)
+			hist_merge(&into->timings[k].hist, &from->timings[i].hist);
+		else
+			report_hist(into, from->timings[i].name, &from->timings[i].hist);
+	}
+	for (unsigned i = 0; i < from->n; i++)
+		merge_figure(into, &from->figures[i]);
+}
+
+/* --- figures ----------------------------------------------------------------------------- */
+
+static void put(struct figures *out, const char *before, const char *name, const char *after,
+	double value, const char *unit)
+{
+	struct figure *f = &out->at[out->n];
+
+	if (out->n == ARRAY_LEN(out->at))
+		return;
+	out->n++;
+	*f = (struct figure){ .value = value, .unit = unit };
+	snprintf(f->name, sizeof(f->name), "%s%s%s", before, name, after);
+}
+
+static void window_figures(const struct window *w, struct figures *out)
+{
+	double seconds = (double)w->wall_ns / 1e9 / w->processes;
+	double server_us = (double)w->server_us / w->processes;
+	double n = w->operations ? (double)w->operations : 1;
+
+	put(out, "", w->name, "s", (double)w->operations, "");
+	put(out, "", "seconds", "", seconds, "s");
+	put(out, "", w->name, "s_per_second", w->per_second, "/s");
+	if (w->has_server) {
+		put(out, "server_cpu_per_", w->name, "", server_us / n, "us");
+		put(out, "", "server_cores", "", server_us / 1e6 / seconds, "");
+	}
+	put(out, "own_cpu_per_", w->name, "", (double)w->own_us / n, "us");
+	put(out, "", "own_cores_busiest", "", w->busiest, "");
+}
+
+static void timing_figures(const struct timing *t, struct figures *out)
+{
 	static const struct {
 		const char *suffix;
 		double share;
-	} points[] = { { "p50", 0.5 }, { "p95", 0.95 }, { "p99", 0.99 }, { "p99.9", 0.999 } };
-	char full[48];
+	} points[] = { { "_p50", 0.5 }, { "_p95", 0.95 }, { "_p99", 0.99 }, { "_p99.9", 0.999 } };
 
-	for (unsigned i = 0; i < ARRAY_LEN(points); i++) {
-		snprintf(full, sizeof(full), "%s_%s", name, points[i].suffix);
-		report_add(r, full, (double)hist_at(h, points[i].share), "us");
-	}
-	snprintf(full, sizeof(full), "%s_max", name);
-	report_add(r, full, (double)h->max_us, "us");
+	for (unsigned i = 0; i < ARRAY_LEN(points); i++)
+		put(out, "", t->name, points[i].suffix, (double)hist_at(&t->hist, points[i].share),
+			"us");
+	put(out, "", t->name, "_max", (double)t->hist.max_us, "us");
 }
 
-/* Whole numbers as such, others with as many digits as mean something. */
-static void print_value(double value)
+void report_figures(const struct report *r, struct figures *out)
 {
-	if (value == (double)(int64_t)value)
-		printf("%lld", (long long)value);
-	else
-		printf(value < 100 ? "%.2f" : "%.1f", value);
+	out->n = 0;
+	for (unsigned i = 0; i < r->n_windows; i++)
+		window_figures(&r->windows[i], out);
+	for (unsigned i = 0; i < r->n_timings; i++)
+		timing_figures(&r->timings[i], out);
+	for (unsigned i = 0; i < r->n; i++)
+		put(out, "", r->figures[i].name, "", r->figures[i].value, r->figures[i].unit);
 }
 
-void report_table(const struct report *r, const char *title)
+bool report_own_limit(const struct report *r, double *cores)
 {
-	printf("%s\n", title);
-	for (unsigned i = 0; i < r->n; i++) {
-		printf("  %-34s ", r->at[i].name);
-		print_value(r->at[i].value);
-		printf("%s%s\n", *r->at[i].unit ? " " : "", r->at[i].unit);
-	}
-}
-
-static void print_escaped(const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			putchar('\\');
-		if ((unsigned char)*text >= ' ')
-			putchar(*text);
-	}
-}
-
-void report_json(const struct report *r, const char *title)
-{
-	printf("{\"run\":\"");
-	print_escaped(title);
-	printf("\"");
-	for (unsigned i = 0; i < r->n; i++) {
-		printf(",\"%s\":", r->at[i].name);
-		print_value(r->at[i].value);
-	}
-	printf("}\n");
+	*cores = 0;
+	for (unsigned i = 0; i < r->n_windows; i++)
+		if (r->windows[i].busiest > *cores)
+			*cores = r->windows[i].busiest;
+	return *cores >= OWN_LIMIT;
 }

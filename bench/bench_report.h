@@ -1,23 +1,52 @@
-/* bench/bench_report.h - figures with names and units, as a table for people or as JSON. */
+/* bench/bench_report.h - what a run has to tell: each process of the load generator fills one in,
+ * they are merged, and the figures that people and programs see are made of the sum. */
 #pragma once
 
 #include "bench/bench_hist.h"
 #include "core/attr.h"
 
-#define FIGURES_MAX 48
+#define FIGURES_MAX 64
 struct figure {
-	char name[48]; /* "server_cpu_us_per_message" */
+	char name[48]; /* "server_cpu_per_message" */
 	double value;
 	const char *unit;
+	bool same; /* about the server, not about one process's share: not added up */
+};
+/* A stretch of time in which operations were counted; sums over the processes. */
+struct window {
+	char name[32]; /* of the operation: "message" */
+	bool has_server; /* there are processes to look at */
+	unsigned processes;
+	uint64_t operations, own_us;
+	uint64_t wall_ns, server_us; /* each process saw all of it: divided when told */
+	double per_second, busiest; /* cores that the busiest process used */
+};
+struct timing {
+	char name[32]; /* "latency" */
+	struct hist hist;
 };
 struct report {
-	struct figure at[FIGURES_MAX];
-	unsigned n;
+	struct window windows[4];
+	struct timing timings[4];
+	struct figure figures[FIGURES_MAX];
+	unsigned n_windows, n_timings, n;
 };
 
+/* A count of this process, added up over all. */
 void report_add(struct report *r, const char *name, double value, const char *unit);
-/* p50, p95, p99, p99.9 and the longest, in microseconds. */
+/* What every process would tell alike: the first one's counts. */
+void report_same(struct report *r, const char *name, double value, const char *unit);
+/* Reported as p50, p95, p99, p99.9 and the longest, in microseconds. */
 void report_hist(struct report *r, const char *name, const struct hist *h);
-/* title: what was run, as it was asked for. */
-void report_table(const struct report *r, const char *title);
-void report_json(const struct report *r, const char *title);
+void report_window(struct report *r, const struct window *w);
+/* `from` is of the same scenario. */
+void report_merge(struct report *into, const struct report *from);
+
+struct figures {
+	struct figure at[FIGURES_MAX * 2];
+	unsigned n;
+};
+void report_figures(const struct report *r, struct figures *out);
+/* True: a process of the generator used 90 % of a core or more while it measured, so that the
+ * figures may be about it and not about the server. */
+bool report_own_limit(const struct report *r, double *cores);

@@ -91,13 +91,13 @@ static struct job *lane_take(struct lane *l)
 	return j;
 }
 
-/* Puts the lane at the end of the list when it has a job that may run. */
-static void lane_offer(struct pool *p, struct lane *l)
+/* Puts the lane at the end of the list when it has a job that may run; true: wake a thread. */
+static bool lane_offer(struct pool *p, struct lane *l)
 {
-	if (l->first && !l->busy && cds_list_empty(&l->node)) {
-		cds_list_add_tail(&l->node, &p->ready);
-		pthread_cond_signal(&p->work);
-	}
+	if (!l->first || l->busy || !cds_list_empty(&l->node))
+		return false;
+	cds_list_add_tail(&l->node, &p->ready);
+	return true;
 }
 
 static struct lane *lane_of(struct carrier *c, uint64_t key)
@@ -168,13 +168,14 @@ static void *pool_main(void *arg)
 		struct carrier *c = j->carrier;
 
 		l->busy = c->kind != CARRIER_POOL;
-		lane_offer(p, l);
+		if (lane_offer(p, l))
+			pthread_cond_signal(&p->work);
 		pthread_mutex_unlock(&p->lock);
 		job_run(j);
 		rcu_quiescent();
 		pthread_mutex_lock(&p->lock);
 		l->busy = false;
-		lane_offer(p, l);
+		lane_offer(p, l); /* nobody is woken: this thread looks at the list next */
 		job_finished(c); /* last: carrier_free() may be waiting for it */
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -305,6 +306,7 @@ static bool carrier_is_full(const struct carrier *c)
 int carrier_submit(struct carrier *c, uint64_t key, struct job *j)
 {
 	struct lane *l;
+	bool wake = false;
 	int err = 0;
 
 	j->home = shard_self();
@@ -322,9 +324,11 @@ int carrier_submit(struct carrier *c, uint64_t key, struct job *j)
 		atomic_fetch_add_explicit(&c->waiting, 1, memory_order_relaxed);
 		l = lane_of(c, key);
 		lane_put(l, j);
-		lane_offer(c->pool, l);
+		wake = lane_offer(c->pool, l);
 	}
 	pthread_mutex_unlock(&c->pool->lock);
+	if (wake) /* only now, or it would wake up to wait for the lock */
+		pthread_cond_signal(&c->pool->work);
 	metric_add(err ? &refused : &queued, 1);
 	return err;
 }

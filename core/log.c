@@ -25,6 +25,7 @@
 #define LINE_TAIL 64u /* kept free for what closes a cut line */
 #define WAITING_BYTES (1u << 20) /* lines not yet written; past it they are lost */
 #define OUT_BYTES 65536u /* one write to the destination */
+#define GATHER_MS 5 /* after a wake-up: lines of that time are written together */
 #define STUCK_MS 1000 /* a destination that takes nothing for this long loses lines */
 #define FOLLOW_BYTES 3200u /* a full JID and its NUL */
 
@@ -378,13 +379,17 @@ static bool write_items(struct output *o)
 
 static void *writer_main(void *arg)
 {
+	/* What comes meanwhile rings no bell and shares the write. */
+	const struct timespec gather = { .tv_nsec = GATHER_MS * 1000000 };
 	struct output *o = arg;
 	uint64_t rings;
 
 	pthread_setname_np(pthread_self(), "log");
-	while (!write_items(o))
+	while (!write_items(o)) {
 		while (read(bell, &rings, sizeof(rings)) < 0 && errno == EINTR)
 			;
+		nanosleep(&gather, NULL);
+	}
 	if (o->fd != STDERR_FILENO)
 		close(o->fd);
 	free(o);

@@ -73,7 +73,7 @@ ON_SHARD static void add_sasl_feature(struct c2s *c, struct builder *b)
 {
 	struct tls_channel channel;
 
-	tls_channel(c->stream.conn.tls, &channel);
+	tls_channel_kinds(c->stream.conn.tls, &channel);
 	c->offered = sasl_mechanisms(c->conf, &channel);
 	if (!c->offered)
 		return;
@@ -399,7 +399,7 @@ ON_SHARD static struct next sasl_answered(struct c2s *c, const struct auth_reque
 ON_SHARD static struct next begin_sasl(struct c2s *c, struct stanza *s)
 {
 	const char *text = elem_text(s->root, &s->arena);
-	const char *mechanism = elem_attr(s->root, "mechanism");
+	const char *named = elem_attr(s->root, "mechanism"), *mechanism = named ? named : "";
 	struct tls_channel channel;
 
 	if (login_blocked(c))
@@ -408,9 +408,12 @@ ON_SHARD static struct next begin_sasl(struct c2s *c, struct stanza *s)
 		send_sasl_failure(c, SASL_ENCRYPTION_REQUIRED);
 		return fsm_same();
 	}
-	tls_channel(c->stream.conn.tls, &channel);
+	if (sasl_binds(mechanism))
+		tls_channel(c->stream.conn.tls, &channel);
+	else
+		tls_channel_kinds(c->stream.conn.tls, &channel);
 	c->sasl = sasl_new(c->session.host, c->offered, &channel);
-	return sasl_verdict(c, sasl_start(c->sasl, mechanism ? mechanism : "", text, strlen(text)));
+	return sasl_verdict(c, sasl_start(c->sasl, mechanism, text, strlen(text)));
 }
 
 struct next wait_for_sasl_response(struct fsm *f, struct term *e)

@@ -319,18 +319,29 @@ void certs_fini(struct certs *c)
 	*c = (struct certs){ 0 };
 }
 
-size_t cert_end_point(const X509 *leaf, uint8_t *out, size_t room)
+/* NULL: a signature without a hash of its own, as Ed25519's. */
+static const EVP_MD *end_point_digest(const X509 *leaf)
 {
-	uint8_t hash[EVP_MAX_MD_SIZE];
-	const EVP_MD *md;
-	unsigned len;
 	int nid;
 
 	if (!X509_get_signature_info((X509 *)leaf, &nid, NULL, NULL, NULL) || nid == NID_undef)
-		return 0; /* a signature without a hash of its own, as Ed25519's */
-	if (nid == NID_md5 || nid == NID_sha1)
-		nid = NID_sha256;
-	md = EVP_get_digestbynid(nid);
+		return NULL;
+	return EVP_get_digestbynid(nid == NID_md5 || nid == NID_sha1 ? NID_sha256 : nid);
+}
+
+size_t cert_end_point_bytes(const X509 *leaf)
+{
+	const EVP_MD *md = end_point_digest(leaf);
+
+	return md ? (size_t)EVP_MD_get_size(md) : 0;
+}
+
+size_t cert_end_point(const X509 *leaf, uint8_t *out, size_t room)
+{
+	const EVP_MD *md = end_point_digest(leaf);
+	uint8_t hash[EVP_MAX_MD_SIZE];
+	unsigned len;
+
 	if (!md || !X509_digest(leaf, md, hash, &len) || len > room)
 		return 0;
 	memcpy(out, hash, len);

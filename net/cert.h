@@ -29,3 +29,4 @@ void certs_fini(struct certs *c);
 
 /* The hash that tls-server-end-point binds to. RFC 5929 §4.1. Its length, or 0: not defined. */
 size_t cert_end_point(const X509 *leaf, uint8_t *out, size_t room);
+size_t cert_end_point_bytes(const X509 *leaf); /* its length alone, without making it */

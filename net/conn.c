@@ -2,8 +2,6 @@
 #include "net/conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,6 +49,8 @@ ON_SHARD static void update_watch(struct conn *c)
 
 ON_SHARD static void set_wants_write(struct conn *c, bool wants)
 {
+	if (c->wants_write == wants)
+		return;
 	c->wants_write = wants;
 	update_watch(c);
 }
@@ -137,10 +137,13 @@ static unsigned out_pieces(const struct conn *c, struct iovec *pieces)
 	return n;
 }
 
-static int plain_write(int fd, const struct iovec *pieces, unsigned n, size_t *written)
+/* The last words of a connection leave in one packet with its end. */
+static int plain_write(
+	const struct conn *c, const struct iovec *pieces, unsigned n, size_t *written)
 {
 	const struct msghdr msg = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = n };
-	ssize_t got = sendmsg(fd, &msg, MSG_NOSIGNAL);
+	int more = c->state == CLOSING ? MSG_MORE : 0;
+	ssize_t got = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL | more);
 
 	*written = got > 0 ? (size_t)got : 0;
 	if (got >= 0)
@@ -160,7 +163,7 @@ ON_SHARD static int flush(struct conn *c)
 		size_t written = 0;
 
 		rc = c->tls ? tls_write(c->tls, pieces, n, &written)
-			    : plain_write(c->watch.fd, pieces, n, &written);
+			    : plain_write(c, pieces, n, &written);
 		out_consume(c, written);
 		budget = written < budget ? budget - written : 0;
 	}
@@ -381,7 +384,9 @@ static void conn_ready(struct watch *w, uint32_t events)
 	}
 	if (events & EPOLLOUT)
 		shard_at_turn_end(&c->at_turn_end);
-	if (events & EPOLLIN && (c->state >= CLOSING || !c->paused))
+	if (events & EPOLLIN && c->paused && c->state < CLOSING)
+		update_watch(c); /* only now that there are bytes: most pauses end before */
+	else if (events & EPOLLIN)
 		conn_readable(c);
 	else if (events & (EPOLLERR | EPOLLHUP))
 		lose(c, c->state >= CLOSING ? CONN_CLOSED_BY_US : CONN_PEER_CLOSED);
@@ -390,7 +395,6 @@ static void conn_ready(struct watch *w, uint32_t events)
 void conn_pause(struct conn *c)
 {
 	c->paused |= PAUSED_BUSY;
-	update_watch(c);
 }
 
 void conn_resume(struct conn *c)
@@ -414,7 +418,6 @@ void conn_rest(struct conn *c, uint64_t ms)
 	c->paused |= PAUSED_REST;
 	if (!timer_armed(&c->timer) || timer_left_ms(&c->timer) < ms)
 		timer_set(&c->timer, ms);
-	update_watch(c);
 }
 
 static void time_is_up(struct timer *t)
@@ -441,7 +444,6 @@ void conn_set_shaper(struct conn *c, struct shaper_rate rate)
 
 int conn_begin(struct conn *c, int fd, const struct conn_events *events)
 {
-	const int on = 1;
 	int rc;
 
 	memset(c, 0, sizeof(*c));
@@ -450,8 +452,6 @@ int conn_begin(struct conn *c, int fd, const struct conn_events *events)
 	c->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .ready = conn_ready };
 	turn_end_init(&c->at_turn_end, turn_ends);
 	timer_init(&c->timer, time_is_up);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	rc = shard_watch(&c->watch);
 	if (rc)
 		close(fd);

@@ -28,6 +28,16 @@ static const struct {
 	{ "ANONYMOUS" },
 };
 
+/* SASL_MECHANISMS: unknown. */
+static unsigned mechanism_index(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < SASL_MECHANISMS && strcmp(mechanisms[i].name, name); i++)
+		;
+	return i;
+}
+
 const char *sasl_condition_name(enum sasl_condition c)
 {
 	static const char *const names[SASL_CONDITIONS] = {
@@ -73,6 +83,11 @@ const char *sasl_mechanism_name(unsigned index)
 bool sasl_announces(uint32_t offered, const struct tls_channel *channel, enum tls_binding type)
 {
 	return offered & SASL_PLUS && channel->len[type];
+}
+
+bool sasl_binds(const char *mechanism)
+{
+	return SASL_PLUS & 1u << mechanism_index(mechanism);
 }
 
 struct sasl *sasl_new(struct host *host, uint32_t offered, const struct tls_channel *channel)
@@ -274,11 +289,9 @@ static enum sasl_condition refusal(const struct sasl *s, uint32_t mechanism)
 
 int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t len)
 {
-	unsigned i;
+	unsigned i = mechanism_index(mechanism);
 
 	REQUIRE(s->step == STEP_NEW);
-	for (i = 0; i < SASL_MECHANISMS && strcmp(mechanisms[i].name, mechanism); i++)
-		;
 	if (i == SASL_MECHANISMS)
 		return sasl_fail(s, SASL_INVALID_MECHANISM);
 	if (!(s->offered & 1u << i))
@@ -294,7 +307,7 @@ int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t l
 int sasl_account(struct sasl *s, const struct auth_account *account)
 {
 	AUTO(free_ptr) char *challenge = NULL;
-	struct auth_account fake;
+	struct scram_verifier fake;
 	enum scram_hash hash;
 
 	if (s->step == STEP_ENDED) /* aborted while the account was looked up */
@@ -303,8 +316,8 @@ int sasl_account(struct sasl *s, const struct auth_account *account)
 	hash = s->scram->hash;
 	s->scram->known = account && account->scram[hash].iterations;
 	s->scram->disabled = account && account->disabled;
-	auth_fake_account(s->host, s->user, &fake); /* always, so that it takes as long for all */
-	s->scram->verifier = s->scram->known ? account->scram[hash] : fake.scram[hash];
+	auth_fake_verifier(s->host, s->user, hash, &fake); /* always: it takes as long for all */
+	s->scram->verifier = s->scram->known ? account->scram[hash] : fake;
 	challenge = scram_challenge(s->scram);
 	answer(s, challenge);
 	s->step = STEP_FINAL;

@@ -69,6 +69,8 @@ struct sasl {
 	struct scram *scram; /* owned */
 };
 
+/* Whether this one looks at the channel's data; all others know its kinds and no more. */
+bool sasl_binds(const char *mechanism);
 /* channel is copied. offered: what sasl_mechanisms() said when the features were sent. */
 struct sasl *sasl_new(struct host *host, uint32_t offered, const struct tls_channel *channel);
 void sasl_free(struct sasl *s); /* wipes; NULL is fine */

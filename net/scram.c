@@ -3,7 +3,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,9 +221,8 @@ static bool binding_matches(const struct scram *sc, const struct span *c)
 
 static bool hmac(const struct scram *sc, const uint8_t *key, uint8_t *out)
 {
-	return HMAC(scram_digest(sc->hash), key, (int)scram_key_bytes(sc->hash),
-		       (const uint8_t *)sc->auth_message, strlen(sc->auth_message), out,
-		       NULL) != NULL;
+	return scram_hmac(sc->hash, key, scram_key_bytes(sc->hash), sc->auth_message,
+		strlen(sc->auth_message), out);
 }
 
 /* RFC 5802 §3. Both signatures are made whatever comes of the first, so that all who fail take as

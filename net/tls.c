@@ -17,6 +17,7 @@
 #define RECORD_MAX 16384 /* plain bytes of one record, RFC 8446 §5.1 */
 #define WIRE_MAX (RECORD_MAX * 3) /* what one tls_read() takes from the socket */
 #define OUT_MAX (1 << 18) /* a flight of the handshake, a record, answers to key updates */
+#define EXPORTED_BYTES 32 /* RFC 9266 §2 */
 #define ALPN_XMPP_CLIENT "\x0bxmpp-client"
 
 /* ---- metrics ---- */
@@ -442,14 +443,26 @@ size_t tls_channel_binding(struct tls *t, enum tls_binding type, uint8_t *out, s
 	X509 *leaf;
 
 	if (type == TLS_BIND_EXPORTER) {
-		if (room < 32 || SSL_version(t->ssl) != TLS1_3_VERSION ||
-			SSL_export_keying_material(t->ssl, out, 32, label, sizeof(label) - 1,
-				(const uint8_t *)"", 0, 1) != 1)
+		if (room < EXPORTED_BYTES || SSL_version(t->ssl) != TLS1_3_VERSION ||
+			SSL_export_keying_material(t->ssl, out, EXPORTED_BYTES, label,
+				sizeof(label) - 1, (const uint8_t *)"", 0, 1) != 1)
 			return 0;
-		return 32;
+		return EXPORTED_BYTES;
 	}
 	leaf = SSL_get_certificate(t->ssl);
 	return leaf ? cert_end_point(leaf, out, room) : 0;
+}
+
+void tls_channel_kinds(struct tls *t, struct tls_channel *out)
+{
+	X509 *leaf;
+
+	*out = (struct tls_channel){ .encrypted = t != NULL };
+	if (!t)
+		return;
+	leaf = SSL_get_certificate(t->ssl);
+	out->len[TLS_BIND_EXPORTER] = SSL_version(t->ssl) == TLS1_3_VERSION ? EXPORTED_BYTES : 0;
+	out->len[TLS_BIND_END_POINT] = leaf ? (uint8_t)cert_end_point_bytes(leaf) : 0;
 }
 
 void tls_channel(struct tls *t, struct tls_channel *out)

@@ -107,7 +107,9 @@ struct tls_channel {
 	uint8_t len[TLS_BINDINGS]; /* 0: does not exist here */
 	uint8_t data[TLS_BINDINGS][TLS_BINDING_MAX];
 };
-void tls_channel(struct tls *t, struct tls_channel *out); /* after the handshake; t NULL: no TLS */
+/* After the handshake; t NULL: no TLS. The first leaves data out, which takes OpenSSL a while. */
+void tls_channel_kinds(struct tls *t, struct tls_channel *out);
+void tls_channel(struct tls *t, struct tls_channel *out);
 /* One binding: its length, or 0 when it does not exist or is longer than room. */
 size_t tls_channel_binding(struct tls *t, enum tls_binding type, uint8_t *out, size_t room);
 

@@ -33,7 +33,8 @@ const struct conf_item tls_items[] = {
 		.help = "Ciphers of TLS 1.2, as `openssl ciphers` takes them. Without it: ECDHE "
 			"with AES-GCM or ChaCha20." },
 	{ "tls_ciphersuites", CONF_STRING, FIELD(struct tls_conf, ciphersuites, const char *),
-		.help = "Ciphers of TLS 1.3, separated by colons. Without it: OpenSSL's." },
+		.help = "Ciphers of TLS 1.3, best first, separated by colons. Without it: AES-128, "
+			"AES-256, ChaCha20." },
 	{ "tls_groups", CONF_STRING, FIELD(struct tls_conf, groups, const char *),
 		.help = "Groups of the key exchange, best first. Without it: X25519:P-256:P-384." },
 	{ "tls_ticket_lifetime", CONF_TIME, FIELD(struct tls_conf, ticket_lifetime_ms, int64_t),
@@ -138,7 +139,10 @@ static bool ctx_configure(SSL_CTX *ctx, const struct tls_conf *conf, struct tick
 		       ctx, conf->min_version == TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
 		SSL_CTX_set_cipher_list(
 			ctx, conf->ciphers ? conf->ciphers : "ECDHE+AESGCM:ECDHE+CHACHA20") &&
-		(!conf->ciphersuites || SSL_CTX_set_ciphersuites(ctx, conf->ciphersuites)) &&
+		SSL_CTX_set_ciphersuites(ctx,
+			conf->ciphersuites ? conf->ciphersuites
+					   : "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+					     "TLS_CHACHA20_POLY1305_SHA256") &&
 		SSL_CTX_set1_groups_list(ctx, conf->groups ? conf->groups : "X25519:P-256:P-384");
 }
 

@@ -3,8 +3,6 @@
 #include "router/auth.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 
@@ -68,7 +66,7 @@ static ON_JOB int check_verifiers(struct host *h, const char *user, const char *
 	if (found < 0)
 		return found;
 	if (found)
-		auth_fake_account(h, user, &account);
+		auth_fake_verifier(h, user, order[0], &account.scram[order[0]]);
 	while (i < ARRAY_LEN(order) && !account.scram[order[i]].iterations)
 		i++;
 	right = i < ARRAY_LEN(order) && scram_check(order[i], password, &account.scram[order[i]]);
@@ -265,32 +263,22 @@ int auth_ask(struct auth_request *r)
 
 /* --- strangers ------------------------------------------------------------------------------- */
 
-static void fake_verifier(
-	struct host *h, const char *user, enum scram_hash hash, struct scram_verifier *v)
+void auth_fake_verifier(
+	struct host *h, const char *user, enum scram_hash hash, struct scram_verifier *out)
 {
 	AUTO(free_ptr) char *whom = xprintf("%d:%s@%s", (int)hash, user, h->name);
-	uint8_t random[EVP_MAX_MD_SIZE];
+	struct host_conf *conf = host_conf_hold(h);
+	uint8_t random[SCRAM_KEY_MAX];
 
-	REQUIRE(HMAC(EVP_sha512(), secret, sizeof(secret), (const uint8_t *)whom, strlen(whom),
-		random, NULL));
-	v->salt_len = FAKE_SALT_BYTES;
-	memcpy(v->salt, random, FAKE_SALT_BYTES);
+	REQUIRE(scram_hmac(SCRAM_SHA_512, secret, sizeof(secret), whom, strlen(whom), random));
+	*out = (struct scram_verifier){ .salt_len = FAKE_SALT_BYTES,
+		.iterations = (uint32_t)conf->scram_iterations };
+	host_conf_drop(conf);
+	memcpy(out->salt, random, FAKE_SALT_BYTES);
 	/* Half of the HMAC is left for keys, which nobody ever sees: no password is known for them.
 	 */
-	memcpy(v->stored_key, random + FAKE_SALT_BYTES, SCRAM_KEY_MAX - FAKE_SALT_BYTES);
-	memcpy(v->server_key, v->stored_key, SCRAM_KEY_MAX);
-}
-
-void auth_fake_account(struct host *h, const char *user, struct auth_account *out)
-{
-	struct host_conf *conf = host_conf_hold(h);
-
-	*out = (struct auth_account){ 0 };
-	for (int hash = 0; hash < SCRAM_HASHES; hash++) {
-		fake_verifier(h, user, (enum scram_hash)hash, &out->scram[hash]);
-		out->scram[hash].iterations = (uint32_t)conf->scram_iterations;
-	}
-	host_conf_drop(conf);
+	memcpy(out->stored_key, random + FAKE_SALT_BYTES, SCRAM_KEY_MAX - FAKE_SALT_BYTES);
+	memcpy(out->server_key, out->stored_key, SCRAM_KEY_MAX);
 }
 
 static const struct db_migration secret_steps[] = {

@@ -86,12 +86,13 @@ void auth_request_fini(struct auth_request *r);
 /* 0, or -EAGAIN: too much is being asked, and r is still the caller's. */
 ANY_THREAD int auth_ask(struct auth_request *r) MUST_USE;
 
-/* What a stranger sees in place of an account that is not there: the same salts for the same name
- * every time, as long as the database lives, and keys that no password fits. */
-ANY_THREAD void auth_fake_account(struct host *h, const char *user, struct auth_account *out);
+/* What a stranger sees in place of an account that is not there: the same salt for the same name
+ * and hash every time, as long as the database lives, and keys that no password fits. */
+ANY_THREAD void auth_fake_verifier(
+	struct host *h, const char *user, enum scram_hash hash, struct scram_verifier *out);
 
 /* main, after jobs_start() and before the first stream: opens the lanes and reads or makes the
- * secret behind auth_fake_account(). db NULL: a secret for this run alone. 0 or negative errno. */
+ * secret behind auth_fake_verifier(). db NULL: a secret for this run alone. 0 or negative errno. */
 ON_JOB int auth_start(struct db *db);
 /* main, after the last stream and before jobs_stop(). */
 void auth_stop(void);
@@ -106,6 +107,9 @@ int password_prepare(const char *password, char *out);
 #define SCRAM_ITERATIONS_MIN 4096 /* RFC 5802 §5.1, RFC 7677 §4 */
 const EVP_MD *scram_digest(enum scram_hash hash);
 size_t scram_key_bytes(enum scram_hash hash); /* of its digest, so of each key */
+/* A key of at most scram_key_bytes(). False: out of memory. */
+bool scram_hmac(enum scram_hash hash, const uint8_t *key, size_t key_len, const void *text,
+	size_t len, uint8_t *out);
 /* One place makes verifiers, of prepared passwords: fills v with a fresh salt. 0 or negative errno.
  */
 ON_JOB int scram_make(

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <unicode/usprep.h>
 #include <unicode/ustring.h>
 
@@ -75,16 +75,24 @@ int password_prepare(const char *password, char *out)
 
 /* --- SCRAM ----------------------------------------------------------------------------------- */
 
+/* Fetched once: OpenSSL 3.0 looks the name up under a lock whenever it is given EVP_sha1(). */
+static const EVP_MD *digests[SCRAM_HASHES]; /* for good */
+static pthread_once_t digests_once = PTHREAD_ONCE_INIT;
+
+static void fetch_digests(void)
+{
+	static const char *const names[SCRAM_HASHES] = { "SHA1", "SHA256", "SHA512" };
+
+	for (int hash = 0; hash < SCRAM_HASHES; hash++) {
+		digests[hash] = EVP_MD_fetch(NULL, names[hash], NULL);
+		REQUIRE(digests[hash]);
+	}
+}
+
 const EVP_MD *scram_digest(enum scram_hash hash)
 {
-	switch (hash) {
-	case SCRAM_SHA_1:
-		return EVP_sha1();
-	case SCRAM_SHA_256:
-		return EVP_sha256();
-	default:
-		return EVP_sha512();
-	}
+	pthread_once(&digests_once, fetch_digests);
+	return digests[hash];
 }
 
 size_t scram_key_bytes(enum scram_hash hash)
@@ -92,23 +100,53 @@ size_t scram_key_bytes(enum scram_hash hash)
 	return (size_t)EVP_MD_get_size(scram_digest(hash));
 }
 
-static bool hmac(const EVP_MD *md, const uint8_t *key, const char *text, uint8_t *out)
+/* The hash of the key, padded with `pad`, and the text: half of RFC 2104 §2. */
+static bool hash_padded(EVP_MD_CTX *ctx, const EVP_MD *md, const uint8_t *key, size_t key_len,
+	uint8_t pad, const void *text, size_t len, uint8_t *out)
 {
-	return HMAC(md, key, EVP_MD_get_size(md), (const uint8_t *)text, strlen(text), out, NULL);
+	uint8_t block[EVP_MAX_MD_SIZE * 2];
+	size_t block_len = (size_t)EVP_MD_get_block_size(md);
+	bool done;
+
+	memset(block, pad, block_len);
+	for (size_t i = 0; i < key_len; i++)
+		block[i] ^= key[i];
+	done = EVP_DigestInit_ex2(ctx, md, NULL) && EVP_DigestUpdate(ctx, block, block_len) &&
+		EVP_DigestUpdate(ctx, text, len) && EVP_DigestFinal_ex(ctx, out, NULL);
+	wipe(block, block_len);
+	return done;
+}
+
+/* OpenSSL 3.0's HMAC() looks up and sets up for longer than it hashes. */
+bool scram_hmac(enum scram_hash hash, const uint8_t *key, size_t key_len, const void *text,
+	size_t len, uint8_t *out)
+{
+	const EVP_MD *md = scram_digest(hash);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t bytes = scram_key_bytes(hash);
+	uint8_t inner[EVP_MAX_MD_SIZE];
+	bool done;
+
+	REQUIRE(key_len <= bytes);
+	done = ctx && hash_padded(ctx, md, key, key_len, 0x36, text, len, inner) &&
+		hash_padded(ctx, md, key, key_len, 0x5c, inner, bytes, out);
+	EVP_MD_CTX_free(ctx);
+	wipe(inner, sizeof(inner));
+	return done;
 }
 
 int scram_derive(enum scram_hash hash, const char *password, struct scram_verifier *v)
 {
 	const EVP_MD *md = scram_digest(hash);
-	int bytes = EVP_MD_get_size(md);
+	size_t bytes = scram_key_bytes(hash);
 	uint8_t salted[SCRAM_KEY_MAX], client_key[SCRAM_KEY_MAX];
 	bool done;
 
 	done = PKCS5_PBKDF2_HMAC(password, (int)strlen(password), v->salt, v->salt_len,
-		       (int)v->iterations, md, bytes, salted) == 1 &&
-		hmac(md, salted, "Client Key", client_key) &&
-		EVP_Digest(client_key, (size_t)bytes, v->stored_key, NULL, md, NULL) == 1 &&
-		hmac(md, salted, "Server Key", v->server_key);
+		       (int)v->iterations, md, (int)bytes, salted) == 1 &&
+		scram_hmac(hash, salted, bytes, "Client Key", 10, client_key) &&
+		EVP_Digest(client_key, bytes, v->stored_key, NULL, md, NULL) == 1 &&
+		scram_hmac(hash, salted, bytes, "Server Key", 10, v->server_key);
 	wipe(salted, sizeof(salted));
 	wipe(client_key, sizeof(client_key));
 	return done ? 0 : -ENOMEM;

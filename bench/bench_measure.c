@@ -1,0 +1,83 @@
+/* bench/bench_measure.c - the clock and the books of a run. */
+#include <stdio.h>
+
+#include "bench/bench_scenario.h"
+
+#define MEETING_STEP_NS 5000000
+
+void bench_phase(struct bench *b, enum phase phase)
+{
+	atomic_store(&b->share->phase, phase);
+}
+
+bool bench_meet(struct bench *b)
+{
+	unsigned want = ++b->meetings * b->board->processes;
+
+	atomic_fetch_add(&b->board->met, 1);
+	while (atomic_load(&b->board->met) < want && !atomic_load(&b->board->give_up))
+		loop_run(&b->loop, now_ns() + MEETING_STEP_NS);
+	return !atomic_load(&b->board->give_up);
+}
+
+void bench_operation(struct bench *b, uint64_t began_ns)
+{
+	uint64_t now = now_ns(), us = now > began_ns ? (now - began_ns) / 1000 : 0;
+
+	hist_add(&b->share->latency, us);
+	if (us > b->longest_us)
+		b->longest_us = us;
+	atomic_store_explicit(&b->share->operations, b->share->latency.n, memory_order_relaxed);
+	if (b->left && --b->left == 0)
+		b->loop.stop = true;
+}
+
+bool bench_measure(struct bench *b, const char *operation, const char *latency)
+{
+	struct hist *all = &b->share->latency, before, measured;
+	struct usage from;
+
+	if (!bench_meet(b))
+		return false;
+	bench_phase(b, PHASE_WARMUP);
+	loop_run(&b->loop, now_ns() + (uint64_t)(b->options->warmup * 1e9));
+	before = *all;
+	b->longest_us = 0;
+	b->left = b->options->messages;
+	bench_phase(b, PHASE_MEASURE);
+	usage_now(b, &from);
+	loop_run(&b->loop, now_ns() + (uint64_t)(b->options->seconds * 1e9));
+	usage_report(b, &from, all->n - before.n, operation);
+	bench_phase(b, PHASE_DRAIN);
+	b->left = 0;
+	measured = *all;
+	hist_since(&measured, &before);
+	measured.max_us = b->longest_us;
+	report_hist(&b->report, latency, &measured);
+	return true;
+}
+
+void usage_now(const struct bench *b, struct usage *u)
+{
+	u->at_ns = now_ns();
+	u->server_us = processes_cpu_us(&b->options->server);
+	u->own_us = own_cpu_us();
+}
+
+void usage_report(struct bench *b, const struct usage *from, uint64_t operations, const char *name)
+{
+	struct window w = { .processes = 1, .has_server = b->options->server.n > 0 };
+	struct usage now;
+	double seconds;
+
+	usage_now(b, &now);
+	snprintf(w.name, sizeof(w.name), "%s", name);
+	seconds = (double)(now.at_ns - from->at_ns) / 1e9;
+	w.operations = operations;
+	w.wall_ns = now.at_ns - from->at_ns;
+	w.server_us = now.server_us - from->server_us;
+	w.own_us = now.own_us - from->own_us;
+	w.per_second = (double)operations / seconds;
+	w.busiest = (double)w.own_us / 1e6 / seconds;
+	report_window(&b->report, &w);
+}

@@ -1,0 +1,30 @@
+/* bench/bench_table.c - a run for people, in lines. */
+#include "bench/bench_run.h"
+
+/* Whole numbers as such. */
+void run_value(double value, char *out, size_t room)
+{
+	if (value == (double)(int64_t)value)
+		snprintf(out, room, "%lld", (long long)value);
+	else
+		snprintf(out, room, value < 100 ? "%.2f" : "%.1f", value);
+}
+
+void run_table(const struct run *r, FILE *out)
+{
+	char value[40];
+
+	fprintf(out, "%s\n", r->title);
+	for (unsigned i = 0; i < r->figures.n; i++) {
+		const struct figure *f = &r->figures.at[i];
+
+		run_value(f->value, value, sizeof(value));
+		fprintf(out, "  %-34s %s%s%s\n", f->name, value, *f->unit ? " " : "", f->unit);
+	}
+	if (r->own_limit)
+		fprintf(out,
+			"  The load generator was the limit: a process of it used %.0f %% of a "
+			"core.\n  More --processes, or more cores, would tell more about the "
+			"server.\n",
+			r->own_cores * 100);
+}

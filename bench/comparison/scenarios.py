@@ -1,0 +1,85 @@
+"""What is measured with linnet-bench, and what Linnet is to reach."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Linnet's figure is to be at most `most`, or with a reference so many times that server's."""
+
+    most: float
+    reference: str = None
+
+    def limit(self, of_reference):
+        return self.most * (of_reference if self.reference else 1)
+
+
+def part_of(server, divisor):
+    return Goal(1 / divisor, server)
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    key: str                    # in linnet-bench's JSON
+    label: str
+    unit: str                   # as linnet-bench has it: us, bytes
+    goal: Goal = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    name: str
+    title: str
+    command: tuple              # of linnet-bench
+    figures: tuple
+    servers: tuple              # names of those it is played against
+    tls: bool = False
+    crowd: bool = False         # with --idle-users instead of --users, each time a fresh server
+    needs: str = None           # an option that linnet-bench must know
+
+
+XMPP = ('linnet', 'ejabberd', 'prosody')
+CPU_PER_MESSAGE = 'server_cpu_per_message'
+MEMORY = 'server_memory_per_session'
+
+
+def chat(name, title, load, goals, **more):
+    more.setdefault('servers', ('relay',) + XMPP)
+    labels = {CPU_PER_MESSAGE: 'CPU per message', 'latency_p99': 'p99'}
+    return Scenario(name, title, ('chat',) + load,
+                    tuple(Figure(key, labels[key], 'us', goal) for key, goal in goals), **more)
+
+
+ALL = (
+    chat('chat-1', 'chat, 1 in flight, plain', ('--inflight', '1'),
+         [(CPU_PER_MESSAGE, Goal(2, 'relay'))]),
+    chat('chat-10', 'chat, 10 in flight, plain', ('--inflight', '10'),
+         [(CPU_PER_MESSAGE, part_of('ejabberd', 10))]),
+    chat('chat-10-tls', 'chat, 10 in flight, STARTTLS', ('--inflight', '10'),
+         [(CPU_PER_MESSAGE, part_of('ejabberd', 9))], servers=XMPP, tls=True),
+    chat('chat-rate', 'chat, open loop, 1,000 messages/s, plain', ('--rate', '1000'),
+         [(CPU_PER_MESSAGE, Goal(2.5, 'relay')), ('latency_p99', Goal(2, 'relay'))], needs='--rate'),
+    Scenario('ping-10', 'ping, 10 in flight, plain', ('ping', '--inflight', '10'),
+             (Figure('server_cpu_per_ping', 'CPU per ping', 'us', part_of('ejabberd', 12)),),
+             ('relay-echo',) + XMPP),
+    Scenario('login', 'login, plain', ('login',),
+             (Figure('server_cpu_per_login', 'CPU per login', 'us', part_of('ejabberd', 8)),), XMPP),
+    Scenario('login-tls', 'login, STARTTLS', ('login',),
+             (Figure('server_cpu_per_login', 'CPU per login', 'us', part_of('ejabberd', 4)),), XMPP,
+             tls=True),
+    Scenario('idle', 'idle, plain', ('idle',),
+             (Figure(MEMORY, 'memory per session', 'bytes', Goal(4096)),), ('relay',) + XMPP,
+             crowd=True),
+    Scenario('idle-tls', 'idle, STARTTLS', ('idle',),
+             (Figure(MEMORY, 'memory per session', 'bytes', Goal(16384)),), XMPP, tls=True,
+             crowd=True),
+    chat('shards', 'chat, 10 in flight, 2 shards against 1', ('--inflight', '10'),
+         [(CPU_PER_MESSAGE, None)], servers=('linnet-1', 'linnet-2')),
+)
+SHARDS_GOAL = 1.7
+
+
+def gain_of_shards(cpu_of_one, cpu_of_two):
+    """How much more two shards carry than one when both have a core of their own: the work grows
+    twofold, less what a message costs more. The generator needs cores too and is left out."""
+    return 2 * cpu_of_one / cpu_of_two
