@@ -18,6 +18,7 @@ def installed(package):
 
 class Measures(compare_test.Measures):
     servers = 'ejabberd,prosody'
+    scenarios = ['ping-10', 'login-tls', 'idle']    # with TLS, and started anew
 
 
 if __name__ == '__main__':
