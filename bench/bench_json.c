@@ -9,7 +9,7 @@ static json_t *number(double value)
 {
 	if (!isfinite(value))
 		return json_null();
-	if (value == (double)(int64_t)value)
+	if (fabs(value) < 1e15 && value == (double)(int64_t)value)
 		return json_integer((json_int_t)value);
 	return json_real(round(value * 1000) / 1000);
 }

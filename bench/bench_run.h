@@ -25,5 +25,5 @@ void run_table(const struct run *r, FILE *out);
 bool run_json(const struct run *r, FILE *out);
 /* A page complete in itself. */
 bool run_html(const struct run *r, FILE *out);
-/* "12345" or "1.23": as many digits as mean something. */
+/* "12345", "1.23" or "-": as many digits as mean something. */
 void run_value(double value, char *out, size_t room);

@@ -1,10 +1,14 @@
 /* bench/bench_table.c - a run for people, in lines. */
 #include "bench/bench_run.h"
 
+#include <math.h>
+
 /* Whole numbers as such. */
 void run_value(double value, char *out, size_t room)
 {
-	if (value == (double)(int64_t)value)
+	if (!isfinite(value))
+		snprintf(out, room, "-");
+	else if (fabs(value) < 1e15 && value == (double)(int64_t)value)
 		snprintf(out, room, "%lld", (long long)value);
 	else
 		snprintf(out, room, value < 100 ? "%.2f" : "%.1f", value);

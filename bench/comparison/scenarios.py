@@ -35,7 +35,6 @@ class Scenario:
     servers: tuple              # names of those it is played against
     tls: bool = False
     crowd: bool = False         # with --idle-users instead of --users, each time a fresh server
-    needs: str = None           # an option that linnet-bench must know
 
 
 XMPP = ('linnet', 'ejabberd', 'prosody')
@@ -58,7 +57,7 @@ ALL = (
     chat('chat-10-tls', 'chat, 10 in flight, STARTTLS', ('--inflight', '10'),
          [(CPU_PER_MESSAGE, part_of('ejabberd', 9))], servers=XMPP, tls=True),
     chat('chat-rate', 'chat, open loop, 1,000 messages/s, plain', ('--rate', '1000'),
-         [(CPU_PER_MESSAGE, Goal(2.5, 'relay')), ('latency_p99', Goal(2, 'relay'))], needs='--rate'),
+         [(CPU_PER_MESSAGE, Goal(2.5, 'relay')), ('latency_p99', Goal(2, 'relay'))]),
     Scenario('ping-10', 'ping, 10 in flight, plain', ('ping', '--inflight', '10'),
              (Figure('server_cpu_per_ping', 'CPU per ping', 'us', part_of('ejabberd', 12)),),
              ('relay-echo',) + XMPP),

@@ -17,7 +17,7 @@ import socket
 import subprocess
 
 from . import Failure
-from .process import Process, port_answers
+from .process import Process, port_listens
 
 DOMAIN = 'localhost'
 ITERATIONS = 4096       # ejabberd's; the others are told
@@ -97,7 +97,7 @@ class Server:
 
     def start(self):
         self.launch()
-        self.process.wait_until(lambda: port_answers(self.port))
+        self.process.wait_until(lambda: port_listens(self.port))
 
     def stop(self):
         if self.process:

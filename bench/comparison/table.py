@@ -68,7 +68,7 @@ def row_of(scenario, figure, runs):
 def row_of_shards(scenario, runs):
     """The two servers are one cell: what matters is how they compare."""
     cpu = medians(runs, scenario, scenarios.CPU_PER_MESSAGE)
-    if len(cpu) < 2:
+    if len(cpu) < 2 or not all(cpu.values()):
         return [scenario.title, '', '', '', '', '', '≥ %g ×' % scenarios.SHARDS_GOAL]
     gain = scenarios.gain_of_shards(cpu['linnet-1'], cpu['linnet-2'])
     return [scenario.title, '', '%s, %s' % (quantity(cpu['linnet-2'], 'us'),

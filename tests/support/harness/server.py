@@ -35,21 +35,27 @@ def password_of(jid):
 _taken = []     # one socket for each port of this process's, held until it ends
 
 
-def free_port():
-    """Nobody listens there, and no other test that runs now has been given it."""
+def _take(port):
+    mine = socket.socket(socket.AF_UNIX)
+    try:
+        mine.bind('\0linnet-test-port-%d' % port)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind(('127.0.0.1', port))
+    except OSError:
+        mine.close()
+        return False
+    _taken.append(mine)
+    return True
+
+
+def free_port(in_a_row=1):
+    """Nobody listens there, and no other test that runs now has been given it. The first of so
+    many in a row."""
     while True:
         port = random.randint(20000, 32000)
-        mine = socket.socket(socket.AF_UNIX)
-        try:
-            mine.bind('\0linnet-test-port-%d' % port)
-            with socket.socket() as s:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                s.bind(('127.0.0.1', port))
-        except OSError:
-            mine.close()
-            continue
-        _taken.append(mine)
-        return port
+        if all(_take(port + n) for n in range(in_a_row)):
+            return port
 
 
 def make_certificate(path, domain):
