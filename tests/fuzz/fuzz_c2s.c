@@ -150,6 +150,8 @@ static char *log_in(struct visitor *v)
 	buf_append_char(&v->heard, 0);
 	v->heard->len--;
 	at = strstr(v->heard->data, "<jid>");
+	if (!at)
+		fprintf(stderr, "instead of a resource: %s\n", v->heard->data);
 	REQUIRE(at);
 	return xstrndup(at + 5, strcspn(at + 5, "<"));
 }
