@@ -4,11 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/mem.h"
 #include "core/metric.h"
+#include "net/wire.h"
 
 /* DOOMED: over at the end of the turn, for the reason in c->doom. */
 enum { OPEN, HANDSHAKE, CLOSING, LINGERING, DOOMED, LOST };
@@ -44,7 +43,7 @@ ON_SHARD static void update_watch(struct conn *c)
 	if (c->state == LOST || events == c->watch.events)
 		return;
 	c->watch.events = events;
-	shard_rewatch(&c->watch);
+	wire_rewatch(&c->watch);
 }
 
 ON_SHARD static void set_wants_write(struct conn *c, bool wants)
@@ -141,9 +140,8 @@ static unsigned out_pieces(const struct conn *c, struct iovec *pieces)
 static int plain_write(
 	const struct conn *c, const struct iovec *pieces, unsigned n, size_t *written)
 {
-	const struct msghdr msg = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = n };
 	int more = c->state == CLOSING ? MSG_MORE : 0;
-	ssize_t got = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL | more);
+	ssize_t got = wire_send_pieces(c->watch.fd, pieces, n, more);
 
 	*written = got > 0 ? (size_t)got : 0;
 	if (got >= 0)
@@ -194,7 +192,7 @@ ON_SHARD static void lose(struct conn *c, enum conn_loss why)
 		metric_add(&overflow_metric, 1);
 	timer_cancel(&c->timer);
 	shard_not_at_turn_end(&c->at_turn_end);
-	shard_unwatch(&c->watch);
+	wire_unwatch(&c->watch);
 	give_back(c);
 	c->events->lost(c, why); /* may free c */
 }
@@ -208,7 +206,7 @@ ON_SHARD static void begin_linger(struct conn *c)
 		tls_shutdown(c->tls);
 	tls_free(c->tls);
 	c->tls = NULL;
-	shutdown(c->watch.fd, SHUT_WR);
+	wire_shutdown(c->watch.fd);
 	timer_set(&c->timer, LINGER_MS);
 	update_watch(c);
 }
@@ -329,7 +327,7 @@ ON_SHARD static int read_some(struct conn *c, char *room, size_t *got)
 
 	if (c->tls)
 		return tls_read(c->tls, room, SHARD_SCRATCH, got);
-	n = recv(c->watch.fd, room, SHARD_SCRATCH, 0);
+	n = wire_recv(c->watch.fd, room, SHARD_SCRATCH);
 	*got = n > 0 ? (size_t)n : 0;
 	if (n > 0)
 		return 0;
@@ -452,9 +450,9 @@ int conn_begin(struct conn *c, int fd, const struct conn_events *events)
 	c->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .ready = conn_ready };
 	turn_end_init(&c->at_turn_end, turn_ends);
 	timer_init(&c->timer, time_is_up);
-	rc = shard_watch(&c->watch);
+	rc = wire_watch(&c->watch);
 	if (rc)
-		close(fd);
+		wire_close(fd);
 	return rc;
 }
 
@@ -463,11 +461,11 @@ void conn_end(struct conn *c)
 	timer_cancel(&c->timer);
 	shard_not_at_turn_end(&c->at_turn_end);
 	if (c->state != LOST)
-		shard_unwatch(&c->watch);
+		wire_unwatch(&c->watch);
 	c->state = LOST;
 	tls_free(c->tls);
 	c->tls = NULL;
-	close(c->watch.fd);
+	wire_close(c->watch.fd);
 	while (c->out_count)
 		piece_drop(out_shift(c));
 	free(c->out);

@@ -12,6 +12,7 @@
 #include "core/metric.h"
 #include "net/cert.h"
 #include "net/tls_store.h"
+#include "net/wire.h"
 #include "xml/jid.h"
 
 #define RECORD_MAX 16384 /* plain bytes of one record, RFC 8446 §5.1 */
@@ -117,7 +118,7 @@ static int send_some(const struct tls *t, const void *bytes, size_t len, size_t 
 	ssize_t n;
 
 	do
-		n = send(t->fd, bytes, len, MSG_NOSIGNAL);
+		n = wire_send(t->fd, bytes, len);
 	while (n < 0 && errno == EINTR);
 	*sent = n > 0 ? (size_t)n : 0;
 	if (n < 0)
@@ -185,7 +186,7 @@ static int socket_read(BIO *bio, char *room, int len)
 		return (int)got;
 	}
 	do
-		got = recv(t->fd, room, (size_t)len, 0);
+		got = wire_recv(t->fd, room, (size_t)len);
 	while (got < 0 && errno == EINTR);
 	if (got < 0 && errno == EAGAIN)
 		BIO_set_retry_read(bio);
@@ -326,7 +327,7 @@ static void take_wire(struct tls *t, uint8_t *room, size_t max)
 	ssize_t got;
 
 	do
-		got = recv(t->fd, room, max, 0);
+		got = wire_recv(t->fd, room, max);
 	while (got < 0 && errno == EINTR);
 	t->wire = room;
 	t->wire_len = got > 0 ? (size_t)got : 0;
