@@ -146,6 +146,15 @@ static void drain(struct bench *b)
 	} while (ping.on_the_way && ping.on_the_way < before);
 }
 
+static void release(unsigned users)
+{
+	for (unsigned i = 0; i < users; i++) {
+		free(ping.askers[i].sent_ns);
+		free(ping.askers[i].unused);
+	}
+	free(ping.askers);
+}
+
 static bool ping_run(struct bench *b)
 {
 	const struct options *o = b->options;
@@ -153,19 +162,17 @@ static bool ping_run(struct bench *b)
 	ping.askers = calloc(o->users, sizeof(*ping.askers));
 	for (unsigned i = 0; i < o->users; i++)
 		b->clients[i].data = &ping.askers[i];
-	if (!bench_start_all(b, GOAL_SESSION, &ping_events) || !bench_meet(b))
+	if (!bench_start_all(b, GOAL_SESSION, &ping_events) || !bench_meet(b)) {
+		release(o->users);
 		return false;
+	}
 	begin(b);
 	bench_measure(b, "ping", "latency");
 	drain(b);
 	report_add(&b->report, "unanswered", (double)ping.on_the_way, "");
 	report_add(&b->report, "wrong", (double)ping.bad, "");
 	bench_close_all(b);
-	for (unsigned i = 0; i < o->users; i++) {
-		free(ping.askers[i].sent_ns);
-		free(ping.askers[i].unused);
-	}
-	free(ping.askers);
+	release(o->users);
 	return !ping.on_the_way && !ping.bad;
 }
 

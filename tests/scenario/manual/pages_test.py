@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The pages in docs/ are what linnetd prints, and man and mandoc have nothing to say against them."""
+"""The pages in docs/ are what the programs print, and man and mandoc have nothing to say against them."""
 
 import glob
 import os
@@ -34,7 +34,7 @@ class Pages(unittest.TestCase):
 
     def test_no_complaints(self):
         self.assertEqual([os.path.basename(page) for page in PAGES],
-                         ['linnet.yml.5', 'linnetctl.8', 'linnetd.8'])
+                         ['linnet-bench.1', 'linnet.yml.5', 'linnetctl.8', 'linnetd.8'])
         env = dict(os.environ, LC_ALL='C.UTF-8', MANWIDTH='80')
         for page in PAGES:
             for command in (['mandoc', '-Tlint', page],

@@ -13,7 +13,8 @@ from harness.console import ConsoleCase, main  # noqa: E402
 from harness.server import LINNETD, TREE  # noqa: E402
 
 FILES = ('sbin/linnetd', 'bin/linnetctl', 'share/man/man8/linnetd.8', 'share/man/man8/linnetctl.8',
-         'share/man/man5/linnet.yml.5', 'share/bash-completion/completions/linnetctl',
+         'bin/linnet-bench', 'share/man/man1/linnet-bench.1', 'share/man/man5/linnet.yml.5',
+         'share/bash-completion/completions/linnetctl',
          'lib/systemd/system/linnet.service', 'lib/sysusers.d/linnet.conf',
          'include/linnet/modules/module.h', 'include/linnet/xml/builder.h')
 
