@@ -62,8 +62,8 @@ ON_SHARD struct parser *parser_new(struct parser_pool *pool, const struct parser
 	const struct parser_events *events,
 	void *arg); /* events stay the caller's, limits are copied */
 ON_SHARD void parser_free(struct parser *p); /* not from within a callback; NULL is fine */
-/* Begins a new document: after STARTTLS and after SASL. May be called from within a callback that
- * then returns false. */
+/* Begins a new document: after STARTTLS and after SASL. May be called from within a callback: what
+ * follows in the same feed(), or in the next if the callback stops it, is the new one's. */
 ON_SHARD void parser_reset(struct parser *p);
 ON_SHARD void parser_set_limits(struct parser *p, const struct parser_limits *limits);
 /* Returns PARSER_OK when all was taken, PARSER_STOPPED when a callback stopped it with *used bytes
