@@ -370,10 +370,10 @@ static bool run(void)
 {
 	if (!log_all_in() || !chat())
 		return false;
+	idle(); /* before what needs memory of its own */
 	tell_look_up();
 	tell_timers();
-	idle();
-	tell("resident_total", resident_bytes() / (1 << 20), "MiB");
+	tell("resident_in_all", resident_bytes() / (1 << 20), "MiB");
 	return true;
 }
 
