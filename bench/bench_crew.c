@@ -153,6 +153,12 @@ static void conclude(struct run *r, const struct crew *crew)
 {
 	for (unsigned i = 0; i < crew->board->processes; i++)
 		report_merge(&r->report, &crew->board->shares[i].report);
+	if (r->options->server.n && r->timeline.n) {
+		report_same(&r->report, "server_memory_start", (double)r->timeline.at[0].memory,
+			"bytes");
+		report_same(&r->report, "server_memory_end",
+			(double)processes_memory(&r->options->server), "bytes");
+	}
 	report_figures(&r->report, &r->figures);
 	options_title(r->options, r->title, sizeof(r->title));
 	r->processes = crew->board->processes;
@@ -181,7 +187,9 @@ bool crew_run(const struct options *o, const struct scenario *s)
 	watch(&crew, o, &run->timeline);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	conclude(run, &crew);
-	if (s && run->figures.n) /* otherwise it never began, and said why */
+	if (s &&
+		(run->report.n_windows ||
+			run->report.n_timings)) /* otherwise it never began, and said why */
 		shown = show(run);
 	timeline_fini(&run->timeline);
 	free(run);

@@ -50,6 +50,9 @@ bool bench_measure(struct bench *b, const char *operation, const char *latency)
 	usage_report(b, &from, all->n - before.n, operation);
 	bench_phase(b, PHASE_DRAIN);
 	b->left = 0;
+	if (b->options->server.n && b->share == b->board->shares) /* one process is enough */
+		report_same(&b->report, "server_memory",
+			(double)processes_memory(&b->options->server), "bytes");
 	measured = *all;
 	hist_since(&measured, &before);
 	measured.max_us = b->longest_us;

@@ -21,7 +21,7 @@ struct run {
 	struct timeline timeline;
 };
 void run_table(const struct run *r, FILE *out);
-/* One object in one line, see docs/performance.md. False: it could not be written. */
+/* One object in one line, see docs/bench.md. False: it could not be written. */
 bool run_json(const struct run *r, FILE *out);
 /* A page complete in itself. */
 bool run_html(const struct run *r, FILE *out);

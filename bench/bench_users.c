@@ -1,6 +1,7 @@
 /* bench/bench_users.c - all in, all out. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/bench_scenario.h"
 
@@ -12,8 +13,9 @@ void bench_complain(const struct client *c, const char *why)
 {
 	static unsigned told;
 
-	if (told++ < 5)
-		fprintf(stderr, "linnet-bench: %s%u: %.300s\n", c->loop->options->user_prefix,
+	if (told++ < 5) /* over the live view's line where there is one */
+		fprintf(stderr, "%slinnet-bench: %s%u: %.300s\n",
+			isatty(STDERR_FILENO) ? "\r\033[K" : "", c->loop->options->user_prefix,
 			c->loop->options->first_user + c->number, why);
 }
 

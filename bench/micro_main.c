@@ -22,6 +22,7 @@ static const struct micro *const tables[] = { micros_xml, micros_core, micros_di
 #define ROUND_NS 20000000u
 #define LEAST 64u /* times in a round: enough for each thread of a benchmark */
 #define COUNTED 1024u /* times, to count instructions */
+#define QUICK_SIZE 10000u /* nothing larger with --quick */
 #define RESULTS_MAX 64
 
 struct result {
@@ -119,7 +120,8 @@ static void run_all(void)
 {
 	for (unsigned t = 0; t < ARRAY_LEN(tables); t++)
 		for (const struct micro *m = tables[t]; m->name; m++)
-			if (!options.only || strstr(m->name, options.only))
+			if ((!options.only || strstr(m->name, options.only)) &&
+				(!options.quick || m->size <= QUICK_SIZE))
 				run_one(m);
 }
 
@@ -207,7 +209,7 @@ static void usage(FILE *to)
 		"  --only TEXT     those with TEXT in their names\n"
 		"  --callgrind     count instructions under Valgrind, which takes a minute\n"
 		"  --folder PATH   where databases may be made (.)\n"
-		"  --quick         each a few times only: whether they run\n"
+		"  --quick         each a few times only, the largest not: whether they run\n"
 		"  --json          as one JSON object\n");
 }
 

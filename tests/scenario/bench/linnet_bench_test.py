@@ -55,6 +55,8 @@ class LinnetBench(ServerCase):
         self.assertGreater(run[operation + 's'], 0)
         self.assertGreater(run['server_cpu_per_' + operation], 0)
         self.assertGreater(run['own_cpu_per_' + operation], 0)
+        self.assertGreater(run['server_memory_start'], 0)
+        self.assertGreater(run['server_memory_end'], 0)
 
     def assert_times(self, run, name, operations):
         self.assertEqual(sum(n for _, n in run['buckets'][name]), operations)
@@ -120,6 +122,19 @@ class LinnetBench(ServerCase):
                                                      'close'].index))
         self.assertIn('measure', phases)
         self.assertEqual(max(s['sessions'] for s in run['timeline']), USERS)
+
+    def test_limit_of_open_files(self):
+        """As many processes as it takes, and no more than that limit in each."""
+        made = self.run_bench('--register', users=150)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        done = subprocess.run(
+            ['bash', '-c', 'ulimit -n 100 && exec "$@"', 'bash', BENCH, '--port',
+             str(self.server.plain_port), '--users', '150', '--seconds', '0.3', '--json', '-',
+             'ping'],
+            capture_output=True, text=True, check=False, timeout=100)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        run = json.loads(done.stdout)
+        self.assertEqual((run['processes'], run['unanswered'], run['wrong']), (3, 0, 0))
 
     # What is shown.
 
