@@ -163,7 +163,6 @@ static void conclude(struct run *r, const struct crew *crew)
 	options_title(r->options, r->title, sizeof(r->title));
 	r->processes = crew->board->processes;
 	r->good = crew->good;
-	r->own_limit = report_own_limit(&r->report, &r->own_cores);
 }
 
 bool crew_run(const struct options *o, const struct scenario *s)

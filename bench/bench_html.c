@@ -285,7 +285,7 @@ static void head(const struct run *r, xmlTextWriterPtr w)
 
 static void summary(const struct run *r, xmlTextWriterPtr w)
 {
-	char text[200];
+	char text[240];
 
 	element(w, "h1", NULL, r->title);
 	snprintf(text, sizeof(text), "%s, %s:%u, linnet-bench " LINNET_VERSION " in %u process%s",
@@ -296,13 +296,9 @@ static void summary(const struct run *r, xmlTextWriterPtr w)
 		r->good ? "Nothing was lost, doubled or out of order."
 			: "The run has failed: something was lost, doubled or out of order, or a "
 			  "connection broke.");
-	if (r->own_limit) {
-		snprintf(text, sizeof(text),
-			"The load generator was the limit: a process of it used %.0f %% of a core. "
-			"What the server could do is not seen here.",
-			r->own_cores * 100);
+	report_own_text(&r->report, text, sizeof(text));
+	if (*text)
 		element(w, "div", "bad", text);
-	}
 }
 
 static void page(const struct run *r, xmlTextWriterPtr w)

@@ -51,7 +51,8 @@ bool run_json(const struct run *r, FILE *out)
 {
 	json_t *run = json_pack("{s:s, s:s, s:s, s:s, s:i, s:b, s:b}", "run", r->title, "scenario",
 		r->options->scenario, "began", r->began, "version", LINNET_VERSION, "processes",
-		r->processes, "good", r->good, "generator_was_limit", r->own_limit);
+		r->processes, "good", r->good, "generator_was_limit",
+		report_own_limit(&r->report) == OWN_BUSY);
 	json_t *units = json_object(), *timings = json_object();
 	bool written;
 

@@ -65,6 +65,7 @@ void usage_now(const struct bench *b, struct usage *u)
 	u->at_ns = now_ns();
 	u->server_us = processes_cpu_us(&b->options->server);
 	u->own_us = own_cpu_us();
+	u->wait_us = own_wait_us();
 }
 
 void usage_report(struct bench *b, const struct usage *from, uint64_t operations, const char *name)
@@ -82,5 +83,6 @@ void usage_report(struct bench *b, const struct usage *from, uint64_t operations
 	w.own_us = now.own_us - from->own_us;
 	w.per_second = (double)operations / seconds;
 	w.busiest = (double)w.own_us / 1e6 / seconds;
+	w.neediest = w.busiest + (double)(now.wait_us - from->wait_us) / 1e6 / seconds;
 	report_window(&b->report, &w);
 }

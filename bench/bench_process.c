@@ -143,3 +143,16 @@ uint64_t own_cpu_us(void)
 	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
 		(uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
+
+uint64_t own_wait_us(void)
+{
+	FILE *in = fopen("/proc/thread-self/schedstat", "re");
+	unsigned long long ran_ns, waited_ns = 0;
+
+	if (in) {
+		if (fscanf(in, "%llu %llu", &ran_ns, &waited_ns) != 2)
+			waited_ns = 0;
+		fclose(in);
+	}
+	return waited_ns / 1000;
+}

@@ -19,3 +19,5 @@ uint64_t processes_cpu_us(const struct processes *p);
 uint64_t processes_memory(const struct processes *p); /* PSS, bytes: shared pages divided up */
 unsigned processes_threads(const struct processes *p);
 uint64_t own_cpu_us(void);
+/* How long this thread was ready to run and no core was free; 0 where the kernel does not say. */
+uint64_t own_wait_us(void);

@@ -58,6 +58,8 @@ static void merge_window(struct window *into, const struct window *from)
 	into->per_second += from->per_second;
 	if (from->busiest > into->busiest)
 		into->busiest = from->busiest;
+	if (from->neediest > into->neediest)
+		into->neediest = from->neediest;
 }
 
 static void merge_figure(struct report *into, const struct figure *from)
@@ -125,6 +127,7 @@ static void window_figures(const struct window *w, struct figures *out)
 	}
 	put(out, "own_cpu_per_", w->name, "", (double)w->own_us / n, "us");
 	put(out, "", "own_cores_busiest", "", w->busiest, "");
+	put(out, "", "own_cores_wanted", "", w->neediest, "");
 }
 
 static void timing_figures(const struct timing *t, struct figures *out)
@@ -151,11 +154,45 @@ void report_figures(const struct report *r, struct figures *out)
 		put(out, "", r->figures[i].name, "", r->figures[i].value, r->figures[i].unit);
 }
 
-bool report_own_limit(const struct report *r, double *cores)
+static void own_cores(const struct report *r, double *busiest, double *neediest)
 {
-	*cores = 0;
-	for (unsigned i = 0; i < r->n_windows; i++)
-		if (r->windows[i].busiest > *cores)
-			*cores = r->windows[i].busiest;
-	return *cores >= OWN_LIMIT;
+	*busiest = *neediest = 0;
+	for (unsigned i = 0; i < r->n_windows; i++) {
+		const struct window *w = &r->windows[i];
+
+		*busiest = w->busiest > *busiest ? w->busiest : *busiest;
+		*neediest = w->neediest > *neediest ? w->neediest : *neediest;
+	}
+}
+
+enum own_limit report_own_limit(const struct report *r)
+{
+	double busiest, neediest;
+
+	own_cores(r, &busiest, &neediest);
+	return busiest >= OWN_LIMIT ? OWN_BUSY : neediest >= OWN_LIMIT ? OWN_STARVED : OWN_FREE;
+}
+
+void report_own_text(const struct report *r, char *out, size_t room)
+{
+	double busiest, neediest;
+
+	own_cores(r, &busiest, &neediest);
+	*out = 0;
+	switch (report_own_limit(r)) {
+	case OWN_FREE:
+		break;
+	case OWN_BUSY:
+		snprintf(out, room,
+			"The load generator was the limit: a process of it used %.0f %% of a core. "
+			"More --processes, or more cores, would tell more about the server.",
+			busiest * 100);
+		break;
+	case OWN_STARVED:
+		snprintf(out, room,
+			"The machine was the limit: a process of the load generator used %.0f %% "
+			"of a core and waited for one %.0f %% of the time.",
+			busiest * 100, (neediest - busiest) * 100);
+		break;
+	}
 }

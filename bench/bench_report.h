@@ -19,7 +19,9 @@ struct window {
 	unsigned processes;
 	uint64_t operations, own_us;
 	uint64_t wall_ns, server_us; /* each process saw all of it: divided when told */
-	double per_second, busiest; /* cores that the busiest process used */
+	double per_second;
+	double busiest; /* cores that the busiest process used */
+	double neediest; /* the same with what it waited for a core */
 };
 struct timing {
 	char name[32]; /* "latency" */
@@ -47,6 +49,9 @@ struct figures {
 	unsigned n;
 };
 void report_figures(const struct report *r, struct figures *out);
-/* True: a process of the generator used 90 % of a core or more while it measured, so that the
- * figures may be about it and not about the server. */
-bool report_own_limit(const struct report *r, double *cores);
+/* When a process of the generator used, or would have used, 90 % of a core or more while it
+ * measured, the figures may be about it and not about the server. */
+enum own_limit { OWN_FREE, OWN_BUSY, OWN_STARVED };
+enum own_limit report_own_limit(const struct report *r);
+/* What to tell people of it; empty: nothing. */
+void report_own_text(const struct report *r, char *out, size_t room);

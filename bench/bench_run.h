@@ -14,8 +14,6 @@ struct run {
 	char began[32]; /* 2026-11-21T16:27:43Z */
 	unsigned processes; /* of the load generator */
 	bool good; /* nothing lost, doubled, out of order or failed */
-	bool own_limit; /* the load generator was busy, see report_own_limit() */
-	double own_cores; /* that its busiest process used */
 	struct report report; /* of all processes together */
 	struct figures figures; /* made of it */
 	struct timeline timeline;

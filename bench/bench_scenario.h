@@ -62,7 +62,7 @@ bool bench_measure(struct bench *b, const char *operation, const char *latency);
 
 /* For what bench_measure() does not fit: what the server and we used between two moments. */
 struct usage {
-	uint64_t at_ns, server_us, own_us;
+	uint64_t at_ns, server_us, own_us, wait_us;
 };
 void usage_now(const struct bench *b, struct usage *u);
 /* Adds the figures from `from` until now for so many operations called `name`. */

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "core/cli.h"
+
 /* Whole numbers as such. */
 void run_value(double value, char *out, size_t room)
 {
@@ -16,7 +18,7 @@ void run_value(double value, char *out, size_t room)
 
 void run_table(const struct run *r, FILE *out)
 {
-	char value[40];
+	char value[40], text[240];
 
 	fprintf(out, "%s\n", r->title);
 	for (unsigned i = 0; i < r->figures.n; i++) {
@@ -25,10 +27,7 @@ void run_table(const struct run *r, FILE *out)
 		run_value(f->value, value, sizeof(value));
 		fprintf(out, "  %-34s %s%s%s\n", f->name, value, *f->unit ? " " : "", f->unit);
 	}
-	if (r->own_limit)
-		fprintf(out,
-			"  The load generator was the limit: a process of it used %.0f %% of a "
-			"core.\n  More --processes, or more cores, would tell more about the "
-			"server.\n",
-			r->own_cores * 100);
+	report_own_text(&r->report, text, sizeof(text));
+	if (*text)
+		cli_wrap(text, 0, 2, out);
 }

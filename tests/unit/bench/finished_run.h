@@ -36,7 +36,7 @@ static inline void finished_run(struct run *r, struct options *o)
 
 	*o = (struct options){ .scenario = "chat", .host = "127.0.0.1", .port = 5222 };
 	o->server.n = 1;
-	*r = (struct run){ .options = o, .processes = 2, .own_limit = true, .own_cores = 0.95 };
+	*r = (struct run){ .options = o, .processes = 2 };
 	snprintf(r->title, sizeof(r->title), "chat: %s", AWKWARD);
 	snprintf(r->began, sizeof(r->began), "2026-11-21T16:27:43Z");
 	hist_clear(&h);

@@ -77,13 +77,27 @@ Test(report, histograms_are_merged)
 
 Test(report, one_busy_process_is_the_limit)
 {
-	double cores;
+	char text[240];
 
 	two();
 	cr_expect_eq(figure("own_cpu_per_message"), 600);
-	cr_expect(report_own_limit(&sum, &cores));
-	cr_expect_eq(cores, 0.95);
-	cr_expect_not(report_own_limit(&a, &cores));
+	cr_expect_eq(report_own_limit(&sum), OWN_BUSY);
+	report_own_text(&sum, text, sizeof(text));
+	cr_expect(strstr(text, "95 % of a core"), "%s", text);
+	cr_expect_eq(report_own_limit(&a), OWN_FREE);
+	report_own_text(&a, text, sizeof(text));
+	cr_expect_str_empty(text);
+}
+
+Test(report, waiting_for_a_core_is_told_too)
+{
+	struct window w = { .name = "ping", .processes = 1, .busiest = 0.5, .neediest = 0.97 };
+	char text[240];
+
+	report_window(&a, &w);
+	cr_expect_eq(report_own_limit(&a), OWN_STARVED);
+	report_own_text(&a, text, sizeof(text));
+	cr_expect(strstr(text, "waited for one 47 %"), "%s", text);
 }
 
 Test(report, without_a_server_to_look_at_nothing_is_said_of_it)
