@@ -100,6 +100,17 @@ class Behaves(Compare):
         self.assertEqual(done.returncode, 143)
         self.assert_nothing_is_left()
 
+    def test_interrupted_it_tells_what_there_is(self):
+        done = self.start('--rounds', '100', '--scenarios', 'chat-1')
+        for line in done.stderr:
+            if line.startswith('compare: round 2 '):
+                break
+        done.send_signal(signal.SIGINT)
+        said, _ = done.communicate(timeout=END_S)
+        self.assertEqual(done.returncode, 130)
+        self.assertIn('× relay', said)
+        self.assert_nothing_is_left()
+
     def test_wrong_use(self):
         for wrong in (['--scenarios', 'tennis'], ['--servers', 'tennis'], ['--users', '3'],
                       ['--rounds', '0']):
