@@ -24,6 +24,7 @@ struct share {
 	_Atomic uint64_t operations; /* since the run began */
 	struct hist latency; /* of these; read while it is written, for the live view alone */
 	struct report report; /* whole once the process has ended */
+	char not_offered[120]; /* likewise: what the server lacks for the scenario; "": nothing */
 };
 struct board {
 	_Atomic unsigned met; /* how often processes have arrived at a meeting */

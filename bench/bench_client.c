@@ -221,6 +221,11 @@ void client_close(struct client *c)
 	c->step = STEP_CLOSING;
 }
 
+void client_cut(struct client *c)
+{
+	hang_up(c);
+}
+
 /* An address of 127.0.0.0/8 for each client, so that no limit per address stands in the way. */
 static void choose_source(const struct client *c, int fd)
 {
@@ -365,7 +370,12 @@ static void on_features(struct client *c, const char *text)
 
 	if (!strstr(text, "features")) {
 		lose(c, text);
+	} else if (c->authenticated && c->resume) {
+		client_send(c, c->resume, strlen(c->resume));
+		c->step = STEP_RESUME;
 	} else if (c->authenticated) {
+		if (!c->loop->features)
+			c->loop->features = strdup(text);
 		session = strstr(text, "urn:ietf:params:xml:ns:xmpp-session");
 		c->wants_session = session && strncmp(session + 36, "><optional", 10);
 		client_sendf(c,
@@ -491,13 +501,17 @@ static void on_stanza(struct client *c, const char *text)
 		if (attr_is(text, "type", "result"))
 			become_ready(c);
 		break;
+	case STEP_RESUME:
+		c->step = STEP_READY;
+		c->events->stanza(c, text);
+		break;
 	case STEP_REGISTER:
 		on_registered(c, text);
 		break;
 	case STEP_READY:
 		if (starts(text, "<stream:error"))
 			lose(c, text);
-		else if (!answer_request(c, text))
+		else if (c->keeps_requests || !answer_request(c, text))
 			c->events->stanza(c, text);
 		break;
 	default:
@@ -650,6 +664,7 @@ void loop_fini(struct loop *l)
 	close(l->epoll);
 	SSL_CTX_free(l->tls);
 	free(l->accounts);
+	free(l->features);
 	free(l->room);
 }
 

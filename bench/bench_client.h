@@ -26,6 +26,7 @@ struct loop {
 	struct scram_account *accounts; /* owned: options->users of them */
 	SSL_CTX *tls; /* owned */
 	struct client *dirty; /* those with something to send, linked */
+	char *features; /* owned: what the stream offered the first one that had logged in */
 	int epoll;
 	struct pace *pace; /* what begins by the clock; NULL: nothing */
 	bool stop; /* ends loop_run() after this round */
@@ -50,6 +51,7 @@ enum client_step {
 	STEP_SUCCESS,
 	STEP_BIND,
 	STEP_SESSION,
+	STEP_RESUME,
 	STEP_REGISTER,
 	STEP_READY,
 	STEP_CLOSING,
@@ -62,6 +64,10 @@ struct client {
 	enum client_goal goal;
 	uint64_t began_ns; /* client_start() */
 	char *jid; /* owned: the full JID once ready */
+	/* XEP-0198: sent instead of binding a resource, while the scenario keeps it here. What is
+	 * answered, <resumed/> or <failed/>, is given to stanza() and not followed by ready(). */
+	const char *resume;
+	bool keeps_requests; /* the server's are given to stanza(), not answered */
 	/* Private. */
 	enum client_step step;
 	int fd;
@@ -83,6 +89,9 @@ void client_send(struct client *c, const char *bytes, size_t len);
 void client_sendf(struct client *c, const char *format, ...) PRINTF_LIKE(2, 3);
 void client_close(
 	struct client *c); /* </stream:stream>, then closed(NULL) once the server agrees */
+
+/* Hangs up without a word, as a network that fails; closed() is not called. */
+void client_cut(struct client *c);
 
 /* The value of an attribute of the first tag in text; false: it has none. Not unescaped. */
 bool attr_of(const char *text, const char *name, const char **value, size_t *len);

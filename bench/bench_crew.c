@@ -26,10 +26,11 @@ struct crew {
 	bool good;
 };
 
-static unsigned how_many(const struct options *o)
+/* No process may be without a group of users. */
+static unsigned how_many(const struct options *o, const struct scenario *s)
 {
 	struct rlimit files;
-	unsigned room, n;
+	unsigned room, n, groups = o->users / (s ? scenario_group(s, o) : 1);
 
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
@@ -39,7 +40,7 @@ static unsigned how_many(const struct options *o)
 	n = o->processes ? o->processes : (o->users + room - 1) / room;
 	if (n > PROCESSES_MAX)
 		n = PROCESSES_MAX;
-	return n < o->users ? n : o->users;
+	return n < groups ? n : groups ? groups : 1;
 }
 
 static bool begin(struct crew *crew, const struct options *o, const struct scenario *s)
@@ -151,8 +152,13 @@ static bool show(const struct run *r)
 
 static void conclude(struct run *r, const struct crew *crew)
 {
-	for (unsigned i = 0; i < crew->board->processes; i++)
-		report_merge(&r->report, &crew->board->shares[i].report);
+	for (unsigned i = 0; i < crew->board->processes; i++) {
+		const struct share *s = &crew->board->shares[i];
+
+		report_merge(&r->report, &s->report);
+		if (*s->not_offered)
+			r->not_offered = s->not_offered;
+	}
 	if (r->options->server.n && r->timeline.n) {
 		report_same(&r->report, "server_memory_start", (double)r->timeline.at[0].memory,
 			"bytes");
@@ -165,15 +171,16 @@ static void conclude(struct run *r, const struct crew *crew)
 	r->good = crew->good;
 }
 
-bool crew_run(const struct options *o, const struct scenario *s)
+int crew_run(const struct options *o, const struct scenario *s)
 {
 	struct crew crew = { .good = true };
 	struct run *run = calloc(1, sizeof(*run));
 	time_t now = time(NULL);
 	sigset_t child, before;
 	bool shown = true;
+	int status;
 
-	crew.board = board_new(how_many(o));
+	crew.board = board_new(how_many(o, s));
 	if (!run || !crew.board)
 		abort();
 	run->options = o;
@@ -186,12 +193,12 @@ bool crew_run(const struct options *o, const struct scenario *s)
 	watch(&crew, o, &run->timeline);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	conclude(run, &crew);
-	if (s &&
-		(run->report.n_windows ||
-			run->report.n_timings)) /* otherwise it never began, and said why */
+	/* Otherwise it never began, and said why. */
+	if (s && (run->report.n_windows || run->report.n_timings || run->not_offered))
 		shown = show(run);
+	status = !shown ? 1 : run->not_offered ? 3 : crew.good ? 0 : 1;
 	timeline_fini(&run->timeline);
 	free(run);
 	board_free(crew.board);
-	return crew.good && shown;
+	return status;
 }

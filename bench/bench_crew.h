@@ -3,5 +3,5 @@
 
 #include "bench/bench_scenario.h"
 
-/* True: the run was made and nothing was wrong. What there is to show has been shown. */
-bool crew_run(const struct options *o, const struct scenario *s);
+/* The program's exit status, as options_man() explains it. What there is to show has been shown. */
+int crew_run(const struct options *o, const struct scenario *s);

@@ -56,6 +56,8 @@ bool run_json(const struct run *r, FILE *out)
 	json_t *units = json_object(), *timings = json_object();
 	bool written;
 
+	if (r->not_offered)
+		json_object_set_new(run, "not_offered", json_string(r->not_offered));
 	for (unsigned i = 0; i < r->figures.n; i++) {
 		const struct figure *f = &r->figures.at[i];
 

@@ -20,6 +20,6 @@ int main(int argc, char **argv)
 	else if (o.list)
 		list_accounts(&o);
 	else
-		return crew_run(&o, o.scenario ? scenario_find(o.scenario) : NULL) ? 0 : 1;
+		return crew_run(&o, o.scenario ? scenario_find(o.scenario) : NULL);
 	return 0;
 }

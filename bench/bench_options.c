@@ -68,6 +68,13 @@ static const struct row {
 		.help = "Messages go to full or bare JIDs (full)." },
 	{ "size", "BYTES", KIND_UNSIGNED, AT(size), 0, 1e6,
 		.help = "Length of a message's body (100)." },
+	{ "fanout", "N", KIND_UNSIGNED, AT(fanout), 1, 1e6,
+		.help = "Contacts of a user, occupants of a room, subscribers of a node (20)." },
+	{ "batch", "N", KIND_UNSIGNED, AT(batch), 1, 1e6,
+		.help = "Messages for a user who is away (offline 100, resume 10), or in an "
+			"archive (mam 500)." },
+	{ "page", "N", KIND_UNSIGNED, AT(page), 1, 1e6,
+		.help = "Messages that an archive is asked for at once (50)." },
 	{ "seconds", "T", KIND_DOUBLE, AT(seconds), 0, 1e6, .help = "How long to measure (10)." },
 	{ "warmup", "T", KIND_DOUBLE, AT(warmup), 0, 1e6, .help = "Seconds before that (1)." },
 	{ "messages", "M", KIND_UINT64, AT(messages), 0, 1e15,
@@ -176,6 +183,8 @@ bool options_read(struct options *o, int argc, char **argv)
 		.parallel = 20,
 		.inflight = 1,
 		.size = 100,
+		.fanout = 20,
+		.page = 50,
 		.seconds = 10,
 		.warmup = 1 };
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
@@ -272,6 +281,7 @@ void options_man(FILE *out)
 	man_entry(out, "0", "The run was made and nothing was lost, doubled or out of order.");
 	man_entry(out, "1", "Something was, or the run could not be made.");
 	man_entry(out, "2", "Wrong usage.");
+	man_entry(out, "3", "The server does not offer what the scenario is about.");
 	man_section(out, "SEE ALSO", "linnetd(8)");
 }
 

@@ -26,6 +26,10 @@ struct options {
 	unsigned parallel; /* logins under way at once */
 	unsigned inflight; /* messages or pings of one pair or user on the way */
 	unsigned size; /* bytes of a message's body */
+	unsigned fanout; /* contacts of a user, occupants of a room, subscribers of a node */
+	unsigned batch; /* what is kept for one user before it is fetched; 0: the scenario's choice
+			 */
+	unsigned page; /* messages asked of an archive at once */
 	double rate; /* operations per second of all users together; 0: closed loop */
 	double seconds, warmup;
 	uint64_t messages; /* ends the measurement when it comes before its time; 0: none */

@@ -112,22 +112,35 @@ static void put(struct figures *out, const char *before, const char *name, const
 	snprintf(f->name, sizeof(f->name), "%s%s%s", before, name, after);
 }
 
-static void window_figures(const struct window *w, struct figures *out)
+/* What several windows would tell by one name: the first has it, the others put theirs before. */
+static void put_of(struct figures *out, const struct window *w, bool first, const char *name,
+	double value, const char *unit)
+{
+	put(out, first ? "" : w->name, first ? "" : "_", name, value, unit);
+}
+
+static void window_figures(const struct window *w, bool first, struct figures *out)
 {
 	double seconds = (double)w->wall_ns / 1e9 / w->processes;
 	double server_us = (double)w->server_us / w->processes;
 	double n = w->operations ? (double)w->operations : 1;
+	size_t len = strlen(w->name);
+	char many[40];
 
-	put(out, "", w->name, "s", (double)w->operations, "");
-	put(out, "", "seconds", "", seconds, "s");
-	put(out, "", w->name, "s_per_second", w->per_second, "/s");
+	if (len && w->name[len - 1] == 'y')
+		snprintf(many, sizeof(many), "%.*sies", (int)len - 1, w->name);
+	else
+		snprintf(many, sizeof(many), "%ss", w->name);
+	put(out, "", many, "", (double)w->operations, "");
+	put_of(out, w, first, "seconds", seconds, "s");
+	put(out, "", many, "_per_second", w->per_second, "/s");
 	if (w->has_server) {
 		put(out, "server_cpu_per_", w->name, "", server_us / n, "us");
-		put(out, "", "server_cores", "", server_us / 1e6 / seconds, "");
+		put_of(out, w, first, "server_cores", server_us / 1e6 / seconds, "");
 	}
 	put(out, "own_cpu_per_", w->name, "", (double)w->own_us / n, "us");
-	put(out, "", "own_cores_busiest", "", w->busiest, "");
-	put(out, "", "own_cores_wanted", "", w->neediest, "");
+	put_of(out, w, first, "own_cores_busiest", w->busiest, "");
+	put_of(out, w, first, "own_cores_wanted", w->neediest, "");
 }
 
 static void timing_figures(const struct timing *t, struct figures *out)
@@ -147,7 +160,7 @@ void report_figures(const struct report *r, struct figures *out)
 {
 	out->n = 0;
 	for (unsigned i = 0; i < r->n_windows; i++)
-		window_figures(&r->windows[i], out);
+		window_figures(&r->windows[i], i == 0, out);
 	for (unsigned i = 0; i < r->n_timings; i++)
 		timing_figures(&r->timings[i], out);
 	for (unsigned i = 0; i < r->n; i++)

@@ -28,8 +28,8 @@ struct timing {
 	struct hist hist;
 };
 struct report {
-	struct window windows[4];
-	struct timing timings[4];
+	struct window windows[6];
+	struct timing timings[6];
 	struct figure figures[FIGURES_MAX];
 	unsigned n_windows, n_timings, n;
 };

@@ -13,6 +13,7 @@ struct run {
 	char title[240];
 	char began[32]; /* 2026-11-21T16:27:43Z */
 	unsigned processes; /* of the load generator */
+	const char *not_offered; /* what the server lacks for the scenario; NULL: nothing */
 	bool good; /* nothing lost, doubled, out of order or failed */
 	struct report report; /* of all processes together */
 	struct figures figures; /* made of it */

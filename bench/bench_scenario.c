@@ -3,12 +3,17 @@
 
 #include <string.h>
 
-extern const struct scenario scenario_chat, scenario_idle, scenario_login, scenario_ping;
+extern const struct scenario scenario_chat, scenario_idle, scenario_login, scenario_muc,
+	scenario_offline, scenario_ping, scenario_presence, scenario_pubsub;
 const struct scenario *const scenarios[] = {
 	&scenario_chat,
 	&scenario_idle,
 	&scenario_login,
+	&scenario_muc,
+	&scenario_offline,
 	&scenario_ping,
+	&scenario_presence,
+	&scenario_pubsub,
 	NULL,
 };
 
@@ -18,4 +23,11 @@ const struct scenario *scenario_find(const char *name)
 		if (!strcmp((*s)->name, name))
 			return *s;
 	return NULL;
+}
+
+unsigned scenario_group(const struct scenario *s, const struct options *o)
+{
+	unsigned group = s->group_is_all ? o->users : s->group_is_fanout ? o->fanout : s->group;
+
+	return group ? group : 1;
 }

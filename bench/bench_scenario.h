@@ -27,10 +27,13 @@ struct scenario {
 	const char *name, *help;
 	bool (*run)(struct bench *b); /* false: something went wrong and was told */
 	unsigned group; /* users that belong together, on one process; 0: each alone */
+	bool group_is_fanout; /* so many belong together as options->fanout says */
+	bool group_is_all;
 	bool open_loop; /* knows options->rate */
 };
 extern const struct scenario *const scenarios[]; /* ends with NULL */
 const struct scenario *scenario_find(const char *name); /* NULL: there is none */
+unsigned scenario_group(const struct scenario *s, const struct options *o);
 
 static inline struct bench *bench_of(const struct client *c)
 {
@@ -47,6 +50,8 @@ bool bench_settle(struct bench *b);
 /* Closes all that are open and waits for it, a few seconds at most. */
 void bench_close_all(struct bench *b);
 void bench_complain(const struct client *c, const char *why); /* the first few only */
+/* The server lacks what the scenario is about; returns what run() is to return. */
+bool bench_not_offered(struct bench *b, const char *what);
 
 /* --- measuring: bench_measure.c ---------------------------------------------------------- */
 

@@ -20,6 +20,11 @@ void run_table(const struct run *r, FILE *out)
 {
 	char value[40], text[240];
 
+	if (r->not_offered) {
+		fprintf(out, "%s: not offered by this server: %s\n", r->options->scenario,
+			r->not_offered);
+		return;
+	}
 	fprintf(out, "%s\n", r->title);
 	for (unsigned i = 0; i < r->figures.n; i++) {
 		const struct figure *f = &r->figures.at[i];

@@ -19,6 +19,12 @@ void bench_complain(const struct client *c, const char *why)
 			c->loop->options->first_user + c->number, why);
 }
 
+bool bench_not_offered(struct bench *b, const char *what)
+{
+	snprintf(b->share->not_offered, sizeof(b->share->not_offered), "%s", what);
+	return false;
+}
+
 /* --- starting ---------------------------------------------------------------------------- */
 
 static void start_next(struct bench *b, enum client_goal goal)

@@ -48,7 +48,7 @@ bool worker_run(
 		.share = &board->shares[index] };
 	bool good;
 
-	worker_share(o, s ? s->group : 0, board->processes, index, &own);
+	worker_share(o, s ? scenario_group(s, o) : 1, board->processes, index, &own);
 	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
 	loop_init(&b.loop, &own);
 	b.clients = calloc(own.users, sizeof(*b.clients));
