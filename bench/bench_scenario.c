@@ -3,17 +3,20 @@
 
 #include <string.h>
 
-extern const struct scenario scenario_chat, scenario_idle, scenario_login, scenario_muc,
-	scenario_offline, scenario_ping, scenario_presence, scenario_pubsub;
+extern const struct scenario scenario_chat, scenario_idle, scenario_login, scenario_mam,
+	scenario_muc, scenario_offline, scenario_ping, scenario_presence, scenario_pubsub,
+	scenario_resume;
 const struct scenario *const scenarios[] = {
 	&scenario_chat,
 	&scenario_idle,
 	&scenario_login,
+	&scenario_mam,
 	&scenario_muc,
 	&scenario_offline,
 	&scenario_ping,
 	&scenario_presence,
 	&scenario_pubsub,
+	&scenario_resume,
 	NULL,
 };
 

@@ -73,7 +73,7 @@ static void begin_login(struct client *c)
 
 bool step_login(struct bench *b, unsigned first, unsigned every, const struct client_events *events)
 {
-	step.events = events;
+	step.events = b->then = events; /* bench_settle() gives them back */
 	return step_run(b, first, every, begin_login);
 }
 
