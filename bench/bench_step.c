@@ -71,10 +71,24 @@ static void begin_login(struct client *c)
 	client_start(c, GOAL_SESSION);
 }
 
+/* For the live view. */
+static void count_sessions(struct bench *b)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->options->users; i++)
+		n += b->clients[i].step == STEP_READY;
+	atomic_store(&b->share->sessions, n);
+}
+
 bool step_login(struct bench *b, unsigned first, unsigned every, const struct client_events *events)
 {
+	bool good;
+
 	step.events = b->then = events; /* bench_settle() gives them back */
-	return step_run(b, first, every, begin_login);
+	good = step_run(b, first, every, begin_login);
+	count_sessions(b);
+	return good;
 }
 
 bool step_login_one(struct bench *b, unsigned number, const struct client_events *events)
