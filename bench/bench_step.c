@@ -110,6 +110,7 @@ void tally_end(struct tally *t, const struct bench *b, uint64_t operations)
 	usage_now(b, &now);
 	t->server_us += now.server_us - t->from.server_us;
 	t->own_us += now.own_us - t->from.own_us;
+	t->wait_us += now.wait_us - t->from.wait_us;
 	t->ns += now.at_ns - t->from.at_ns;
 	t->n += operations;
 }
@@ -124,7 +125,8 @@ void tally_report(const struct tally *t, struct bench *b, const char *operation)
 		.server_us = t->server_us,
 		.own_us = t->own_us,
 		.per_second = (double)t->n / seconds,
-		.busiest = (double)t->own_us / 1e6 / seconds };
+		.busiest = (double)t->own_us / 1e6 / seconds,
+		.neediest = (double)(t->own_us + t->wait_us) / 1e6 / seconds };
 
 	snprintf(w.name, sizeof(w.name), "%s", operation);
 	report_window(&b->report, &w);

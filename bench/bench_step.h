@@ -18,7 +18,7 @@ bool step_login_one(struct bench *b, unsigned number, const struct client_events
 
 /* What one kind of step took, added up. */
 struct tally {
-	uint64_t server_us, own_us, ns, n;
+	uint64_t server_us, own_us, wait_us, ns, n;
 	struct usage from; /* of what is being added, private */
 };
 void tally_begin(struct tally *t, const struct bench *b);
