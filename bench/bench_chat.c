@@ -141,8 +141,7 @@ static void begin(struct bench *b)
 	const struct options *o = b->options;
 
 	if (o->rate > 0) {
-		pace_begin(&chat.pace, o->rate, send_due, NULL);
-		loop_pace(&b->loop, &chat.pace);
+		bench_pace(b, &chat.pace, send_due, NULL);
 		return;
 	}
 	for (unsigned i = 0; i < chat.n; i++)
@@ -156,11 +155,7 @@ static uint64_t drain(struct bench *b)
 	uint64_t before, lost = 0;
 
 	chat.over = true;
-	if (b->loop.pace) {
-		loop_pace(&b->loop, NULL);
-		pace_end(&chat.pace);
-		report_hist(&b->report, "send_late", &chat.pace.late);
-	}
+	bench_pace_end(b);
 	do {
 		before = chat.on_the_way;
 		if (before)

@@ -32,6 +32,27 @@ void bench_operation(struct bench *b, uint64_t began_ns)
 		b->loop.stop = true;
 }
 
+/* Processes take turns, so that the operations of all are evenly spaced. */
+void bench_pace(struct bench *b, struct pace *p, void (*due)(void *, uint64_t), void *arg)
+{
+	double turn = (double)(b->share - b->board->shares) / b->board->processes;
+
+	pace_begin(p, b->options->rate, now_ns() + (uint64_t)(turn * 1e9 / b->options->rate), due,
+		arg);
+	loop_pace(&b->loop, p);
+}
+
+void bench_pace_end(struct bench *b)
+{
+	struct pace *p = b->loop.pace;
+
+	if (!p)
+		return;
+	loop_pace(&b->loop, NULL);
+	pace_end(p);
+	report_hist(&b->report, "send_late", &p->late);
+}
+
 bool bench_measure(struct bench *b, const char *operation, const char *latency)
 {
 	struct hist *all = &b->share->latency, before, measured;

@@ -9,14 +9,16 @@
 
 #define BURST 4096 /* begun at once; then answers are read */
 
-void pace_begin(struct pace *p, double per_second, void (*due)(void *, uint64_t), void *arg)
+void pace_begin(struct pace *p, double per_second, uint64_t start_ns, void (*due)(void *, uint64_t),
+	void *arg)
 {
-	*p = (struct pace){ .due = due, .arg = arg, .per_second = per_second };
-	p->start_ns = now_ns();
+	*p = (struct pace){
+		.due = due, .arg = arg, .per_second = per_second, .start_ns = start_ns
+	};
 	p->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (p->fd < 0)
 		abort();
-	pace_run(p, p->start_ns);
+	pace_run(p, now_ns());
 }
 
 void pace_end(struct pace *p)

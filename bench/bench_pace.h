@@ -16,7 +16,9 @@ struct pace {
 	int fd; /* owned: a timer, readable when the next is due */
 	struct hist late; /* how late each began */
 };
-void pace_begin(struct pace *p, double per_second, void (*due)(void *, uint64_t), void *arg);
+/* The first is due at start_ns, which may be now. */
+void pace_begin(struct pace *p, double per_second, uint64_t start_ns, void (*due)(void *, uint64_t),
+	void *arg);
 void pace_end(struct pace *p);
 uint64_t pace_next_ns(const struct pace *p);
 /* Begins all that are due, at most some thousands, and sets the timer for the next. */

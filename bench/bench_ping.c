@@ -120,8 +120,7 @@ static void begin(struct bench *b)
 	const struct options *o = b->options;
 
 	if (o->rate > 0) {
-		pace_begin(&ping.pace, o->rate, ask_due, b);
-		loop_pace(&b->loop, &ping.pace);
+		bench_pace(b, &ping.pace, ask_due, b);
 		return;
 	}
 	for (unsigned i = 0; i < o->users; i++)
@@ -134,11 +133,7 @@ static void drain(struct bench *b)
 	uint64_t before;
 
 	ping.over = true;
-	if (b->loop.pace) {
-		loop_pace(&b->loop, NULL);
-		pace_end(&ping.pace);
-		report_hist(&b->report, "send_late", &ping.pace.late);
-	}
+	bench_pace_end(b);
 	do {
 		before = ping.on_the_way;
 		if (before)

@@ -61,6 +61,10 @@ void bench_phase(struct bench *b, enum phase phase);
 bool bench_meet(struct bench *b);
 /* One is done; its latency counts from the time given. Ends the measurement after --messages. */
 void bench_operation(struct bench *b, uint64_t began_ns);
+/* Begins operations at options->rate, by calling due(arg, when_ns) from the loop. */
+void bench_pace(struct bench *b, struct pace *p, void (*due)(void *, uint64_t), void *arg);
+/* The end of that, where it was begun; reports how late the operations began. */
+void bench_pace_end(struct bench *b);
 /* Warms up, measures for options->seconds and reports: operations of this name by second, CPU of
  * each, and their latency under the name `latency`. False: another process has failed. */
 bool bench_measure(struct bench *b, const char *operation, const char *latency);

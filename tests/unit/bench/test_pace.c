@@ -24,7 +24,7 @@ static struct pace p;
 
 static void begin(double per_second)
 {
-	pace_begin(&p, per_second, due, &seen);
+	pace_begin(&p, per_second, now_ns(), due, &seen);
 }
 
 Test(pace, the_first_is_due_at_once)
@@ -33,6 +33,17 @@ Test(pace, the_first_is_due_at_once)
 	cr_expect_eq(seen.n, 1);
 	cr_expect_eq(seen.first, p.start_ns);
 	cr_expect_eq(pace_next_ns(&p), p.start_ns + 1000000000000);
+	pace_end(&p);
+}
+
+Test(pace, the_first_may_be_due_later)
+{
+	uint64_t start = now_ns() + 1000000000000;
+
+	pace_begin(&p, 1, start, due, &seen);
+	cr_expect_eq(seen.n, 0);
+	pace_run(&p, start);
+	cr_expect_eq(seen.n, 1);
 	pace_end(&p);
 }
 
