@@ -109,7 +109,7 @@ static void put(struct figures *out, const char *before, const char *name, const
 		return;
 	out->n++;
 	*f = (struct figure){ .value = value, .unit = unit };
-	snprintf(f->name, sizeof(f->name), "%s%s%s", before, name, after);
+	snprintf(f->name, sizeof(f->name), "%.31s%.47s%.31s", before, name, after);
 }
 
 /* What several windows would tell by one name: the first has it, the others put theirs before. */

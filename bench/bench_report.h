@@ -7,7 +7,7 @@
 
 #define FIGURES_MAX 64
 struct figure {
-	char name[48]; /* "server_cpu_per_message" */
+	char name[112]; /* "server_cpu_per_message" */
 	double value;
 	const char *unit;
 	bool same; /* about the server, not about one process's share: not added up */
