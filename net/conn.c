@@ -265,6 +265,8 @@ void conn_close(struct conn *c)
 		return;
 	}
 	c->state = CLOSING;
+	if (c->tls)
+		tls_ending(c->tls);
 	timer_set(&c->timer, CLOSE_MS);
 	shard_at_turn_end(&c->at_turn_end);
 }

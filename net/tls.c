@@ -48,6 +48,7 @@ struct tls {
 	bool host_known; /* the certificate was chosen by the stream's `to` */
 	bool reading; /* the socket is read by tls_read(), in large pieces */
 	bool eof;
+	bool ending; /* what is sent waits for tls_shutdown() */
 };
 
 /* ---- what a client asks for: chosen before anything else of its hello is looked at ---- */
@@ -118,7 +119,7 @@ static int send_some(const struct tls *t, const void *bytes, size_t len, size_t 
 	ssize_t n;
 
 	do
-		n = wire_send(t->fd, bytes, len);
+		n = wire_send(t->fd, bytes, len, t->ending ? MSG_MORE : 0);
 	while (n < 0 && errno == EINTR);
 	*sent = n > 0 ? (size_t)n : 0;
 	if (n < 0)
@@ -416,6 +417,11 @@ int tls_write(struct tls *t, const struct iovec *pieces, unsigned n, size_t *wri
 		*written += (size_t)result;
 	}
 	return 0;
+}
+
+void tls_ending(struct tls *t)
+{
+	t->ending = true;
 }
 
 void tls_shutdown(struct tls *t)

@@ -46,11 +46,11 @@ static inline ssize_t wire_recv(int fd, void *room, size_t len)
 {
 	return likely(fd >= 0) ? recv(fd, room, len, 0) : wire_memory_recv(fd, room, len);
 }
-static inline ssize_t wire_send(int fd, const void *bytes, size_t len)
+static inline ssize_t wire_send(int fd, const void *bytes, size_t len, int flags)
 {
 	const struct iovec piece = { (void *)bytes, len };
 
-	return likely(fd >= 0) ? send(fd, bytes, len, MSG_NOSIGNAL)
+	return likely(fd >= 0) ? send(fd, bytes, len, MSG_NOSIGNAL | flags)
 			       : wire_memory_send(fd, &piece, 1);
 }
 static inline ssize_t wire_send_pieces(int fd, const struct iovec *pieces, unsigned n, int flags)
