@@ -116,13 +116,18 @@ static void report_sent(struct bench *b, const char *name, unsigned receivers)
 	report_window(&b->report, &w);
 }
 
+void fanout_begin(struct fanout *fo)
+{
+	for (unsigned i = 0; i < fo->n; i++)
+		for (unsigned k = 0; k < fo->fans[i].from->loop->options->inflight; k++)
+			send_next(&fo->fans[i]);
+}
+
 bool fanout_run(struct fanout *fo, struct bench *b, const char *name)
 {
 	uint64_t lost;
 
-	for (unsigned i = 0; i < fo->n; i++)
-		for (unsigned k = 0; k < b->options->inflight; k++)
-			send_next(&fo->fans[i]);
+	fanout_begin(fo);
 	if (!bench_measure(b, "delivery", "latency"))
 		return false;
 	report_sent(b, name, fo->fans->n);

@@ -36,6 +36,8 @@ void fanout_got(struct fanout *fo, struct fan *f, unsigned r, uint64_t number, s
 	const char *text);
 /* Something came that does not belong here, or a connection went. */
 void fanout_wrong(struct fanout *fo, struct client *c, const char *what, const char *text);
-/* Warms up, measures, waits for the rest, reports: deliveries, and what was sent by its name. All
- * fans have equally many receivers. */
+/* Sends the first ones. */
+void fanout_begin(struct fanout *fo);
+/* Begins, warms up, measures, waits for the rest, reports: deliveries, and what was sent by its
+ * name. All fans have equally many receivers. */
 bool fanout_run(struct fanout *fo, struct bench *b, const char *name);

@@ -125,7 +125,7 @@ static void window_figures(const struct window *w, bool first, struct figures *o
 	double server_us = (double)w->server_us / w->processes;
 	double n = w->operations ? (double)w->operations : 1;
 	size_t len = strlen(w->name);
-	char many[40];
+	char many[36];
 
 	if (len && w->name[len - 1] == 'y')
 		snprintf(many, sizeof(many), "%.*sies", (int)len - 1, w->name);

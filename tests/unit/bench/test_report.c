@@ -67,6 +67,24 @@ Test(report, the_server_is_counted_once)
 	cr_expect_eq(figure("server_memory_before"), 4096);
 }
 
+Test(report, a_second_window_puts_its_name_before_what_both_have)
+{
+	struct window first = { "message", true, 1, 1000, 500000, 2000000000, 3000000, 500, 0.25 };
+	struct window second = { "delivery", true, 1, 4000, 500000, 1000000000, 2000000, 4000,
+		0.5 };
+
+	report_window(&a, &first);
+	report_window(&a, &second);
+	report_figures(&a, &figures);
+	cr_expect_eq(figure("seconds"), 2);
+	cr_expect_eq(figure("delivery_seconds"), 1);
+	cr_expect_eq(figure("server_cores"), 1.5);
+	cr_expect_eq(figure("delivery_server_cores"), 2);
+	cr_expect_eq(figure("deliveries"), 4000);
+	cr_expect_eq(figure("deliveries_per_second"), 4000);
+	cr_expect_eq(figure("server_cpu_per_delivery"), 500);
+}
+
 Test(report, histograms_are_merged)
 {
 	two();
