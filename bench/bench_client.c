@@ -1,4 +1,4 @@
-/* bench/bench_client.c - sockets, TLS and the negotiation of RFC 6120, from the client's end. */
+/* bench/bench_client.c - a socket, TLS on it or not, and what comes and goes. */
 #include "bench/bench_client.h"
 
 #include <arpa/inet.h>
@@ -12,68 +12,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#define ROOM (1u << 20) /* the longest stanza, and what one client gets read in a round */
-#define EVENTS 512
-
-static void lose(struct client *c, const char *why);
-
-uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-/* --- attributes -------------------------------------------------------------------------- */
-
-bool attr_of(const char *text, const char *name, const char **value, size_t *len)
-{
-	size_t name_len = strlen(name);
-
-	while (*text && *text != '>' && *text != ' ')
-		text++;
-	while (*text == ' ') {
-		const char *equals, *end;
-		bool found;
-
-		while (*text == ' ')
-			text++;
-		equals = strchr(text, '=');
-		if (*text == '>' || *text == '/' || !equals)
-			return false;
-		end = strchr(equals + 2, equals[1]);
-		if (!end)
-			return false;
-		found = (size_t)(equals - text) == name_len && !memcmp(text, name, name_len);
-		if (found) {
-			*value = equals + 2;
-			*len = (size_t)(end - equals - 2);
-			return true;
-		}
-		text = end + 1;
-	}
-	return false;
-}
-
-bool attr_is(const char *text, const char *name, const char *value)
-{
-	const char *at;
-	size_t len;
-
-	return attr_of(text, name, &at, &len) && len == strlen(value) && !memcmp(at, value, len);
-}
-
-int64_t attr_number(const char *text, const char *name)
-{
-	const char *at;
-	size_t len;
-
-	return attr_of(text, name, &at, &len) && len ? strtoll(at, NULL, 10) : -1;
-}
+#include "bench/bench_negotiate.h"
 
 static bool starts(const char *text, const char *with)
 {
@@ -121,7 +62,7 @@ static void watch(struct client *c, int op)
 	epoll_ctl(c->loop->epoll, op, c->fd, &e);
 }
 
-static void set_wants_write(struct client *c, bool wants)
+void client_wants_write(struct client *c, bool wants)
 {
 	if (c->wants_write == wants)
 		return;
@@ -145,7 +86,7 @@ static ssize_t write_some(struct client *c, const char *bytes, size_t len)
 	return SSL_get_error(c->ssl, (int)n) == SSL_ERROR_WANT_WRITE ? -1 : -2;
 }
 
-static void flush(struct client *c)
+void client_flush(struct client *c)
 {
 	if (c->step <= STEP_HANDSHAKE)
 		return;
@@ -153,17 +94,17 @@ static void flush(struct client *c)
 		ssize_t n = write_some(c, c->out + c->out_at, c->out_len - c->out_at);
 
 		if (n == -1) {
-			set_wants_write(c, true);
+			client_wants_write(c, true);
 			return;
 		}
 		if (n < 0) {
-			lose(c, "connection lost while writing");
+			client_lose(c, "connection lost while writing");
 			return;
 		}
 		c->out_at += (size_t)n;
 	}
 	c->out_at = c->out_len = 0;
-	set_wants_write(c, false);
+	client_wants_write(c, false);
 }
 
 /* --- life -------------------------------------------------------------------------------- */
@@ -203,7 +144,7 @@ void client_fini(struct client *c)
 	c->out = NULL;
 }
 
-static void lose(struct client *c, const char *why)
+void client_lose(struct client *c, const char *why)
 {
 	bool asked = c->step == STEP_CLOSING;
 
@@ -269,12 +210,12 @@ void client_start(struct client *c, enum client_goal goal)
 	c->began_ns = now_ns();
 	c->step = STEP_CONNECT;
 	if (!server_address(c->loop->options, &to, &len)) {
-		lose(c, "--host is not an address");
+		client_lose(c, "--host is not an address");
 		return;
 	}
 	c->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0) {
-		lose(c, strerror(errno));
+		client_lose(c, strerror(errno));
 		return;
 	}
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -282,180 +223,10 @@ void client_start(struct client *c, enum client_goal goal)
 	c->wants_write = true;
 	watch(c, EPOLL_CTL_ADD);
 	if (connect(c->fd, (struct sockaddr *)&to, len) < 0 && errno != EINPROGRESS)
-		lose(c, strerror(errno));
+		client_lose(c, strerror(errno));
 }
 
-/* --- negotiation ------------------------------------------------------------------------- */
-
-static void names_of(const struct client *c, char *user, char *password, size_t room)
-{
-	const struct options *o = c->loop->options;
-
-	snprintf(user, room, "%s%u", o->user_prefix, o->first_user + c->number);
-	snprintf(password, room, "%s%u", o->password, o->first_user + c->number);
-}
-
-static void open_stream(struct client *c)
-{
-	scan_restart(&c->scan);
-	client_sendf(c,
-		"<?xml version='1.0'?><stream:stream to='%s' version='1.0' xml:lang='en' "
-		"xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
-		c->loop->options->domain);
-	c->step = STEP_FEATURES;
-}
-
-static void handshake(struct client *c)
-{
-	int n;
-
-	if (!c->ssl) {
-		c->ssl = SSL_new(c->loop->tls);
-		SSL_set_fd(c->ssl, c->fd);
-		SSL_set_connect_state(c->ssl);
-		SSL_set_tlsext_host_name(c->ssl, c->loop->options->domain);
-		if (c->loop->options->tls == BENCH_DIRECT_TLS)
-			SSL_set_alpn_protos(c->ssl, (const uint8_t *)"\x0bxmpp-client", 12);
-	}
-	c->step = STEP_HANDSHAKE;
-	ERR_clear_error();
-	n = SSL_do_handshake(c->ssl);
-	if (n == 1) {
-		set_wants_write(c, false);
-		open_stream(c);
-		return;
-	}
-	switch (SSL_get_error(c->ssl, n)) {
-	case SSL_ERROR_WANT_READ:
-		set_wants_write(c, false);
-		break;
-	case SSL_ERROR_WANT_WRITE:
-		set_wants_write(c, true);
-		break;
-	default:
-		lose(c, "TLS handshake failed");
-	}
-}
-
-static void begin_sasl(struct client *c)
-{
-	enum bench_mech mech = c->loop->options->mech;
-	char user[100], password[100], text[SCRAM_TEXT];
-
-	names_of(c, user, password, sizeof(user));
-	if (!scram_begin(&c->scram, mech, user, password, text)) {
-		lose(c, "name or password too long");
-		return;
-	}
-	client_sendf(c, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='%s'>%s</auth>",
-		mech_name(mech), text);
-	c->step = mech == MECH_PLAIN ? STEP_SUCCESS : STEP_CHALLENGE;
-}
-
-static void begin_register(struct client *c)
-{
-	char user[100], password[100];
-
-	names_of(c, user, password, sizeof(user));
-	client_sendf(c,
-		"<iq type='set' id='reg'><query xmlns='jabber:iq:register'>"
-		"<username>%s</username><password>%s</password></query></iq>",
-		user, password);
-	c->step = STEP_REGISTER;
-}
-
-static void on_features(struct client *c, const char *text)
-{
-	const char *session;
-
-	if (!strstr(text, "features")) {
-		lose(c, text);
-	} else if (c->authenticated && c->resume) {
-		client_send(c, c->resume, strlen(c->resume));
-		c->step = STEP_RESUME;
-	} else if (c->authenticated) {
-		if (!c->loop->features)
-			c->loop->features = strdup(text);
-		session = strstr(text, "urn:ietf:params:xml:ns:xmpp-session");
-		c->wants_session = session && strncmp(session + 36, "><optional", 10);
-		client_sendf(c,
-			"<iq type='set' id='bind'>"
-			"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
-		c->step = STEP_BIND;
-	} else if (c->loop->options->tls == BENCH_STARTTLS && !c->ssl) {
-		client_sendf(c, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-		c->step = STEP_PROCEED;
-	} else if (c->goal == GOAL_ACCOUNT) {
-		begin_register(c);
-	} else {
-		begin_sasl(c);
-	}
-}
-
-static void on_challenge(struct client *c, const char *text)
-{
-	struct loop *l = c->loop;
-	const char *from = strchr(text, '>'), *to = strrchr(text, '<');
-	char user[100], password[100], answer[SCRAM_TEXT];
-
-	names_of(c, user, password, sizeof(user));
-	if (!starts(text, "<challenge") || !from || to <= from ||
-		!scram_answer(&c->scram, &l->accounts[c->number], l->options->mech, password,
-			from + 1, (size_t)(to - from - 1), answer)) {
-		lose(c, text);
-		return;
-	}
-	client_sendf(c, "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>%s</response>", answer);
-	c->step = STEP_SUCCESS;
-}
-
-static void become_ready(struct client *c)
-{
-	client_sendf(c, "<presence/>");
-	c->step = STEP_READY;
-	c->events->ready(c);
-}
-
-/* linnet-relay has greeted us. Its pairs are those who come one after the other. */
-static void relayed(struct client *c)
-{
-	if (asprintf(&c->jid, "%s%u@%s/relay", c->loop->options->user_prefix, c->number,
-		    c->loop->options->domain) < 0)
-		abort();
-	c->step = STEP_READY;
-	c->events->ready(c);
-}
-
-static void on_bound(struct client *c, const char *text)
-{
-	const char *from = strstr(text, "<jid>"), *to = from ? strchr(from + 5, '<') : NULL;
-
-	if (!starts(text, "<iq") || !attr_is(text, "type", "result") || !to) {
-		lose(c, text);
-		return;
-	}
-	c->jid = strndup(from + 5, (size_t)(to - from - 5));
-	if (!c->wants_session) {
-		become_ready(c);
-		return;
-	}
-	client_sendf(c,
-		"<iq type='set' id='sess'>"
-		"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>");
-	c->step = STEP_SESSION;
-}
-
-/* What is there already (RFC 6120 §8.3.3.2 conflict) is as good as made. */
-static void on_registered(struct client *c, const char *text)
-{
-	if (!starts(text, "<iq") ||
-		!(attr_is(text, "type", "result") || strstr(text, "<conflict"))) {
-		lose(c, text);
-		return;
-	}
-	c->step = STEP_READY;
-	c->events->ready(c);
-}
+/* --- in ---------------------------------------------------------------------------------- */
 
 /* A server that asks gets an answer, or it might think us dead. */
 static bool answer_request(struct client *c, const char *text)
@@ -473,53 +244,13 @@ static bool answer_request(struct client *c, const char *text)
 
 static void on_stanza(struct client *c, const char *text)
 {
-	switch (c->step) {
-	case STEP_FEATURES:
-		on_features(c, text);
-		break;
-	case STEP_PROCEED:
-		if (starts(text, "<proceed"))
-			handshake(c);
-		else
-			lose(c, text);
-		break;
-	case STEP_CHALLENGE:
-		on_challenge(c, text);
-		break;
-	case STEP_SUCCESS:
-		if (starts(text, "<success")) {
-			c->authenticated = true;
-			open_stream(c);
-		} else {
-			lose(c, text);
-		}
-		break;
-	case STEP_BIND:
-		on_bound(c, text);
-		break;
-	case STEP_SESSION:
-		if (attr_is(text, "type", "result"))
-			become_ready(c);
-		break;
-	case STEP_RESUME:
-		c->step = STEP_READY;
+	if (c->step < STEP_READY)
+		negotiate_stanza(c, text);
+	else if (c->step == STEP_READY && starts(text, "<stream:error"))
+		client_lose(c, text);
+	else if (c->step == STEP_READY && (c->keeps_requests || !answer_request(c, text)))
 		c->events->stanza(c, text);
-		break;
-	case STEP_REGISTER:
-		on_registered(c, text);
-		break;
-	case STEP_READY:
-		if (starts(text, "<stream:error"))
-			lose(c, text);
-		else if (c->keeps_requests || !answer_request(c, text))
-			c->events->stanza(c, text);
-		break;
-	default:
-		break;
-	}
 }
-
-/* --- in ---------------------------------------------------------------------------------- */
 
 /* Everything whole in bytes, which has room for one more; the rest is kept for the next time. A
  * stanza that changes the stream (<proceed/>, <success/>) has nothing behind it. */
@@ -534,12 +265,11 @@ static void scan_bytes(struct client *c, char *bytes, size_t len)
 		if (what == SCAN_MORE)
 			break;
 		if (what == SCAN_OPEN) {
-			if (c->loop->options->relay)
-				relayed(c);
+			negotiate_opened(c);
 			continue;
 		}
 		if (what == SCAN_CLOSE) {
-			lose(c, "the server closed the stream");
+			client_lose(c, "the server closed the stream");
 			return;
 		}
 		behind = bytes[to];
@@ -592,13 +322,13 @@ static void readable(struct client *c)
 
 	if (kept)
 		memcpy(room, c->in, kept);
-	if (kept >= ROOM / 2) {
-		lose(c, "a stanza without end");
+	if (kept >= LOOP_ROOM / 2) {
+		client_lose(c, "a stanza without end");
 		return;
 	}
-	got = read_some(c, room + kept, ROOM - kept);
+	got = read_some(c, room + kept, LOOP_ROOM - kept);
 	if (got < 0) {
-		lose(c, "the server closed the connection");
+		client_lose(c, "the server closed the connection");
 	} else if (got) {
 		free(c->in);
 		c->in = NULL;
@@ -614,102 +344,24 @@ static void connected(struct client *c)
 
 	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (error) {
-		lose(c, strerror(error));
+		client_lose(c, strerror(error));
 		return;
 	}
-	set_wants_write(c, false);
-	if (c->loop->options->relay)
-		c->step = STEP_FEATURES; /* waits for the greeting */
-	else if (c->loop->options->tls == BENCH_DIRECT_TLS)
-		handshake(c);
-	else
-		open_stream(c);
+	client_wants_write(c, false);
+	negotiate_begin(c);
 }
 
-static void ready(struct client *c, uint32_t events)
+void client_event(struct client *c, uint32_t events)
 {
 	if (c->step == STEP_CONNECT) {
 		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 			connected(c);
 	} else if (c->step == STEP_HANDSHAKE) {
-		handshake(c);
+		negotiate_handshake(c);
 	} else if (c->step != STEP_NONE) {
 		if (events & EPOLLOUT)
-			flush(c);
+			client_flush(c);
 		if (c->step != STEP_NONE && events & (EPOLLIN | EPOLLERR | EPOLLHUP))
 			readable(c);
-	}
-}
-
-/* --- loop -------------------------------------------------------------------------------- */
-
-void loop_init(struct loop *l, const struct options *o)
-{
-	*l = (struct loop){ .options = o };
-	l->epoll = epoll_create1(EPOLL_CLOEXEC);
-	l->room = malloc(ROOM + 1);
-	l->accounts = calloc(o->users, sizeof(*l->accounts));
-	l->tls = SSL_CTX_new(TLS_client_method());
-	if (l->epoll < 0 || !l->room || !l->accounts || !l->tls)
-		abort();
-	SSL_CTX_set_verify(l->tls, SSL_VERIFY_NONE, NULL); /* it is the server that is measured */
-	SSL_CTX_set_session_cache_mode(l->tls, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(l->tls,
-		SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-}
-
-void loop_fini(struct loop *l)
-{
-	close(l->epoll);
-	SSL_CTX_free(l->tls);
-	free(l->accounts);
-	free(l->features);
-	free(l->room);
-}
-
-static void flush_all(struct loop *l)
-{
-	while (l->dirty) {
-		struct client *c = l->dirty;
-
-		l->dirty = c->next_dirty;
-		c->is_dirty = false;
-		flush(c);
-	}
-}
-
-void loop_pace(struct loop *l, struct pace *p)
-{
-	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
-
-	if (p)
-		epoll_ctl(l->epoll, EPOLL_CTL_ADD, p->fd, &e);
-	else if (l->pace)
-		epoll_ctl(l->epoll, EPOLL_CTL_DEL, l->pace->fd, NULL);
-	l->pace = p;
-}
-
-void loop_run(struct loop *l, uint64_t until_ns)
-{
-	struct epoll_event events[EVENTS];
-
-	l->stop = false;
-	flush_all(l);
-	while (!l->stop) {
-		uint64_t now = now_ns();
-		int wait_ms = 1000, n;
-
-		if (until_ns && now >= until_ns)
-			return;
-		if (until_ns && (until_ns - now) / 1000000 < 1000)
-			wait_ms = (int)((until_ns - now + 999999) / 1000000);
-		n = epoll_wait(l->epoll, events, EVENTS, wait_ms);
-		for (int i = 0; i < n; i++)
-			if (events[i].data.ptr) /* or the pace's timer, which only wakes us */
-				ready(events[i].data.ptr, events[i].events);
-		if (l->pace)
-			pace_run(l->pace, now_ns());
-		flush_all(l);
 	}
 }

@@ -1,13 +1,11 @@
 /* bench/bench_client.h - one XMPP client on the loop: connects, negotiates, then hands over
- * stanzas. Everything runs on one thread. What is written during a round of the loop leaves with
- * one send() per client at the round's end, as a client that has several things to say would do it.
- */
+ * stanzas. Everything runs on one thread. */
 #pragma once
 
 #include <openssl/ssl.h>
 
-#include "bench/bench_options.h"
-#include "bench/bench_pace.h"
+#include "bench/bench_attr.h"
+#include "bench/bench_loop.h"
 #include "bench/bench_scan.h"
 #include "bench/bench_scram.h"
 #include "core/attr.h"
@@ -20,25 +18,6 @@ struct client_events {
 	/* The connection is gone; why NULL: because client_close() asked for it. */
 	void (*closed)(struct client *c, const char *why);
 };
-
-struct loop {
-	const struct options *options;
-	struct scram_account *accounts; /* owned: options->users of them */
-	SSL_CTX *tls; /* owned */
-	struct client *dirty; /* those with something to send, linked */
-	char *features; /* owned: what the stream offered the first one that had logged in */
-	int epoll;
-	struct pace *pace; /* what begins by the clock; NULL: nothing */
-	bool stop; /* ends loop_run() after this round */
-	char *room; /* owned: what is read, one client at a time */
-};
-void loop_init(struct loop *l, const struct options *o);
-void loop_fini(struct loop *l);
-/* Until l->stop is set or now_ns() is past the time; 0: no such time. */
-void loop_run(struct loop *l, uint64_t until_ns);
-/* From now on the loop runs what is due; NULL: no longer. The pace is the caller's. */
-void loop_pace(struct loop *l, struct pace *p);
-uint64_t now_ns(void); /* monotonic */
 
 enum client_goal { GOAL_SESSION, GOAL_ACCOUNT };
 enum client_step {
@@ -93,8 +72,9 @@ void client_close(
 /* Hangs up without a word, as a network that fails; closed() is not called. */
 void client_cut(struct client *c);
 
-/* The value of an attribute of the first tag in text; false: it has none. Not unescaped. */
-bool attr_of(const char *text, const char *name, const char **value, size_t *len);
-bool attr_is(const char *text, const char *name, const char *value);
-/* As a number, or -1. */
-int64_t attr_number(const char *text, const char *name);
+/* --- for bench_loop.c and bench_negotiate.c ----------------------------------------------- */
+
+void client_event(struct client *c, uint32_t events); /* of epoll */
+void client_flush(struct client *c); /* what client_send() has gathered */
+void client_wants_write(struct client *c, bool wants); /* to be woken when the socket takes more */
+void client_lose(struct client *c, const char *why); /* hangs up and calls closed() */

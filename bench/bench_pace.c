@@ -5,7 +5,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "bench/bench_client.h"
+#include "bench/bench_loop.h"
 
 #define BURST 4096 /* begun at once; then answers are read */
 

@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 
-#include "bench/bench_client.h"
+#include "bench/bench_loop.h"
 
 static struct {
 	unsigned n;
