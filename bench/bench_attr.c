@@ -17,7 +17,8 @@ bool attr_of(const char *text, const char *name, const char **value, size_t *len
 		while (*text == ' ')
 			text++;
 		equals = strchr(text, '=');
-		if (*text == '>' || *text == '/' || !equals)
+		if (*text == '>' || *text == '/' || !equals ||
+			(equals[1] != '\'' && equals[1] != '"'))
 			return false;
 		end = strchr(equals + 2, equals[1]);
 		if (!end)
