@@ -25,6 +25,8 @@ struct pool {
 	struct cds_list_head ready; /* lanes with jobs that may run now */
 	pthread_t *threads;
 	unsigned n_threads;
+	unsigned resting; /* threads that wait for work */
+	bool waking; /* one of them is on its way, and wakes the next if there is more to do */
 	bool ending;
 };
 
@@ -91,12 +93,19 @@ static struct job *lane_take(struct lane *l)
 	return j;
 }
 
-/* Puts the lane at the end of the list when it has a job that may run; true: wake a thread. */
-static bool lane_offer(struct pool *p, struct lane *l)
+/* Puts the lane at the end of the list when it has a job that may run. */
+static void lane_offer(struct pool *p, struct lane *l)
 {
-	if (!l->first || l->busy || !cds_list_empty(&l->node))
+	if (l->first && !l->busy && cds_list_empty(&l->node))
+		cds_list_add_tail(&l->node, &p->ready);
+}
+
+/* Whether to signal p->work: short jobs that come together are one thread's, slow ones spread. */
+static bool pool_wants_thread(struct pool *p)
+{
+	if (p->waking || !p->resting || cds_list_empty(&p->ready))
 		return false;
-	cds_list_add_tail(&l->node, &p->ready);
+	p->waking = true;
 	return true;
 }
 
@@ -148,7 +157,10 @@ static struct lane *await_lane(struct pool *p)
 		if (p->ending)
 			return NULL;
 		reading = rcu_offline();
+		p->resting++;
 		pthread_cond_wait(&p->work, &p->lock);
+		p->resting--;
+		p->waking = false;
 		rcu_online(reading);
 	}
 	l = cds_list_first_entry(&p->ready, struct lane, node);
@@ -166,11 +178,14 @@ static void *pool_main(void *arg)
 	while ((l = await_lane(p))) {
 		struct job *j = lane_take(l);
 		struct carrier *c = j->carrier;
+		bool wake;
 
 		l->busy = c->kind != CARRIER_POOL;
-		if (lane_offer(p, l))
-			pthread_cond_signal(&p->work);
+		lane_offer(p, l);
+		wake = pool_wants_thread(p);
 		pthread_mutex_unlock(&p->lock);
+		if (wake)
+			pthread_cond_signal(&p->work);
 		job_run(j);
 		rcu_quiescent();
 		pthread_mutex_lock(&p->lock);
@@ -324,7 +339,8 @@ int carrier_submit(struct carrier *c, uint64_t key, struct job *j)
 		atomic_fetch_add_explicit(&c->waiting, 1, memory_order_relaxed);
 		l = lane_of(c, key);
 		lane_put(l, j);
-		wake = lane_offer(c->pool, l);
+		lane_offer(c->pool, l);
+		wake = pool_wants_thread(c->pool);
 	}
 	pthread_mutex_unlock(&c->pool->lock);
 	if (wake) /* only now, or it would wake up to wait for the lock */
