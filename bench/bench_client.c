@@ -164,6 +164,8 @@ void client_close(struct client *c)
 
 void client_cut(struct client *c)
 {
+	if (c->step > STEP_HANDSHAKE && c->out_at < c->out_len)
+		write_some(c, c->out + c->out_at, c->out_len - c->out_at);
 	hang_up(c);
 }
 

@@ -69,7 +69,8 @@ void client_sendf(struct client *c, const char *format, ...) PRINTF_LIKE(2, 3);
 void client_close(
 	struct client *c); /* </stream:stream>, then closed(NULL) once the server agrees */
 
-/* Hangs up without a word, as a network that fails; closed() is not called. */
+/* Hangs up without a word, as a network that fails: what was sent may or may not arrive, what is on
+ * its way here is lost. closed() is not called. */
 void client_cut(struct client *c);
 
 /* --- for bench_loop.c and bench_negotiate.c ----------------------------------------------- */
