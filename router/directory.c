@@ -53,10 +53,15 @@ void directory_init(void)
 
 void directory_fini(void)
 {
+	bool reading;
+
 	REQUIRE(atomic_load(&directory.n_sessions) == 0);
 	rcu_wait_later();
-	/* A resize under way ends first; the table is empty, so this cannot fail. */
+	/* A resize under way ends first, for which it waits for all readers, so this is none. The
+	 * table is empty, so it cannot fail. */
+	reading = rcu_offline();
 	REQUIRE(cds_lfht_destroy(directory.accounts, NULL) == 0);
+	rcu_online(reading);
 	directory.accounts = NULL;
 }
 
