@@ -35,6 +35,7 @@ static void begin_directory(const struct micro *m)
 		enter(&sessions[i], i);
 		rcu_quiescent(); /* so that the table grows */
 	}
+	rcu_wait_later(); /* until it has grown */
 	n_asked = m->size < ASKED_MAX ? m->size : ASKED_MAX;
 	asked = xcalloc(n_asked, sizeof(*asked));
 	arena_init(&asked_arena, NULL, 0);

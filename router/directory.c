@@ -17,6 +17,7 @@ struct account {
 
 /* Writers of one account exclude each other; logins are few compared with stanzas. */
 #define STRIPES 64
+#define BUCKETS_MIN 1024u
 static struct {
 	struct cds_lfht *accounts;
 	pthread_mutex_t stripe[STRIPES];
@@ -40,8 +41,8 @@ static struct metric accounts_metric =
 
 void directory_init(void)
 {
-	directory.accounts =
-		cds_lfht_new(1024, 1024, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
+	directory.accounts = cds_lfht_new(
+		BUCKETS_MIN, BUCKETS_MIN, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
 	REQUIRE(directory.accounts);
 	for (unsigned i = 0; i < STRIPES; i++)
 		pthread_mutex_init(&directory.stripe[i], NULL);
@@ -121,6 +122,33 @@ static int index_of(const struct sessions *s, const struct jid *full)
 	return -1;
 }
 
+/* Left to itself the table grows when accounts are eight times its buckets, so that each look-up
+ * walks past several others; so it is told to at each doubling. */
+struct growth {
+	struct rcu_head head;
+	unsigned long buckets;
+};
+
+static void grow(struct rcu_head *head)
+{
+	struct growth *g = container_of(head, struct growth, head);
+
+	cds_lfht_resize(directory.accounts, g->buckets);
+	free(g);
+}
+
+static void count_account(void)
+{
+	uint64_t n = atomic_fetch_add_explicit(&directory.n_accounts, 1, memory_order_relaxed) + 1;
+	struct growth *g;
+
+	if (n <= BUCKETS_MIN || n & (n - 1))
+		return;
+	g = xmalloc(sizeof(*g));
+	g->buckets = n;
+	rcu_later(&g->head, grow); /* it waits for readers, and may not here */
+}
+
 static void add_account(const struct session *ss)
 {
 	struct account *a = xcalloc(1, sizeof(*a));
@@ -131,7 +159,7 @@ static void add_account(const struct session *ss)
 	cds_lfht_node_init(&a->node);
 	tsan_release(a);
 	cds_lfht_add(directory.accounts, ss->jid->bare_hash, &a->node);
-	atomic_fetch_add_explicit(&directory.n_accounts, 1, memory_order_relaxed);
+	count_account();
 }
 
 static void add_session(struct account *a, const struct session *ss)
