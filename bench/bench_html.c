@@ -135,11 +135,12 @@ static void throughput(const struct run *r, xmlTextWriterPtr w)
 	struct plot p = { .title = "Throughput", .x_label = "time (s)" };
 	struct plot_series *s = plot_series(&p, "operations per second", PLOT_LINE);
 	const struct timeline *t = &r->timeline;
-	char label[64];
+	char label[64], many[36] = "operations";
 	bool any = false;
 
-	snprintf(label, sizeof(label), "%ss per second",
-		r->report.n_windows ? r->report.windows[0].name : "operation");
+	if (r->report.n_windows)
+		window_plural(&r->report.windows[0], many, sizeof(many));
+	snprintf(label, sizeof(label), "%s per second", many);
 	p.y_label = s->name = label;
 	for (unsigned i = 0; i < t->n; i++) {
 		any |= t->at[i].operations > 0;
@@ -218,13 +219,14 @@ static void tile(xmlTextWriterPtr w, const char *name, double value, const char 
 static void tiles(const struct run *r, xmlTextWriterPtr w)
 {
 	const struct report *report = &r->report;
-	char name[64];
+	char name[64], many[36];
 
 	begin(w, "div", "tiles");
 	if (report->n_windows) {
 		const struct window *first = &report->windows[0];
 
-		snprintf(name, sizeof(name), "%ss per second", first->name);
+		window_plural(first, many, sizeof(many));
+		snprintf(name, sizeof(name), "%s per second", many);
 		tile(w, name, round(first->per_second), "");
 		snprintf(name, sizeof(name), "server CPU per %s", first->name);
 		if (first->has_server && first->operations)

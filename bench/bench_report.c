@@ -46,6 +46,16 @@ void report_window(struct report *r, const struct window *w)
 		r->windows[r->n_windows++] = *w;
 }
 
+void window_plural(const struct window *w, char *out, size_t room)
+{
+	size_t len = strlen(w->name);
+
+	if (len && w->name[len - 1] == 'y')
+		snprintf(out, room, "%.*sies", (int)len - 1, w->name);
+	else
+		snprintf(out, room, "%ss", w->name);
+}
+
 /* --- merging ----------------------------------------------------------------------------- */
 
 static void merge_window(struct window *into, const struct window *from)
@@ -124,13 +134,9 @@ static void window_figures(const struct window *w, bool first, struct figures *o
 	double seconds = (double)w->wall_ns / 1e9 / w->processes;
 	double server_us = (double)w->server_us / w->processes;
 	double n = w->operations ? (double)w->operations : 1;
-	size_t len = strlen(w->name);
 	char many[36];
 
-	if (len && w->name[len - 1] == 'y')
-		snprintf(many, sizeof(many), "%.*sies", (int)len - 1, w->name);
-	else
-		snprintf(many, sizeof(many), "%ss", w->name);
+	window_plural(w, many, sizeof(many));
 	put(out, "", many, "", (double)w->operations, "");
 	put_of(out, w, first, "seconds", seconds, "s");
 	put(out, "", many, "_per_second", w->per_second, "/s");

@@ -41,6 +41,8 @@ void report_same(struct report *r, const char *name, double value, const char *u
 /* Reported as p50, p95, p99, p99.9 and the longest, in microseconds. */
 void report_hist(struct report *r, const char *name, const struct hist *h);
 void report_window(struct report *r, const struct window *w);
+/* "messages", "deliveries" */
+void window_plural(const struct window *w, char *out, size_t room);
 /* `from` is of the same scenario. */
 void report_merge(struct report *into, const struct report *from);
 
