@@ -294,6 +294,11 @@ static void summary(const struct run *r, xmlTextWriterPtr w)
 		r->began, r->options->host, r->options->port, r->processes,
 		r->processes == 1 ? "" : "es");
 	element(w, "div", "muted", text);
+	if (r->not_offered) {
+		snprintf(text, sizeof(text), "Not offered by this server: %s", r->not_offered);
+		element(w, "div", "bad", text);
+		return;
+	}
 	element(w, "div", r->good ? NULL : "bad",
 		r->good ? "Nothing was lost, doubled or out of order."
 			: "The run has failed: something was lost, doubled or out of order, or a "

@@ -145,3 +145,14 @@ Test(html, a_single_latency_can_be_drawn)
 	cr_expect_eq(count("//s:rect"), 1);
 	release();
 }
+
+Test(html, says_what_is_not_offered)
+{
+	finished_run(&run, &options);
+	run.not_offered = "no rooms & " AWKWARD;
+	read_back();
+	cr_expect_eq(count("//div[@class='bad'][starts-with(., 'Not offered by this server: no "
+			   "rooms & ')]"),
+		1);
+	release();
+}
