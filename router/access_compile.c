@@ -220,8 +220,10 @@ static void read_acl(struct compiling *c, const struct conf_node *node, struct a
 		break;
 	case CONF_SEQUENCE: /* of maps */
 		conf_node_each (child, node) {
-			if (conf_node_kind(child) != CONF_MAPPING)
+			if (conf_node_kind(child) != CONF_MAPPING) {
 				conf_fail(c->e, child, "expected a condition, such as user: admin");
+				continue;
+			}
 			conf_node_each (part, child)
 				read_condition(c, part, out);
 		}

@@ -396,6 +396,7 @@ static const struct {
 		"t.yml:1:7: expected another name: \"all\" has its meaning already\n" },
 	{ "acl: {a: x}", "t.yml:1:10: a: expected a map of conditions, found \"x\"\n" },
 	{ "acl: {a: [x]}", "t.yml:1:11: expected a condition, such as user: admin\n" },
+	{ "acl: {a: [[x]]}", "t.yml:1:11: expected a condition, such as user: admin\n" },
 	{ "acl: {a: {users: x}}",
 		"t.yml:1:11: expected a condition such as user, server, resource, user_regexp, "
 		"user_glob or ip, found \"users\", did you mean \"user\"?\n" },
