@@ -149,31 +149,50 @@ static int open_spare(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static int accept_at(const struct listener *l, struct sockaddr_storage *peer)
+{
+	socklen_t len = sizeof(*peer);
+	int fd = accept4(l->fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Accepts in the spare's place, with the lock written to. A connection is kept only if the spare
+ * finds another place: somebody has closed something since. -ENFILE: there is no spare to give up;
+ * -ECONNABORTED: one was refused. */
+static int accept_in_spares_place(const struct listener *l, struct sockaddr_storage *peer)
+{
+	int fd;
+
+	if (acceptors.spare < 0) /* another part of the server was faster the last time */
+		acceptors.spare = open_spare();
+	if (acceptors.spare < 0)
+		return -ENFILE;
+	fd_close(&acceptors.spare);
+	fd = accept_at(l, peer);
+	acceptors.spare = open_spare();
+	if (fd < 0 || acceptors.spare >= 0)
+		return fd;
+	refuse(fd);
+	acceptors.spare = open_spare();
+	return -ECONNABORTED;
+}
+
 /* No descriptor is left: take one connection off the queue and close it, rather than be woken for
- * it for ever. False: not even that can be done now. */
-static bool shed(struct listener *l)
+ * it for ever. */
+static int shed(const struct listener *l, struct sockaddr_storage *peer)
 {
 	static struct log_seldom seldom;
 	uint32_t left_out;
-	bool spared;
 	int fd;
 
 	if (log_seldom(&seldom, &left_out))
 		log_error("acceptor", "out of file descriptors: connections are refused",
 			L_INT("left_out", left_out));
 	pthread_rwlock_wrlock(&acceptors.sparing);
-	if (acceptors.spare < 0) /* another part of the server was faster the last time */
-		acceptors.spare = open_spare();
-	spared = acceptors.spare >= 0;
-	if (spared) {
-		fd_close(&acceptors.spare);
-		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd >= 0)
-			refuse(fd);
-		acceptors.spare = open_spare();
-	}
+	fd = accept_in_spares_place(l, peer);
 	pthread_rwlock_unlock(&acceptors.sparing);
-	return spared;
+	return fd;
 }
 
 /* Until somebody may have closed something. Lets go of what was read. */
@@ -196,18 +215,15 @@ static bool is_live(const struct listener *l)
 	return false;
 }
 
-/* A descriptor or a negative errno. */
+/* A descriptor or a negative errno: -ENFILE when none is left, not even to refuse one in. */
 static int accept_one(const struct listener *l, struct sockaddr_storage *peer)
 {
-	socklen_t len = sizeof(*peer);
 	int fd;
 
 	pthread_rwlock_rdlock(&acceptors.sparing);
-	fd = accept4(l->fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0)
-		fd = -errno;
+	fd = accept_at(l, peer);
 	pthread_rwlock_unlock(&acceptors.sparing);
-	return fd;
+	return fd == -EMFILE || fd == -ENFILE ? shed(l, peer) : fd;
 }
 
 static void acceptor_ready(struct listener *l)
@@ -218,11 +234,9 @@ static void acceptor_ready(struct listener *l)
 
 		if (fd >= 0) {
 			hand_over(l, fd, &peer);
-		} else if (fd == -EMFILE || fd == -ENFILE) {
-			if (!shed(l)) {
-				rest(); /* l may be gone afterwards */
-				return;
-			}
+		} else if (fd == -ENFILE || fd == -EMFILE) {
+			rest(); /* l may be gone afterwards */
+			return;
 		} else if (fd != -EINTR && fd != -ECONNABORTED) {
 			return; /* EAGAIN, or gone */
 		}
