@@ -106,7 +106,7 @@ void rcu_thread_end(void)
 
 bool rcu_offline(void)
 {
-	if (!depth || !rcu_read_ongoing())
+	if (!rcu_read_ongoing())
 		return false;
 	tsan_release(&grace);
 	rcu_thread_offline();

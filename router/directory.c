@@ -132,8 +132,11 @@ struct growth {
 static void grow(struct rcu_head *head)
 {
 	struct growth *g = container_of(head, struct growth, head);
+	/* Another resize may be under way, which waits for all readers: this thread is none meanwhile. */
+	bool reading = rcu_offline();
 
 	cds_lfht_resize(directory.accounts, g->buckets);
+	rcu_online(reading);
 	free(g);
 }
 
@@ -146,7 +149,7 @@ static void count_account(void)
 		return;
 	g = xmalloc(sizeof(*g));
 	g->buckets = n;
-	rcu_later(&g->head, grow); /* it waits for readers, and may not here */
+	rcu_later(&g->head, grow); /* it may wait for readers, and this thread is one */
 }
 
 static void add_account(const struct session *ss)
