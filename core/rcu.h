@@ -53,11 +53,9 @@ void rcu_wait_later(void);
 /* Every thread that reads registers itself, and is offline while it blocks. The pair nests. */
 void rcu_thread_begin(void);
 void rcu_thread_end(void);
-/* Around a call that may block long, on any thread: lets go of everything read so far. rcu_online() takes what
- * rcu_offline() returned, so that the pair may stand in code that threads of every kind run:
- *   bool reading = rcu_offline();
- *   pthread_cond_wait(...);
- *   rcu_online(reading); */
+/* Around a call that may block long, on any thread: lets go of everything read so far. rcu_online()
+ * takes what rcu_offline() returned, so that the pair may stand in code that threads of every kind
+ * run: bool reading = rcu_offline(); pthread_cond_wait(...); rcu_online(reading); */
 bool rcu_offline(void);
 void rcu_online(bool reading);
 /* Between two pieces of work: lets go of everything read so far, and goes on. */

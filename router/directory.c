@@ -132,7 +132,8 @@ struct growth {
 static void grow(struct rcu_head *head)
 {
 	struct growth *g = container_of(head, struct growth, head);
-	/* Another resize may be under way, which waits for all readers: this thread is none meanwhile. */
+	/* Another resize may be under way, which waits for all readers: this thread is none
+	 * meanwhile. */
 	bool reading = rcu_offline();
 
 	cds_lfht_resize(directory.accounts, g->buckets);
