@@ -51,6 +51,35 @@ Test(conf_file, files_that_are_not_settings)
 	}
 }
 
+/* YAML 1.2 §7.3, §8.1: what each style of writing a text means, in many pieces too. */
+static const struct {
+	const char *text, *want;
+} styles[] = {
+	{ "string: a b", "a b" },
+	{ "string: a\n  b\n\n  c", "a b\nc" },
+	{ "string: 'it''s'", "it's" },
+	{ "string: ''", "" },
+	{ "string: \"\\x41\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\t\\\"\\u00fc\"",
+		"A\n\n\n\n\n\n\n\n\n\n\t\"ü" },
+	{ "string: |\n  a\n   b\n  c\n", "a\n b\nc\n" },
+	{ "string: >-\n  a\n  b\n\n  c\n", "a b\nc" },
+};
+
+Test(conf_file, texts_in_every_style)
+{
+	for (size_t i = 0; i < ARRAY_LEN(styles); i++) {
+		AUTO(free_ptr) char *said = NULL;
+		struct arena a;
+		struct one one;
+
+		arena_init(&a, NULL, 0);
+		said = fill(one_rows, styles[i].text, &one, &a);
+		cr_expect_str_empty(said, "%s:\n%s", styles[i].text, said);
+		cr_expect_str_eq(one.string, styles[i].want, "%s", styles[i].text);
+		arena_fini(&a);
+	}
+}
+
 /* Columns count characters, quoted values stand where their quote is. */
 Test(conf_file, places)
 {
