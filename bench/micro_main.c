@@ -2,7 +2,6 @@
  * Times are medians of rounds of some milliseconds each. Instructions come from the processor's
  * counter, or, with --callgrind, from a second run of this program under Valgrind. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench/micro.h"
+#include "core/cli.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/rcu.h"
@@ -202,56 +202,43 @@ static void print_json(void)
 	printf("\n}\n");
 }
 
-static void usage(FILE *to)
-{
-	fprintf(to,
-		"usage: linnet-micro [options]\n"
-		"  --only TEXT     those with TEXT in their names\n"
-		"  --callgrind     count instructions under Valgrind, which takes a minute\n"
-		"  --folder PATH   where databases may be made (.)\n"
-		"  --quick         each a few times only, the largest not: whether they run\n"
-		"  --json          as one JSON object\n");
-}
+enum { ONLY, CALLGRIND, COUNTED_TO, FOLDER, QUICK, JSON, HELP, N_OPTIONS };
+static const struct cli_option rows[] = {
+	[ONLY] = { "only", "TEXT", "Those with TEXT in their names." },
+	[CALLGRIND] = { "callgrind", NULL, "Count instructions under Valgrind too: a minute." },
+	[COUNTED_TO] = { "counted", "PREFIX",
+		"Only count, where Valgrind dumps to PREFIX: what --callgrind starts." },
+	[FOLDER] = { "folder", "PATH", "Where databases may be made (.)." },
+	[QUICK] = { "quick", NULL,
+		"Each a few times only, the largest not at all: whether they run." },
+	[JSON] = { "json", NULL, "As one JSON object." },
+	[HELP] = { "help", NULL, "Print this help and exit." },
+	[N_OPTIONS] = { 0 },
+};
 
 static void read_options(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{ "only", required_argument, NULL, 'o' },
-		{ "callgrind", no_argument, NULL, 'c' },
-		{ "counted", required_argument, NULL, 'C' }, /* from count_in_callgrind() */
-		{ "folder", required_argument, NULL, 'f' },
-		{ "quick", no_argument, NULL, 'q' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	int c;
+	const char *values[N_OPTIONS];
+	int end = cli_parse(rows, argc, argv, values);
 
-	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (c) {
-		case 'o':
-			options.only = optarg;
-			break;
-		case 'c':
-			options.callgrind = true;
-			break;
-		case 'C':
-			options.dumps = optarg;
-			break;
-		case 'f':
-			micro_folder = optarg;
-			break;
-		case 'q':
-			options.quick = true;
-			break;
-		case 'j':
-			options.json = true;
-			break;
-		default:
-			usage(c == 'h' ? stdout : stderr);
-			exit(c == 'h' ? 0 : 2);
-		}
+	if (end < 0)
+		exit(2);
+	if (end < argc) {
+		fprintf(stderr, "linnet-micro: expected options, found '%s'\n", argv[end]);
+		exit(2);
 	}
+	if (values[HELP]) {
+		printf("usage: linnet-micro [options]\n");
+		cli_help(rows, stdout);
+		exit(0);
+	}
+	options.only = values[ONLY];
+	options.dumps = values[COUNTED_TO];
+	options.quick = values[QUICK];
+	options.json = values[JSON];
+	options.callgrind = values[CALLGRIND];
+	if (values[FOLDER])
+		micro_folder = values[FOLDER];
 }
 
 int main(int argc, char **argv)

@@ -12,9 +12,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/rcu.h"
@@ -349,7 +349,7 @@ json_t *command_request(char *line, size_t len)
 struct client {
 	int fd;
 	uid_t uid;
-	int64_t moved_ms; /* when bytes last went either way */
+	uint64_t moved_ms; /* when bytes last went either way */
 	char *in; /* in_len bytes of one line and what follows it */
 	size_t in_len, in_cap;
 	size_t line_len; /* of the first line in `in` with its newline; 0: not complete */
@@ -369,14 +369,6 @@ static struct {
 	struct client clients[COMMAND_CLIENTS_MAX]; /* the thread's own; the first n */
 	unsigned n;
 } control = { .fd = -1, .wake_fd = -1 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static bool peer_in_group(int fd, const struct ucred *peer)
 {
@@ -417,7 +409,7 @@ static void client_accept(void)
 		return;
 	}
 	c = &control.clients[control.n++];
-	*c = (struct client){ .fd = steal_fd(&fd), .uid = peer.uid, .moved_ms = now_ms() };
+	*c = (struct client){ .fd = steal_fd(&fd), .uid = peer.uid, .moved_ms = clock_ms() };
 }
 
 static void client_fini(struct client *c)
@@ -444,7 +436,7 @@ static void client_write(struct client *c)
 		c->gone = errno != EAGAIN && errno != EINTR;
 		return;
 	}
-	c->moved_ms = now_ms();
+	c->moved_ms = clock_ms();
 	c->out_at += (size_t)n;
 	if (c->out_at < c->out_len)
 		return;
@@ -493,7 +485,7 @@ static void client_read(struct client *c)
 		c->gone = n == 0 || (errno != EAGAIN && errno != EINTR);
 		return;
 	}
-	c->moved_ms = now_ms();
+	c->moved_ms = clock_ms();
 	c->in_len += (size_t)n;
 	client_find_line(c, from);
 	if (!c->line_len && c->in_len > COMMAND_LINE_MAX) {
@@ -528,7 +520,7 @@ static void client_turn(struct client *c, short events)
 	}
 	if (!c->gone && client_ready(c))
 		client_run(c);
-	if (now_ms() - c->moved_ms > CLIENT_IDLE_MS)
+	if (clock_ms() - c->moved_ms > CLIENT_IDLE_MS)
 		c->gone = true;
 }
 
@@ -589,14 +581,14 @@ static bool answers_leaving(void)
 
 static void *control_main(void *arg UNUSED)
 {
-	int64_t until;
+	uint64_t until;
 
 	rcu_thread_begin();
 	while (!atomic_load(&control.closing))
 		control_turn(CLIENT_IDLE_MS / 10);
 	for (unsigned i = 0; i < control.n; i++)
 		control.clients[i].last = true;
-	for (until = now_ms() + CLOSE_FLUSH_MS; answers_leaving() && now_ms() < until;)
+	for (until = clock_ms() + CLOSE_FLUSH_MS; answers_leaving() && clock_ms() < until;)
 		control_turn(10);
 	for (unsigned i = 0; i < control.n; i++)
 		client_fini(&control.clients[i]);

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/db_inside.h"
 #include "core/job.h"
 #include "core/log.h"
@@ -54,14 +55,6 @@ const struct conf_item db_items[] = {
 			"later." },
 	{ 0 }
 };
-
-uint64_t db_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 /* --- reading --------------------------------------------------------------------------------- */
 
@@ -127,7 +120,7 @@ static int reading_conn(struct db *db, struct db_conn **out)
 
 int db_read(struct db *db, struct db_stmt *s, struct db_params params, db_row_fn *fn, void *arg)
 {
-	uint64_t began_us = db_now_us();
+	uint64_t began_us = clock_us();
 	struct db_conn *c = NULL;
 	int64_t changed;
 	bool rcu_reading;
@@ -139,7 +132,7 @@ int db_read(struct db *db, struct db_stmt *s, struct db_params params, db_row_fn
 	if (!rows)
 		rows = db_query(c, s, params, fn, arg, &changed);
 	rcu_online(rcu_reading);
-	metric_time(&read_time, db_now_us() - began_us);
+	metric_time(&read_time, clock_us() - began_us);
 	return rows;
 }
 

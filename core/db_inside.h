@@ -53,4 +53,3 @@ void db_writer_ring(struct db *db);
 bool db_is_writer_of(const struct db *db); /* this thread */
 void db_writer_register(void); /* its metrics */
 
-uint64_t db_now_us(void); /* monotonic */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/db_inside.h"
 #include "core/job.h"
 #include "core/mem.h"
@@ -70,7 +71,7 @@ static void done_at_home(struct msg *m)
 static void answer(struct db *db, struct db_work *w, int result)
 {
 	w->result = result;
-	metric_time(&write_time, db_now_us() - w->asked_us);
+	metric_time(&write_time, clock_us() - w->asked_us);
 	metric_add(&queue_length, -1);
 	atomic_fetch_sub_explicit(&db->waiting, 1, memory_order_relaxed);
 	if (w->home) {
@@ -83,14 +84,14 @@ static void answer(struct db *db, struct db_work *w, int result)
 
 static int commit(struct db *db, unsigned works)
 {
-	uint64_t began_us = db_now_us();
+	uint64_t began_us = clock_us();
 	int error = db_control(db->conn, DB_COMMIT, "commit");
 
 	if (error)
 		return error;
 	metric_add(&commits, 1);
 	metric_spread(&commit_works, works);
-	metric_time(&commit_time, db_now_us() - began_us);
+	metric_time(&commit_time, clock_us() - began_us);
 	return 0;
 }
 
@@ -150,9 +151,9 @@ static struct db_work *pop_pending(struct db *db)
 /* Runs what is pending, up to the bounds, in one transaction. False: it is lost. */
 static bool fill_batch(struct db *db, struct batch *b)
 {
-	uint64_t began_us = db_now_us();
+	uint64_t began_us = clock_us();
 
-	while (db->pending && b->n < BATCH_WORKS && db_now_us() - began_us < BATCH_US) {
+	while (db->pending && b->n < BATCH_WORKS && clock_us() - began_us < BATCH_US) {
 		struct db_work *w = pop_pending(db);
 
 		b->works[b->n++] = w;
@@ -229,7 +230,7 @@ int db_write_later(struct db *db, struct db_work *w)
 	}
 	metric_add(&queue_length, 1);
 	w->home = shard_self();
-	w->asked_us = db_now_us();
+	w->asked_us = clock_us();
 	if (intake_push(&db->intake, &w->item))
 		db_writer_ring(db);
 	return 0;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <urcu/list.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "core/metric.h"
 #include "core/rcu.h"
@@ -63,14 +64,6 @@ static struct metric run_time = METRIC_TIME("job_seconds", "How long jobs ran");
 void job_check(void)
 {
 	REQUIRE(!shard_self());
-}
-
-static uint64_t clock_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* --- lanes: all under the pool's lock --- */

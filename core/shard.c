@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/actor.h"
+#include "core/clock.h"
 #include "core/mem.h"
 #include "core/metric.h"
 #include "core/rcu.h"
@@ -47,14 +47,6 @@ static struct metric messages =
 static struct metric events_taken =
 	METRIC_COUNTER("shard_events_total", "Descriptor events the shards handled");
 static struct metric timers_fired = METRIC_COUNTER("shard_timers_total", "Timers that fired");
-
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 unsigned shards_count(void)
 {

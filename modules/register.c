@@ -6,8 +6,8 @@
  * after it the whole handler is a job. Errors never carry the request back: it holds a password. */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/job.h"
 #include "modules/module.h"
 #include "modules/recent.h"
@@ -246,20 +246,12 @@ static struct refusal judge_account(const struct register_conf *conf, const stru
 	return judge_password(conf, r->password);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static struct refusal judge_frequency(
 	struct registrar *g, const struct register_conf *conf, struct recent_key key)
 {
 	uint64_t window = (uint64_t)conf->registration_timeout;
 
-	if (!window || recent_take(g->recent, key, now_ms(), window, TRIES_MAX))
+	if (!window || recent_take(g->recent, key, clock_ms(), window, TRIES_MAX))
 		return GRANTED;
 	return (struct refusal){ ERR_RESOURCE_CONSTRAINT,
 		"Accounts are registered too quickly from here; try again later." };

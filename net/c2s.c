@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -287,14 +287,6 @@ static void timer_fired(struct timer *t)
 	timer_set(&c->timer, again_ms - silent_ms);
 }
 
-static uint64_t wall_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 ON_SHARD static void apply_first_shaper(struct c2s *c)
 {
 	const struct access_subject who = { .address = &c->session.address };
@@ -326,7 +318,7 @@ void c2s_accepted(struct msg *m)
 	c->limited = true;
 	c->session.address = a->address;
 	c->session.port = a->port;
-	c->session.since_ms = wall_ms();
+	c->session.since_ms = clock_wall_ms();
 	free(a);
 	timer_init(&c->timer, timer_fired);
 	cds_list_add(&c->on_shard, shard_streams());

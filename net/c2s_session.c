@@ -16,6 +16,7 @@
 #include "router/route.h"
 
 #define BIND_ATTEMPTS_MAX 10
+#define FIRST_LOOK_MS 1000 /* after that the session_idle hook says when it wants to be asked */
 
 /* --- binding: RFC 6120 §7 ------------------------------------------------------------------ */
 
@@ -96,7 +97,7 @@ int c2s_bind(struct c2s *c, const char *resource)
 		return error;
 	c->bound = true;
 	c->follow_version = 0; /* it may be the JID that is followed */
-	timer_set(&c->timer, 1000);
+	timer_set(&c->timer, FIRST_LOOK_MS);
 	c2s_log(c, LOG_LEVEL_INFO, "session opened");
 	hook_run(c->session.host->hooks, &session_opened_hook, &c->session);
 	return 0;

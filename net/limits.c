@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 
 #define CHAINS 4096u
@@ -22,14 +22,6 @@ static struct {
 	pthread_mutex_t lock;
 	struct entry *first;
 } chains[CHAINS] = { [0 ... CHAINS - 1] = { .lock = PTHREAD_MUTEX_INITIALIZER } };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void key_of(const struct conf_prefix *address, uint8_t *key)
 {
@@ -95,7 +87,7 @@ static struct entry *find_or_add(struct entry **first, const uint8_t *key)
 
 	if (e)
 		return e;
-	trim(first, now_ms());
+	trim(first, clock_ms());
 	e = xcalloc(1, sizeof(*e));
 	memcpy(e->key, key, 16);
 	e->next = *first;
@@ -133,13 +125,13 @@ void limits_end(const struct conf_prefix *address)
 	e = find(chains[c].first, key);
 	REQUIRE(e && e->open);
 	e->open--;
-	trim(&chains[c].first, now_ms());
+	trim(&chains[c].first, clock_ms());
 	pthread_mutex_unlock(&chains[c].lock);
 }
 
 void limits_login_failed(const struct conf_prefix *address, int64_t window_ms)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	uint8_t key[16];
 	unsigned c;
 	struct entry *e;
@@ -167,7 +159,7 @@ bool limits_login_blocked(const struct conf_prefix *address, int64_t max)
 	c = chain_of(key);
 	pthread_mutex_lock(&chains[c].lock);
 	e = find(chains[c].first, key);
-	blocked = e && max && e->failed >= max && now_ms() < e->window_ends_ms;
+	blocked = e && max && e->failed >= max && clock_ms() < e->window_ends_ms;
 	pthread_mutex_unlock(&chains[c].lock);
 	return blocked;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "core/rcu.h"
 
@@ -30,14 +31,6 @@ struct ticket_keys {
 	_Atomic int64_t lifetime_ms;
 	EVP_CIPHER *cipher; /* owned */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void ring_free(struct rcu_head *head)
 {
@@ -117,7 +110,7 @@ int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX 
 {
 	struct ticket_keys *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	int64_t lifetime = atomic_load_explicit(&t->lifetime_ms, memory_order_relaxed);
-	int64_t now = now_ms();
+	int64_t now = (int64_t)clock_ms();
 	const struct ticket_ring *ring = lifetime ? ring_at(t, now, lifetime) : NULL;
 	const struct ticket_key *k = NULL;
 	OSSL_PARAM params[3];

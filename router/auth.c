@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 
+#include "core/clock.h"
 #include "core/db.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -202,19 +203,16 @@ static void forget_password(struct auth_request *r)
 static void request_work(struct job *j)
 {
 	struct auth_request *r = container_of(j, struct auth_request, job);
-	struct timespec before, after;
+	uint64_t began_us;
 
 	job_check();
 	if (r->ask == AUTH_ASK_FIND) {
 		r->result = auth_find(r->host, r->user, &r->account);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &before);
+	began_us = clock_us();
 	r->result = auth_check(r->host, r->user, r->password);
-	clock_gettime(CLOCK_MONOTONIC, &after);
-	metric_time(&check_time,
-		(uint64_t)((after.tv_sec - before.tv_sec) * 1000000 +
-			(after.tv_nsec - before.tv_nsec) / 1000));
+	metric_time(&check_time, clock_us() - began_us);
 	forget_password(r);
 }
 

@@ -12,11 +12,8 @@
 #include "core/metric.h"
 #include "net/acceptor.h"
 #include "net/limits.h"
-#include "router/directory.h"
-#include "tests/support/dialling.h"
-#include "tests/support/moved_clock.h"
+#include "tests/support/listening.h"
 
-static struct tls_store *store;
 static struct listen_conf conf;
 static uint16_t port;
 
@@ -27,42 +24,15 @@ static void note_port(const struct listener *l, const struct listen_conf *c UNUS
 
 static void begin(void)
 {
-	char *why = NULL;
-
-	rcu_thread_begin();
-	directory_init();
-	cr_assert_eq(shards_start(2), 0);
-	store = tls_store_new();
 	conf = (struct listen_conf){ .ip = "127.0.0.1",
 		.backlog = 256,
 		.max_stanza_size = 65536,
 		.max_stanza_size_unauthenticated = 10000,
 		.negotiation_timeout_ms = 60000 };
-	cr_assert_eq(listeners_start(&conf, 1, store, 4, &why), 0, "%s", why);
+	listening_begin(&conf, 1, 4);
 	listeners_each(note_port, &port);
 }
-
-static void end(void)
-{
-	listeners_stop();
-	c2s_kick_all(STREAM_SYSTEM_SHUTDOWN);
-	settle();
-	clock_move(5000);
-	cr_expect_eq(c2s_count(), 0);
-	shards_stop();
-	rcu_wait_later();
-	tls_store_free(store);
-	directory_fini();
-	rcu_thread_end();
-}
-TestSuite(acceptor, .init = begin, .fini = end, .timeout = 60);
-
-static void apply(void)
-{
-	char *why = NULL;
-
-	cr_assert_eq(listeners_reload(&conf, 1, &why), 0, "%s", why);
-}
+TestSuite(acceptor, .init = begin, .fini = listening_end, .timeout = 60);
 
 Test(acceptor, shards_in_turn)
 {
@@ -105,7 +75,7 @@ Test(acceptor, no_more_than_the_listener_may_have)
 	int first, second;
 
 	conf.max_connections = 2;
-	apply();
+	listening_reload(&conf, 1);
 	first = dial("127.0.0.1", port);
 	second = dial("127.0.0.1", port);
 	cr_assert(await_streams(2));
@@ -122,7 +92,7 @@ Test(acceptor, no_more_than_one_address_may_have)
 	int fd;
 
 	conf.max_unauthenticated_per_address = 1;
-	apply();
+	listening_reload(&conf, 1);
 	fd = dial("127.0.0.1", port);
 	cr_assert(await_streams(1));
 	cr_expect(is_turned_away(dial("127.0.0.1", port)));
@@ -151,7 +121,7 @@ Test(acceptor, not_one_more_in_a_crowd)
 	unsigned turned_away = 0;
 
 	conf.max_connections = PLACES;
-	apply();
+	listening_reload(&conf, 1);
 	for (unsigned i = 0; i < CALLERS; i++)
 		pthread_create(&callers[i], NULL, call, called + i * CALLS);
 	for (unsigned i = 0; i < CALLERS; i++)

@@ -5,38 +5,13 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "net/listener.h"
-#include "router/directory.h"
-#include "tests/support/dialling.h"
-#include "tests/support/moved_clock.h"
-
-static struct tls_store *store;
+#include "tests/support/listening.h"
 
 static void begin(void)
 {
-	char *why = NULL;
-
-	rcu_thread_begin();
-	directory_init();
-	cr_assert_eq(shards_start(2), 0);
-	store = tls_store_new();
-	cr_assert_eq(listeners_start(NULL, 0, store, 2, &why), 0, "%s", why);
+	listening_begin(NULL, 0, 2);
 }
-
-static void end(void)
-{
-	listeners_stop();
-	c2s_kick_all(STREAM_SYSTEM_SHUTDOWN);
-	settle();
-	clock_move(5000);
-	cr_expect_eq(c2s_count(), 0);
-	shards_stop();
-	rcu_wait_later();
-	tls_store_free(store);
-	directory_fini();
-	rcu_thread_end();
-}
-TestSuite(listener, .init = begin, .fini = end, .timeout = 60);
+TestSuite(listener, .init = begin, .fini = listening_end, .timeout = 60);
 
 static struct listen_conf conf_of(const char *ip, uint16_t port)
 {
@@ -46,13 +21,6 @@ static struct listen_conf conf_of(const char *ip, uint16_t port)
 		.max_stanza_size = 65536,
 		.max_stanza_size_unauthenticated = 10000,
 		.negotiation_timeout_ms = 60000 };
-}
-
-static void reload(const struct listen_conf *conf, size_t n)
-{
-	char *why = NULL;
-
-	cr_assert_eq(listeners_reload(conf, n, &why), 0, "%s", why);
 }
 
 /* The open ports in their order. */
@@ -83,7 +51,7 @@ Test(listener, opens_what_it_is_told)
 	struct listen_conf conf[] = { conf_of("127.0.0.1", 0), conf_of("::1", 0) };
 	struct ports p;
 
-	reload(conf, 2);
+	listening_reload(conf, 2);
 	p = ports();
 	cr_assert_eq(p.n, 2);
 	cr_expect(is_served(dial("127.0.0.1", p.at[0])));
@@ -100,7 +68,7 @@ Test(listener, all_addresses)
 	one.v6_only = true;
 	conf[0] = both;
 	conf[1] = one;
-	reload(conf, 2);
+	listening_reload(conf, 2);
 	p = ports();
 	cr_expect(is_served(dial("127.0.0.1", p.at[0])));
 	cr_expect(is_served(dial("::1", p.at[0])));
@@ -114,11 +82,11 @@ Test(listener, a_reload_keeps_what_is_the_same)
 	struct ports before, after;
 	int fd;
 
-	reload(conf, 2);
+	listening_reload(conf, 2);
 	before = ports();
 	fd = dial("127.0.0.1", before.at[0]);
 	cr_assert(await_streams(1));
-	reload(conf, 2);
+	listening_reload(conf, 2);
 	after = ports();
 	cr_assert_eq(after.n, 2);
 	cr_expect_eq(after.at[0], before.at[0]);
@@ -126,7 +94,7 @@ Test(listener, a_reload_keeps_what_is_the_same)
 	cr_expect_eq(after.connections[0], 1);
 	cr_expect_eq(after.connections[1], 0);
 	cr_expect(is_served(fd));
-	reload(&conf[0], 1);
+	listening_reload(&conf[0], 1);
 	cr_expect_eq(ports().n, 1);
 	cr_expect_eq(ports().at[0], before.at[0]);
 	cr_expect_eq(dial("127.0.0.1", before.at[1]), -1);
@@ -139,11 +107,11 @@ Test(listener, a_reload_closes_ports_not_connections)
 	uint16_t port;
 	int fd;
 
-	reload(&conf, 1);
+	listening_reload(&conf, 1);
 	port = ports().at[0];
 	fd = dial("127.0.0.1", port);
 	cr_assert(await_streams(1));
-	reload(&other, 1);
+	listening_reload(&other, 1);
 	cr_expect_eq(dial("127.0.0.1", port), -1);
 	cr_expect(is_served(dial("127.0.0.2", ports().at[0])));
 	cr_expect(is_served(fd), "it came before");
@@ -154,12 +122,12 @@ Test(listener, new_options_are_for_new_connections)
 	struct listen_conf conf = conf_of("127.0.0.1", 0);
 	int before, after;
 
-	reload(&conf, 1);
+	listening_reload(&conf, 1);
 	before = dial("127.0.0.1", ports().at[0]);
 	cr_assert(await_streams(1));
 	conf.negotiation_timeout_ms = 1000;
 	conf.max_connections = 2;
-	reload(&conf, 1);
+	listening_reload(&conf, 1);
 	after = dial("127.0.0.1", ports().at[0]);
 	cr_assert(await_streams(2));
 	cr_expect(is_turned_away(dial("127.0.0.1", ports().at[0])), "the first counts too");
@@ -178,7 +146,7 @@ Test(listener, a_reload_that_fails_changes_nothing)
 	uint16_t port, taken;
 	char *why = NULL, wanted[100];
 
-	reload(conf, 2);
+	listening_reload(conf, 2);
 	port = ports().at[0];
 	taken = ports().at[1];
 	wrong[0] = conf[0];
@@ -215,7 +183,7 @@ Test(listener, a_place_is_counted_until_its_connection_is_gone)
 	struct listen_conf conf = conf_of("127.0.0.1", 0);
 	int fd;
 
-	reload(&conf, 1);
+	listening_reload(&conf, 1);
 	fd = dial("127.0.0.1", ports().at[0]);
 	cr_assert(await_streams(1));
 	cr_expect_eq(ports().connections[0], 1);
