@@ -1,7 +1,9 @@
 /* core/mailbox.c - liburcu's wait-free queue with a bell on it.
  * The bell costs a system call only when the owner sleeps: the owner raises `asleep` and looks into
  * the box once more, a poster puts its message in and then looks at `asleep`; both with a full
- * barrier between, so one of the two sees the other. Whoever lowers the flag rings. */
+ * barrier between, so one of the two sees the other. Whoever lowers the flag rings. Nobody reads
+ * the bell: each write is an edge, and its counter will not overflow in this universe. A ring that
+ * comes when the owner has woken for something else makes its next sleep a short one. */
 #include "core/mailbox.h"
 
 #include <errno.h>
@@ -27,7 +29,6 @@ struct mailbox {
 	/* The owner. */
 	struct __cds_wfcq_head head __attribute__((aligned(CACHE_LINE)));
 	_Atomic uint32_t ran; /* relaxed, wraps around; written by the owner alone */
-	unsigned rings_due; /* rings announced by a lowered flag and not yet read from the bell */
 	int bell_fd; /* constant */
 };
 
@@ -40,7 +41,6 @@ struct mailbox *mailbox_new(void)
 	atomic_init(&mb->posted, 0);
 	atomic_init(&mb->asleep, false);
 	atomic_init(&mb->ran, 0);
-	mb->rings_due = 0;
 	mb->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	REQUIRE(mb->bell_fd >= 0);
 	return mb;
@@ -161,14 +161,7 @@ bool mailbox_may_sleep(struct mailbox *mb)
 
 void mailbox_awake(struct mailbox *mb)
 {
-	uint64_t rings;
-
-	if (!atomic_exchange(&mb->asleep, false))
-		mb->rings_due++;
-	/* A ringer that has lowered the flag may not have written yet: then the next sleep is
-	 * short. */
-	if (mb->rings_due && read(mb->bell_fd, &rings, sizeof(rings)) == sizeof(rings))
-		mb->rings_due -= (unsigned)rings;
+	atomic_store_explicit(&mb->asleep, false, memory_order_relaxed);
 }
 
 unsigned mailbox_waiting(const struct mailbox *mb)

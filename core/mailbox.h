@@ -17,7 +17,8 @@ struct msg { /* part of whatever travels, so posting allocates nothing */
 
 struct mailbox *mailbox_new(void); /* its bell is an eventfd */
 void mailbox_free(struct mailbox *mb); /* must be empty */
-ANY_THREAD int mailbox_bell_fd(const struct mailbox *mb); /* readable: look into the box */
+/* To be watched with EPOLLIN | EPOLLET: each edge says that the box is to be looked into. */
+ANY_THREAD int mailbox_bell_fd(const struct mailbox *mb);
 
 /* Takes m. Returns true when the box was empty, so that someone must ring. */
 ANY_THREAD bool mailbox_post(struct mailbox *mb, struct msg *m);

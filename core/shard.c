@@ -341,7 +341,7 @@ static int shard_new(unsigned index, struct shard **out)
 	s->wheel = wheel_new(s->now_ms);
 	s->mailbox = mailbox_new();
 	s->stop.run = stop_asked;
-	s->bell = (struct watch){ mailbox_bell_fd(s->mailbox), EPOLLIN, bell_ready };
+	s->bell = (struct watch){ mailbox_bell_fd(s->mailbox), EPOLLIN | EPOLLET, bell_ready };
 	CDS_INIT_LIST_HEAD(&s->turn_ends);
 	ev.data.ptr = &s->bell;
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
