@@ -331,7 +331,7 @@ static void shard_free(struct shard *s)
 static int shard_new(unsigned index, struct shard **out)
 {
 	struct shard *s = aligned_alloc(64, sizeof(*s));
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev;
 	int err;
 
 	REQUIRE(s);
@@ -343,7 +343,7 @@ static int shard_new(unsigned index, struct shard **out)
 	s->stop.run = stop_asked;
 	s->bell = (struct watch){ mailbox_bell_fd(s->mailbox), EPOLLIN | EPOLLET, bell_ready };
 	CDS_INIT_LIST_HEAD(&s->turn_ends);
-	ev.data.ptr = &s->bell;
+	ev = (struct epoll_event){ .events = s->bell.events, .data.ptr = &s->bell };
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll_fd < 0 || epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->bell.fd, &ev) < 0) {
 		err = -errno;

@@ -440,12 +440,25 @@ static void dawdle(void *arg UNUSED)
 	nanosleep(&pause, NULL);
 }
 
-static int64_t slow_turns;
+struct reading {
+	const char *name;
+	int64_t value;
+};
 
-static void find_slow_turns(const struct metric *m, void *arg UNUSED)
+static void read_metric(const struct metric *m, void *arg)
 {
-	if (strcmp(m->name, "shard_slow_turns_total") == 0)
-		slow_turns = metric_value(m);
+	struct reading *r = arg;
+
+	if (strcmp(m->name, r->name) == 0)
+		r->value = metric_value(m);
+}
+
+static int64_t reading_of(const char *name)
+{
+	struct reading r = { .name = name };
+
+	metric_each(read_metric, &r);
+	return r.value;
 }
 
 Test(shard, a_slow_handler_is_counted)
@@ -454,6 +467,22 @@ Test(shard, a_slow_handler_is_counted)
 	on_shard(0, count_turns, &(unsigned){ 0 });
 	on_shard(0, dawdle, NULL);
 	shards_stop();
-	metric_each(find_slow_turns, NULL);
-	cr_expect_eq(slow_turns, 1);
+	cr_expect_eq(reading_of("shard_slow_turns_total"), 1);
+}
+
+static void nothing(void *arg UNUSED)
+{
+}
+
+/* What woke it once wakes it once: with nothing to do no turn follows. */
+Test(shard, sleeps_when_there_is_nothing_to_do)
+{
+	enum { POSTS = 200 };
+
+	shards_start(1);
+	for (unsigned i = 0; i < POSTS; i++)
+		on_shard(0, nothing, NULL);
+	dawdle(NULL); /* long enough for thousands of turns */
+	cr_expect_leq(reading_of("shard_turns_total"), 2 * POSTS + 10);
+	shards_stop();
 }
