@@ -52,4 +52,3 @@ void *db_writer_main(void *db); /* the thread's function */
 void db_writer_ring(struct db *db);
 bool db_is_writer_of(const struct db *db); /* this thread */
 void db_writer_register(void); /* its metrics */
-
