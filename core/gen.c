@@ -36,7 +36,8 @@ struct gen_timer {
 
 bool stop_is_error(const char *reason)
 {
-	return strcmp(reason, STOP_NORMAL) != 0 && strcmp(reason, STOP_SHUTDOWN) != 0;
+	return strcmp(reason, STOP_NORMAL) != 0 && strcmp(reason, STOP_SHUTDOWN) != 0 &&
+		strcmp(reason, STOP_KILLED) != 0;
 }
 
 /* The server or fsm that a letter has found, or NULL: nobody, or an actor of another kind. */
@@ -254,6 +255,22 @@ static void stop(struct gen *g, const char *reason)
 		end(g, reason);
 }
 
+/* Asked from outside. Returns whether g lives on. */
+static bool stop_asked(struct gen *g, const char *reason)
+{
+	bool later;
+
+	if (behaviour_of(g)->stops_later) {
+		g->running = true;
+		later = behaviour_of(g)->stops_later(g, reason);
+		g->running = false;
+		if (later && !g->stop_reason)
+			return true;
+	}
+	stop(g, g->stop_reason ? g->stop_reason : reason);
+	return false;
+}
+
 /* --- mail --- */
 
 struct upgrade {
@@ -296,8 +313,7 @@ static bool deliver(struct gen *g, struct mail *m)
 	if (kind == MAIL_TRACE) {
 		g->traced = t.kind;
 	} else if (kind == MAIL_STOP) {
-		stop(g, t.data);
-		alive = false;
+		alive = stop_asked(g, t.data);
 	} else {
 		alive = handle(g, kind, &t, nobody);
 	}

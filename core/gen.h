@@ -30,10 +30,11 @@ struct next {
 	};
 };
 
-/* Why something stops: text that outlives the program's interest in it. All but these two are
+/* Why something stops: text that outlives the program's interest in it. All but these three are
  * errors and reported as such. */
 #define STOP_NORMAL "normal"
 #define STOP_SHUTDOWN "shutdown"
+#define STOP_KILLED "killed" /* by a supervisor, which tells why where that is to be told */
 #define STOP_BAD_RETURN "bad return value"
 #define STOP_NO_HANDLER "no handler"
 bool stop_is_error(const char *reason);
@@ -88,12 +89,15 @@ struct gen_class {
 		       */
 };
 
-/* Which kind of class it is: implemented by server.c and fsm.c. */
+/* Which kind of class it is: implemented by server.c, fsm.c and supervisor.c. */
 struct behaviour {
 	struct next (*init)(struct gen *g, void *arg);
 	struct next (*handle)(
 		struct gen *g, enum mail_kind kind, struct term *t, struct caller from);
 	void (*hibernate)(struct gen *g);
+	/* Asked by gen_stop_id() to stop: true: not yet, it calls gen_stop() when it is ready.
+	 * NULL: at once. */
+	bool (*stops_later)(struct gen *g, const char *reason);
 	void (*terminate)(struct gen *g, const char *reason);
 	bool (*drop)(struct gen *g); /* false: the class has none */
 	int (*code_change)(
