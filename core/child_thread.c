@@ -1,0 +1,136 @@
+/* core/child_thread.c - a child that is a thread of ours, and its heart.
+ * The heart belongs to the thread until its last letter, and to the supervisor's shard from then
+ * on; an abandoned thread therefore keeps a whole one. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/child_life.h"
+#include "core/mem.h"
+#include "core/thread.h"
+
+struct heart {
+	/* Constant while the thread runs. */
+	const char *(*run)(struct heart *h, void *arg);
+	void *arg;
+	struct actor_id keeper;
+	/* Any thread. */
+	_Atomic uint32_t beats; /* relaxed */
+	_Atomic bool stops; /* relaxed: what it is to see besides comes by other ways */
+	/* The thread's until posted. */
+	struct letter began, ended;
+	const char *reason;
+	/* The supervisor's shard. */
+	struct child *child; /* NULL: nobody cares any more */
+	pthread_t thread;
+};
+
+static const char *refuse(const struct child_spec *spec)
+{
+	return spec->thread.run ? NULL : "no thread to run";
+}
+
+static void began_open(struct actor *a UNUSED, struct letter *l)
+{
+	struct heart *h = caa_container_of(l, struct heart, began);
+	struct child *c = h->child;
+
+	shard_check(NULL);
+	if (c && c->state == CHILD_STARTING)
+		child_began(c, STARTED, NULL);
+}
+
+static void ended_open(struct actor *a UNUSED, struct letter *l)
+{
+	struct heart *h = caa_container_of(l, struct heart, ended);
+	struct child *c = h->child;
+	const char *reason = h->reason;
+
+	shard_check(NULL);
+	pthread_join(h->thread, NULL); /* it has nothing left to do but to go */
+	free(h);
+	if (c)
+		child_ended(c, reason);
+}
+
+static void post(struct heart *h, struct letter *l, void (*open)(struct actor *a, struct letter *l))
+{
+	l->to = h->keeper;
+	l->open = open;
+	letter_post(l);
+}
+
+void heart_beat(struct heart *h)
+{
+	if (atomic_fetch_add_explicit(&h->beats, 1, memory_order_relaxed) == 0)
+		post(h, &h->began, began_open);
+}
+
+bool heart_stops(const struct heart *h)
+{
+	return atomic_load_explicit(&h->stops, memory_order_relaxed);
+}
+
+static void *heart_run(void *arg)
+{
+	struct heart *h = arg;
+	const char *reason = h->run(h, h->arg);
+
+	h->reason = reason ? reason : STOP_NORMAL;
+	post(h, &h->ended, ended_open);
+	return NULL;
+}
+
+static enum start_outcome start(struct child *c)
+{
+	const struct child_thread *spec = &c->spec.thread;
+	struct heart *h = xcalloc(1, sizeof(*h));
+	int err;
+
+	h->run = spec->run;
+	h->arg = child_arg(c, spec->arg);
+	h->keeper = c->keeper;
+	h->child = c;
+	err = thread_start(&h->thread, c->id, heart_run, h);
+	if (err) {
+		free(h);
+		snprintf(c->reason, sizeof(c->reason), "no thread: %s", strerror(-err));
+		return START_FAILED;
+	}
+	c->life = h;
+	return spec->heartbeat_ms ? START_UNDER_WAY : STARTED;
+}
+
+static void stop(struct child *c)
+{
+	struct heart *h = c->life;
+
+	atomic_store_explicit(&h->stops, true, memory_order_relaxed);
+	if (c->spec.thread.wake)
+		c->spec.thread.wake(h->arg);
+}
+
+static void abandon(struct child *c)
+{
+	struct heart *h = c->life;
+
+	h->child = NULL;
+}
+
+static uint32_t beats(const struct child *c)
+{
+	const struct heart *h = c->life;
+
+	return atomic_load_explicit(&h->beats, memory_order_relaxed);
+}
+
+const struct child_methods child_thread_methods = {
+	.refuse = refuse,
+	.start = start,
+	.stop = stop,
+	.kill = stop, /* there is no other way */
+	.abandon = abandon,
+	.beats = beats,
+	.name = "thread",
+};
