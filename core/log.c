@@ -511,6 +511,27 @@ int log_open(const char *path, enum log_format format)
 	return error;
 }
 
+int log_prepare(const char *path)
+{
+	return open_path(path);
+}
+
+void log_commit(int prepared, const char *path, enum log_format format)
+{
+	pthread_mutex_lock(&control);
+	switch_to(prepared);
+	free(path_now);
+	path_now = path ? xstrdup(path) : NULL;
+	atomic_store(&format_now, (int)format);
+	pthread_mutex_unlock(&control);
+}
+
+void log_abandon(int prepared)
+{
+	if (prepared >= 0 && prepared != STDERR_FILENO)
+		close(prepared);
+}
+
 int log_reopen(void)
 {
 	int fd = 0;

@@ -71,6 +71,11 @@ bool log_seldom(struct log_seldom *s, uint32_t *left_out);
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 /* path NULL: stderr. 0 or negative errno, and the old destination stays. */
 int log_open(const char *path, enum log_format format);
+/* The same in two steps, once the log is open: a descriptor or a negative errno, and then what
+ * cannot fail. Or log_abandon() takes the first step back. */
+int log_prepare(const char *path);
+void log_commit(int prepared, const char *path, enum log_format format);
+void log_abandon(int prepared);
 int log_reopen(void); /* after the file was moved away */
 void log_flush(void); /* waits until all lines so far are written */
 void log_close(void); /* flushes, ends the writer, back to stderr */
