@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/mem.h"
 
@@ -211,4 +212,25 @@ void hook_remove(struct hook_set *s, struct hook *h, int order, hook_fn *fn, voi
 	if (was && (i = entry_find(was, order, fn, arg)) < was->n)
 		rcu_free_later(rcu_swap(*place, chain_without(was, i)));
 	pthread_mutex_unlock(&lock);
+}
+
+bool hook_replace(struct hook_set *s, struct hook *h, int order, hook_fn *fn, void *arg, void *now)
+{
+	struct chain *was, *next;
+	chain_ptr *place;
+	unsigned i = 0;
+	bool found;
+
+	pthread_mutex_lock(&lock);
+	place = place_of(s, index_of(h));
+	was = rcu_get(*place);
+	found = was && (i = entry_find(was, order, fn, arg)) < was->n;
+	if (found) {
+		next = chain_new(was->n);
+		memcpy(next->entries, was->entries, was->n * sizeof(was->entries[0]));
+		next->entries[i].arg = now;
+		rcu_free_later(rcu_swap(*place, next));
+	}
+	pthread_mutex_unlock(&lock);
+	return found;
 }

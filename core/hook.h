@@ -27,6 +27,9 @@ void hook_set_free(struct hook_set *s); /* after a grace period; NULL is fine */
 int hook_add(struct hook_set *s, struct hook *h, int order, hook_fn *fn, void *arg);
 /* After it returns, new runs do not call fn; runs under way may until rcu_wait(). */
 void hook_remove(struct hook_set *s, struct hook *h, int order, hook_fn *fn, void *arg);
+/* Another arg in its place in the chain: every run calls fn with the one or the other. false: it
+ * does not hang there. */
+bool hook_replace(struct hook_set *s, struct hook *h, int order, hook_fn *fn, void *arg, void *now);
 
 /* Runs the chain. HOOK_STOP when a function ended it. RCU-registered thread. */
 enum hook_next hook_run(struct hook_set *s, struct hook *h, void *subject);
