@@ -102,6 +102,45 @@ int route_register_service(const char *domain, service_fn *fn, void *arg)
 	return add(domain, NULL, fn, arg);
 }
 
+/* For an entry that stands in the table no more. */
+static void entry_end(struct route_entry *e)
+{
+	rcu_wait(); /* no reader calls e->fn any more */
+	host_unref(e->host);
+	free(e->domain);
+	free(e);
+}
+
+bool route_replace_service(const char *domain, service_fn *fn, void *arg)
+{
+	unsigned long hash = jid_hash_domain(domain, strlen(domain));
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+	struct route_entry *was = NULL, *now;
+
+	pthread_once(&table.made, make_table);
+	pthread_mutex_lock(&table.writing);
+	cds_lfht_lookup(table.routes, hash, entry_matches, domain, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	if (node)
+		was = caa_container_of(node, struct route_entry, node);
+	if (was && !was->host) {
+		now = xcalloc(1, sizeof(*now));
+		now->domain = xstrdup(domain);
+		now->fn = fn;
+		now->arg = arg;
+		cds_lfht_node_init(&now->node);
+		tsan_release(now);
+		REQUIRE(!cds_lfht_replace(
+			table.routes, &iter, hash, entry_matches, domain, &now->node));
+	}
+	pthread_mutex_unlock(&table.writing);
+	if (!was || was->host)
+		return false;
+	entry_end(was);
+	return true;
+}
+
 /* Some host that is still there. */
 static struct route_entry *any_host(void)
 {
@@ -131,12 +170,8 @@ void route_unregister(const char *domain)
 		atomic_fetch_sub(&table.n, 1);
 	}
 	pthread_mutex_unlock(&table.writing);
-	if (!e)
-		return;
-	rcu_wait(); /* no reader calls e->fn any more */
-	host_unref(e->host);
-	free(e->domain);
-	free(e);
+	if (e)
+		entry_end(e);
 }
 
 struct host *route_host(const char *domain)

@@ -29,6 +29,9 @@ typedef void service_fn(void *arg, struct stanza *s);
 #define ROUTE_TAKEN 1
 int route_register_host(struct host *h); /* keeps a reference */
 int route_register_service(const char *domain, service_fn *fn, void *arg);
+/* Another fn and arg for a service's domain, with no stanza in between that finds neither. After it
+ * returns no call of the old one is running or will come. false: the domain is no service's. */
+bool route_replace_service(const char *domain, service_fn *fn, void *arg);
 /* After it returns no call of fn is running or will come (it waits for a grace period). */
 void route_unregister(const char *domain);
 /* The host, uncounted: good until the thread's next quiescent state. NULL: not ours. */
