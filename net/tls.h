@@ -36,9 +36,16 @@ struct tls_store;
 struct tls_store *tls_store_new(void); /* without certificates */
 void tls_store_free(
 	struct tls_store *st); /* nobody makes connections from it any more; NULL is fine */
-/* Reads all files, then publishes all or nothing. Blocks on files: main or a job, one at a time;
- * an RCU-registered thread. 0, or a negative errno and *why, "FILE: reason", which the caller
- * frees. */
+/* A new set of certificates in two steps: preparing reads all files and does all that can fail, and
+ * either committing or abandoning ends it. Blocks on files: main or a job, one change at a time; an
+ * RCU-registered thread. 0, or a negative errno and *why, "FILE: reason", which the caller frees.
+ */
+struct tls_change;
+int tls_store_prepare(struct tls_store *st, const struct tls_conf *conf,
+	const struct tls_host_files *hosts, size_t n_hosts, struct tls_change **out, char **why);
+void tls_store_commit(struct tls_change *c);
+void tls_store_abandon(struct tls_change *c); /* nothing has changed; NULL is fine */
+/* Both steps. */
 int tls_store_load(struct tls_store *st, const struct tls_conf *conf,
 	const struct tls_host_files *hosts, size_t n_hosts, char **why);
 /* Whether there is any certificate: without one, neither STARTTLS is offered nor direct TLS served.
@@ -51,10 +58,14 @@ struct tls_cert_info {
 	const char *file;
 	const char *names; /* domains it is for: "example.org, *.example.org" */
 	int64_t not_before, not_after;
+	const char *digest; /* SHA-256 of the certificate, in hexadecimal */
 };
 /* Any registered thread; what fn gets is good during the call. */
 void tls_store_each(
 	struct tls_store *st, void (*fn)(const struct tls_cert_info *ci, void *arg), void *arg);
+/* The same of a set that is prepared. */
+void tls_change_each(const struct tls_change *c,
+	void (*fn)(const struct tls_cert_info *ci, void *arg), void *arg);
 
 /* Outcomes of the calls below, besides 0. */
 enum tls_outcome {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -293,22 +294,56 @@ void tls_store_free(struct tls_store *st)
 	free(st);
 }
 
-int tls_store_load(struct tls_store *st, const struct tls_conf *conf,
-	const struct tls_host_files *hosts, size_t n_hosts, char **why)
+struct tls_change {
+	struct tls_store *store;
+	struct tls_set *set;
+	int64_t ticket_lifetime_ms;
+};
+
+int tls_store_prepare(struct tls_store *st, const struct tls_conf *conf,
+	const struct tls_host_files *hosts, size_t n_hosts, struct tls_change **out, char **why)
 {
-	struct tls_set *set = xcalloc(1, sizeof(*set)), *old;
+	struct tls_set *set = xcalloc(1, sizeof(*set));
 	int error = set_build(set, st->tickets, conf, hosts, n_hosts, why);
 
 	if (error) {
 		set_free(set);
 		return error;
 	}
-	set_inspect(set);
-	ticket_keys_set_lifetime(st->tickets, conf->ticket_lifetime_ms);
-	old = rcu_swap(st->set, set);
+	*out = xmalloc(sizeof(**out));
+	**out = (struct tls_change){ st, set, conf->ticket_lifetime_ms };
+	return 0;
+}
+
+void tls_store_commit(struct tls_change *c)
+{
+	struct tls_set *old;
+
+	set_inspect(c->set);
+	ticket_keys_set_lifetime(c->store->tickets, c->ticket_lifetime_ms);
+	old = rcu_swap(c->store->set, c->set);
 	if (old)
 		rcu_later(&old->rcu, set_free_later);
-	return 0;
+	free(c);
+}
+
+void tls_store_abandon(struct tls_change *c)
+{
+	if (!c)
+		return;
+	set_free(c->set);
+	free(c);
+}
+
+int tls_store_load(struct tls_store *st, const struct tls_conf *conf,
+	const struct tls_host_files *hosts, size_t n_hosts, char **why)
+{
+	struct tls_change *c;
+	int error = tls_store_prepare(st, conf, hosts, n_hosts, &c, why);
+
+	if (!error)
+		tls_store_commit(c);
+	return error;
 }
 
 bool tls_store_ready(struct tls_store *st)
@@ -326,14 +361,25 @@ bool tls_store_names(struct tls_store *st, const char *host)
 	return set && jid_prep_domain(host, strlen(host), domain) > 0 && find_ctx(set, domain);
 }
 
-void tls_store_each(
-	struct tls_store *st, void (*fn)(const struct tls_cert_info *ci, void *arg), void *arg)
+static void digest_text(const X509 *leaf, char text[2 * EVP_MAX_MD_SIZE + 1])
 {
-	const struct tls_set *set = rcu_get(st->set);
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
 
+	if (!X509_digest(leaf, EVP_sha256(), digest, &len))
+		len = 0;
+	for (unsigned i = 0; i < len; i++)
+		snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	text[2 * len] = '\0';
+}
+
+static void set_each(
+	const struct tls_set *set, void (*fn)(const struct tls_cert_info *ci, void *arg), void *arg)
+{
 	for (size_t i = 0; set && i < set->certs.n; i++) {
 		const struct cert *c = &set->certs.at[i];
 		AUTO(free_ptr) char *names = xstrdup("");
+		char digest[2 * EVP_MAX_MD_SIZE + 1];
 
 		for (size_t k = 0; k < c->n_names; k++) {
 			char *more = xprintf("%s%s%s", names, k ? ", " : "", c->names[k]);
@@ -341,12 +387,26 @@ void tls_store_each(
 			free(names);
 			names = more;
 		}
+		digest_text(c->leaf, digest);
 		fn(&(struct tls_cert_info){ .file = c->file,
 			   .names = names,
 			   .not_before = c->not_before,
-			   .not_after = c->not_after },
+			   .not_after = c->not_after,
+			   .digest = digest },
 			arg);
 	}
+}
+
+void tls_store_each(
+	struct tls_store *st, void (*fn)(const struct tls_cert_info *ci, void *arg), void *arg)
+{
+	set_each(rcu_get(st->set), fn, arg);
+}
+
+void tls_change_each(const struct tls_change *c,
+	void (*fn)(const struct tls_cert_info *ci, void *arg), void *arg)
+{
+	set_each(c->set, fn, arg);
 }
 
 SSL_CTX *tls_store_find(struct tls_store *st, const char *domain)
