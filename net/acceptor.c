@@ -324,12 +324,19 @@ static void set_live(struct listener *without, struct listener *with)
 	free(was);
 }
 
-int acceptors_add(struct listener *l)
+int acceptors_prepare(struct listener *l)
+{
+	struct epoll_event nothing = { .data.ptr = l };
+
+	return epoll_ctl(acceptors.epoll, EPOLL_CTL_ADD, l->fd, &nothing) < 0 ? -errno : 0;
+}
+
+void acceptors_add(struct listener *l)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = l };
 
 	set_live(NULL, l);
-	return epoll_ctl(acceptors.epoll, EPOLL_CTL_ADD, l->fd, &event) < 0 ? -errno : 0;
+	REQUIRE(epoll_ctl(acceptors.epoll, EPOLL_CTL_MOD, l->fd, &event) == 0);
 }
 
 void acceptors_remove(struct listener *l)

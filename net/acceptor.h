@@ -23,6 +23,9 @@ void accepted_release(struct listener *l, struct listener_options *o,
 
 int acceptors_start(unsigned n); /* 0 or negative errno; main */
 void acceptors_stop(void); /* joins */
-int acceptors_add(struct listener *l);
+/* All of an addition that can fail: l is watched, and nothing is accepted yet. Closing its socket
+ * takes it back. 0 or negative errno. */
+int acceptors_prepare(struct listener *l);
+void acceptors_add(struct listener *l); /* a prepared one: from here on it is accepted from */
 /* After it returns no acceptor accepts from l. Waits for a grace period. */
 void acceptors_remove(struct listener *l);

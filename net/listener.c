@@ -14,14 +14,23 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "net/acceptor.h"
+#include "net/listener_conf.h"
 
-/* main and the control thread only, under lock. */
+/* Written by one change at a time. */
 static struct {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of at and n: who changes them, and who looks but is not changing */
 	struct listener **at;
 	size_t n;
 	struct tls_store *tls;
 } open_ports = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+struct listeners_change {
+	const struct listen_conf *conf;
+	size_t n;
+	struct listener **at; /* old and new ones, in conf's order */
+	bool *fresh; /* of at: opened by this change */
+	bool *claimed; /* of open_ports.at: stays open */
+};
 
 struct listener_options *listener_options_ref(struct listener_options *o)
 {
@@ -89,11 +98,18 @@ static uint16_t bound_port(int fd)
 					      : ((struct sockaddr_in *)&sa)->sin_port);
 }
 
-static int open_socket(const struct listen_conf *conf, int *out)
+static void set_flag(int fd, int level, int option, bool on)
+{
+	const int value = on;
+
+	setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+static int open_socket(const struct listen_conf *conf, bool beside_ours, int *out)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = endpoint(conf, &sa);
-	const int on = 1, v6_only = conf->v6_only;
+	const int v6_only = conf->v6_only;
 	AUTO(fd_close) int fd = -1;
 
 	if (!len)
@@ -101,33 +117,73 @@ static int open_socket(const struct listen_conf *conf, int *out)
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);
+	if (beside_ours)
+		set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
 	/* What is accepted inherits these two: tcp(7), socket(7). */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true);
+	set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, true);
 	if (sa.ss_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) < 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, (int)conf->backlog) < 0)
 		return -errno;
+	set_flag(fd, SOL_SOCKET, SO_REUSEPORT, false);
 	*out = steal_fd(&fd);
 	return 0;
 }
 
-static int listener_open(const struct listen_conf *conf, struct listener **out, char **why)
+static const struct listen_conf *conf_of(const struct listener *l)
+{
+	return &rcu_get(l->options)->conf;
+}
+
+/* Lets another socket of ours be bound to what the open ones that will close hold, 0.0.0.0 to :: on
+ * one port, so that a change between them fails before anything is closed. True: there are any. */
+static bool share_leaving(const struct listeners_change *c, const struct listen_conf *conf, bool on)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < open_ports.n; i++) {
+		if (c->claimed[i] || !listen_conf_clash(conf_of(open_ports.at[i]), conf))
+			continue;
+		set_flag(open_ports.at[i]->fd, SOL_SOCKET, SO_REUSEPORT, on);
+		any = true;
+	}
+	return any;
+}
+
+static int open_beside(const struct listeners_change *c, const struct listen_conf *conf, int *out)
+{
+	int rc = open_socket(conf, false, out);
+
+	if (rc != -EADDRINUSE)
+		return rc;
+	if (share_leaving(c, conf, true))
+		rc = open_socket(conf, true, out);
+	share_leaving(c, conf, false);
+	return rc;
+}
+
+static int listener_open(
+	const struct listeners_change *c, const struct listen_conf *conf, struct listener **out)
 {
 	struct listener *l;
-	int fd = -1, rc = open_socket(conf, &fd);
+	int fd = -1, rc = open_beside(c, conf, &fd);
 
-	if (rc) {
-		*why = xprintf("%s port %d: %s", conf->ip, (int)conf->port, strerror(-rc));
+	if (rc)
 		return rc;
-	}
 	l = xcalloc(1, sizeof(*l));
 	l->fd = fd;
 	l->port = bound_port(fd);
 	atomic_init(&l->refs, 1);
 	rcu_set(l->options, options_new(conf));
+	rc = acceptors_prepare(l);
+	if (rc) {
+		close(fd);
+		listener_unref(l);
+		return rc;
+	}
 	*out = l;
 	return 0;
 }
@@ -137,98 +193,150 @@ static void listener_close(struct listener *l)
 	acceptors_remove(l);
 	close(l->fd);
 	l->fd = -1;
-	log_info("listener", "closed", L_STR("ip", rcu_get(l->options)->conf.ip),
-		L_INT("port", l->port));
+	log_info("listener", "closed", L_STR("ip", conf_of(l)->ip), L_INT("port", l->port));
 	listener_unref(l);
 }
 
 static bool same_port(const struct listener *l, const struct listen_conf *conf)
 {
-	const struct listen_conf *was = &rcu_get(l->options)->conf;
+	const struct listen_conf *was = conf_of(l);
 
 	return was->port == conf->port && !strcmp(was->ip, conf->ip) &&
-		was->v6_only == conf->v6_only && was->backlog == conf->backlog;
+		was->v6_only == conf->v6_only;
 }
 
-/* The listener that serves conf already, not claimed by an earlier entry; its index, or -1. */
-static int find_same(const struct listen_conf *conf, const bool *claimed)
+/* Finds the listener that serves entry i already, if no earlier entry claimed it. */
+static void claim(struct listeners_change *c, size_t i)
 {
-	for (size_t i = 0; i < open_ports.n; i++)
-		if (!claimed[i] && same_port(open_ports.at[i], conf))
-			return (int)i;
-	return -1;
-}
-
-static void options_drop(struct listener_options *was)
-{
-	rcu_wait();
-	listener_options_unref(was);
-}
-
-/* Opens the sockets that are new; at[] gets old and new ones in conf's order. */
-static int open_new(const struct listen_conf *conf, size_t n, struct listener **at, bool *claimed,
-	bool *fresh, char **why)
-{
-	for (size_t i = 0; i < n; i++) {
-		int same = find_same(&conf[i], claimed), rc;
-
-		if (same >= 0) {
-			claimed[same] = true;
-			at[i] = open_ports.at[same];
+	for (size_t k = 0; k < open_ports.n; k++) {
+		if (c->claimed[k] || !same_port(open_ports.at[k], &c->conf[i]))
 			continue;
-		}
-		rc = listener_open(&conf[i], &at[i], why);
-		if (rc)
+		c->claimed[k] = true;
+		c->at[i] = open_ports.at[k];
+		return;
+	}
+}
+
+static int open_new(struct listeners_change *c, size_t *at, char **why)
+{
+	for (size_t i = 0; i < c->n; i++)
+		claim(c, i);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct listen_conf *conf = &c->conf[i];
+		int rc;
+
+		if (c->at[i])
+			continue;
+		rc = listener_open(c, conf, &c->at[i]);
+		if (rc) {
+			*at = i;
+			*why = xprintf("%s port %d: %s", conf->ip, (int)conf->port, strerror(-rc));
 			return rc;
-		fresh[i] = true;
+		}
+		c->fresh[i] = true;
 	}
 	return 0;
 }
 
-static void apply(const struct listen_conf *conf, size_t n, struct listener **at,
-	const bool *claimed, const bool *fresh)
+int listeners_prepare(const struct listen_conf *conf, size_t n, struct listeners_change **out,
+	size_t *at, char **why)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (fresh[i]) {
-			int rc = acceptors_add(at[i]);
+	struct listeners_change *c = xcalloc(1, sizeof(*c));
+	int rc;
 
-			REQUIRE(!rc);
-			log_info("listener", "open", L_STR("ip", conf[i].ip),
-				L_INT("port", at[i]->port));
-		} else {
-			options_drop(rcu_swap(at[i]->options, options_new(&conf[i])));
-		}
+	c->conf = conf;
+	c->n = n;
+	c->at = xcalloc(n, sizeof(*c->at));
+	c->fresh = xcalloc(n, sizeof(*c->fresh));
+	c->claimed = xcalloc(open_ports.n, sizeof(*c->claimed));
+	*at = n;
+	rc = open_new(c, at, why);
+	if (rc)
+		listeners_abandon(c);
+	else
+		*out = c;
+	return rc;
+}
+
+static void change_free(struct listeners_change *c)
+{
+	free(c->fresh);
+	free(c->claimed);
+	free(c);
+}
+
+void listeners_abandon(struct listeners_change *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->fresh[i])
+			continue;
+		close(c->at[i]->fd);
+		listener_unref(c->at[i]);
 	}
-	for (size_t i = 0; i < open_ports.n; i++)
-		if (!claimed[i])
-			listener_close(open_ports.at[i]);
-	free(open_ports.at);
+	free(c->at);
+	change_free(c);
+}
+
+/* Nobody waits for the lock while it reads under RCU: another holder may wait for a grace period
+ * elsewhere. */
+static void lock_ports(void)
+{
+	bool reading = rcu_offline();
+
+	pthread_mutex_lock(&open_ports.lock);
+	rcu_online(reading);
+}
+
+static void replace_ports(struct listener **at, size_t n)
+{
+	lock_ports();
 	open_ports.at = at;
 	open_ports.n = n;
+	pthread_mutex_unlock(&open_ports.lock);
+}
+
+static void give_options(struct listener *l, const struct listen_conf *conf)
+{
+	struct listener_options *was = rcu_swap(l->options, options_new(conf));
+
+	if (was->conf.backlog != conf->backlog)
+		listen(l->fd, (int)conf->backlog); /* of a listening socket it only sets this */
+	rcu_wait();
+	listener_options_unref(was);
+}
+
+void listeners_commit(struct listeners_change *c)
+{
+	struct listener **before = open_ports.at;
+	size_t n_before = open_ports.n;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->fresh[i]) {
+			give_options(c->at[i], &c->conf[i]);
+			continue;
+		}
+		acceptors_add(c->at[i]);
+		log_info("listener", "open", L_STR("ip", c->conf[i].ip),
+			L_INT("port", c->at[i]->port));
+	}
+	replace_ports(c->at, c->n);
+	for (size_t i = 0; i < n_before; i++)
+		if (!c->claimed[i])
+			listener_close(before[i]);
+	free(before);
+	change_free(c);
 }
 
 int listeners_reload(const struct listen_conf *conf, size_t n, char **why)
 {
-	struct listener **at = xcalloc(n, sizeof(*at));
-	AUTO(free_ptr) bool *fresh = xcalloc(n, sizeof(*fresh));
-	AUTO(free_ptr) bool *claimed = NULL;
-	int rc;
+	struct listeners_change *c;
+	size_t at;
+	int rc = listeners_prepare(conf, n, &c, &at, why);
 
-	pthread_mutex_lock(&open_ports.lock);
-	claimed = xcalloc(open_ports.n, sizeof(*claimed));
-	rc = open_new(conf, n, at, claimed, fresh, why);
-	if (!rc) {
-		apply(conf, n, at, claimed, fresh);
-	} else {
-		for (size_t i = 0; i < n; i++) {
-			if (!fresh[i])
-				continue;
-			close(at[i]->fd);
-			listener_unref(at[i]);
-		}
-		free(at);
-	}
-	pthread_mutex_unlock(&open_ports.lock);
+	if (!rc)
+		listeners_commit(c);
 	return rc;
 }
 
@@ -247,21 +355,21 @@ int listeners_start(const struct listen_conf *conf, size_t n, struct tls_store *
 
 void listeners_stop(void)
 {
-	pthread_mutex_lock(&open_ports.lock);
-	for (size_t i = 0; i < open_ports.n; i++)
-		listener_close(open_ports.at[i]);
-	free(open_ports.at);
-	open_ports.at = NULL;
-	open_ports.n = 0;
-	pthread_mutex_unlock(&open_ports.lock);
+	struct listener **before = open_ports.at;
+	size_t n = open_ports.n;
+
+	replace_ports(NULL, 0);
+	for (size_t i = 0; i < n; i++)
+		listener_close(before[i]);
+	free(before);
 	acceptors_stop();
 }
 
 void listeners_each(
 	void (*fn)(const struct listener *l, const struct listen_conf *conf, void *arg), void *arg)
 {
-	pthread_mutex_lock(&open_ports.lock);
+	lock_ports();
 	for (size_t i = 0; i < open_ports.n; i++)
-		fn(open_ports.at[i], &rcu_get(open_ports.at[i]->options)->conf, arg);
+		fn(open_ports.at[i], conf_of(open_ports.at[i]), arg);
 	pthread_mutex_unlock(&open_ports.lock);
 }

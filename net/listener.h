@@ -57,7 +57,16 @@ void listener_unref(struct listener *l);
  * 5222: Address already in use"), which the caller frees. main. */
 int listeners_start(const struct listen_conf *conf, size_t n, struct tls_store *tls,
 	unsigned acceptors, char **why);
-/* All or nothing: what is the same stays open, the new opens, the rest closes. */
+/* From what is open to what conf says, in two steps: preparing does all that can fail, and either
+ * committing or abandoning ends it. What is the same address and port stays open. conf outlives the
+ * change. One change at a time; main or the control thread.
+ * 0, or a negative errno, *at the entry that cannot be opened (n: none), and *why as above. */
+struct listeners_change;
+int listeners_prepare(const struct listen_conf *conf, size_t n, struct listeners_change **out,
+	size_t *at, char **why);
+void listeners_commit(struct listeners_change *c); /* the new are accepted from, the rest closes */
+void listeners_abandon(struct listeners_change *c); /* nothing has changed; NULL is fine */
+/* Both steps. */
 int listeners_reload(const struct listen_conf *conf, size_t n, char **why);
 void listeners_stop(void); /* nothing is accepted any more */
 void listeners_each(
