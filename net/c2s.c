@@ -287,13 +287,57 @@ static void timer_fired(struct timer *t)
 	timer_set(&c->timer, again_ms - silent_ms);
 }
 
+struct shaper_rate c2s_rate(const struct c2s *c, const char *shaper)
+{
+	struct access_subject who = { .address = &c->session.address };
+	const char *host = c->user ? c->session.host->name : "";
+	struct shaper_rate rate;
+	struct jid *jid = NULL;
+
+	if (c->user && jid_make(c->user, host, NULL, NULL, &jid))
+		return c->stream.conn.rate;
+	who.jid = jid;
+	rate = shaper_rate_for(shaper, host, &who);
+	jid_free(jid);
+	return rate;
+}
+
 ON_SHARD static void apply_first_shaper(struct c2s *c)
 {
-	const struct access_subject who = { .address = &c->session.address };
-
 	if (c->options->conf.shaper)
-		conn_set_shaper(
-			&c->stream.conn, shaper_rate_for(c->options->conf.shaper, "", &who));
+		conn_set_shaper(&c->stream.conn, c2s_rate(c, c->options->conf.shaper));
+}
+
+/* As its listener says by now; where that is closed and the rules have lost what it said, as ever.
+ */
+ON_SHARD static void shape(struct c2s *c)
+{
+	const char *shaper = rcu_get(c->listener->options)->conf.shaper;
+
+	if (!shaper)
+		conn_change_shaper(&c->stream.conn, (struct shaper_rate){ 0 });
+	else if (access_knows_shaper(shaper))
+		conn_change_shaper(&c->stream.conn, c2s_rate(c, shaper));
+}
+
+static void shape_run(struct msg *m)
+{
+	struct c2s *c;
+
+	shard_check(NULL);
+	cds_list_for_each_entry (c, shard_streams(), on_shard)
+		shape(c);
+	free(m);
+}
+
+void c2s_shape_all(void)
+{
+	for (unsigned i = 0; i < shards_count(); i++) {
+		struct msg *m = xcalloc(1, sizeof(*m));
+
+		m->run = shape_run;
+		shard_post(shard_at(i), m);
+	}
 }
 
 void c2s_accepted(struct msg *m)

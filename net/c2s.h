@@ -17,4 +17,8 @@ ANY_THREAD void c2s_kick(struct actor_id id, enum stream_condition c, const char
 /* Ends all of them, for a clean stop. They are gone when c2s_count() is 0. */
 ANY_THREAD void c2s_kick_all(enum stream_condition c);
 ANY_THREAD void c2s_kick_host(const struct host *h, enum stream_condition c);
+/* The access rules or the listeners' options have changed: streams are read as fast as they say
+ * now.
+ */
+ANY_THREAD void c2s_shape_all(void);
 ANY_THREAD int64_t c2s_count(void); /* streams, bound or not */

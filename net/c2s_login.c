@@ -263,16 +263,10 @@ ON_SHARD static void apply_session_limits(struct c2s *c)
 		.depth = PARSER_DEPTH,
 		.attrs = PARSER_ATTRS,
 	};
-	struct access_subject who = { .address = &c->session.address };
-	struct jid *jid;
 
 	parser_set_limits(c->stream.parser, &limits);
-	if (!c->options->conf.shaper || jid_make(c->user, c->session.host->name, NULL, NULL, &jid))
-		return;
-	who.jid = jid;
-	conn_set_shaper(&c->stream.conn,
-		shaper_rate_for(c->options->conf.shaper, c->session.host->name, &who));
-	jid_free(jid);
+	if (c->options->conf.shaper)
+		conn_set_shaper(&c->stream.conn, c2s_rate(c, c->options->conf.shaper));
 }
 
 /* The stream has an account: user, which it takes. */

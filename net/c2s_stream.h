@@ -77,6 +77,8 @@ ON_SHARD struct next c2s_fail(struct c2s *c, enum stream_condition cond, const c
 /* Leaves the directory and tells who must know. Idempotent; status may be NULL. */
 ON_SHARD void c2s_leave(struct c2s *c, const char *status);
 ON_SHARD bool c2s_is_secure(const struct c2s *c);
+/* How fast the rules of this name let it be read. */
+ON_SHARD struct shaper_rate c2s_rate(const struct c2s *c, const char *shaper);
 /* Takes the resource as asked for (NULL: any) for c->user. 0, or a stanza error. */
 ON_SHARD int c2s_bind(struct c2s *c, const char *resource);
 

@@ -440,6 +440,22 @@ void conn_set_shaper(struct conn *c, struct shaper_rate rate)
 	c->tokens_at_ms = shard_now_ms();
 }
 
+void conn_change_shaper(struct conn *c, struct shaper_rate rate)
+{
+	int64_t debt;
+
+	if (c->rate.bytes_per_s == rate.bytes_per_s && c->rate.burst_bytes == rate.burst_bytes)
+		return;
+	debt = c->rate.bytes_per_s ? -refilled(c, shard_now_ms() - c->tokens_at_ms) : 0;
+	conn_set_shaper(c, rate);
+	if (debt <= 0)
+		return;
+	c->tokens = rate.bytes_per_s ? -debt : 0;
+	if (c->paused & PAUSED_REST && c->state <= HANDSHAKE)
+		timer_set(&c->timer,
+			rate.bytes_per_s ? (uint64_t)(debt * 1000 / rate.bytes_per_s) + 1 : 1);
+}
+
 /* --- life -------------------------------------------------------------------------------- */
 
 int conn_begin(struct conn *c, int fd, const struct conn_events *events)

@@ -86,5 +86,7 @@ ON_SHARD void conn_resume(struct conn *c);
 /* Reads nothing for so long. */
 ON_SHARD void conn_rest(struct conn *c, uint64_t ms);
 ON_SHARD void conn_set_shaper(struct conn *c, struct shaper_rate rate);
+/* Another rate in its middle: what was read too much already is waited for at the new one. */
+ON_SHARD void conn_change_shaper(struct conn *c, struct shaper_rate rate);
 /* Gives back buffers that an idle connection does not need. */
 ON_SHARD void conn_hibernate(struct conn *c);

@@ -185,6 +185,13 @@ bool acl_matches(const char *acl, const char *host, const struct access_subject 
 	return !strcmp(acl, "all");
 }
 
+bool access_knows_shaper(const char *name)
+{
+	const struct access_rules *r = rcu_get(published);
+
+	return r && access_has_shaper(r, name);
+}
+
 struct shaper_rate shaper_rate_for(
 	const char *name, const char *host, const struct access_subject *who)
 {

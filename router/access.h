@@ -35,6 +35,8 @@ void access_check_names(const struct access_rules *r, struct conf_errors *e);
 bool access_allowed(const char *rule, const char *host, const struct access_subject *who);
 bool acl_matches(const char *acl, const char *host, const struct access_subject *who);
 
+/* Whether the published snapshot has this name among shaper or shaper_rules. */
+bool access_knows_shaper(const char *name);
 /* The rate a shaper name (or shaper_rules name) gives this subject. */
 struct shaper_rate {
 	int64_t bytes_per_s; /* 0: unlimited */
