@@ -208,12 +208,26 @@ static bool is_table(const json_t *result)
 		(!json_array_size(result) || json_is_object(json_array_get(result, 0)));
 }
 
+/* A table of one column whose heading nobody needs. */
+static void print_lines(const json_t *rows, const json_t *column)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach (rows, i, row) {
+		put_value(json_object_get(row, json_string_value(column)), stdout);
+		putchar('\n');
+	}
+}
+
 void print_result(const json_t *result, const json_t *columns)
 {
 	const json_t *item;
 	size_t i;
 
-	if (is_table(result)) {
+	if (is_table(result) && json_array_size(columns) == 1) {
+		print_lines(result, json_array_get(columns, 0));
+	} else if (is_table(result)) {
 		print_table(result, columns);
 		if (!json_array_size(result) && isatty(STDOUT_FILENO))
 			puts("none"); /* a program reads no lines */

@@ -24,11 +24,12 @@ const char *server_settings_path(void);
 struct tls_store *server_tls(void);
 
 /* linnetd_reload.c */
-/* Reads the settings file and applies it, or with dry_run only tells. What changed and what waits
- * for a restart, as rows for a table; or NULL and *why has all errors (the caller frees): then
- * nothing has changed. One caller at a time; the others wait. Any registered thread that may
- * block. */
+/* Reads the settings file and applies it, or with dry_run only tells, without starting modules or
+ * opening the log. What changed and what waits for a restart, each an object with its line; or NULL
+ * and *why has all errors (the caller frees): then nothing has changed. One caller at a time; the
+ * others wait. Any registered thread that may block. */
 json_t *server_reload(bool dry_run, char **why);
+void reload_init(void); /* once, at the start */
 void reload_and_log(void); /* for SIGHUP: the outcome goes to the log and to systemd */
 
 /* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c */

@@ -333,6 +333,7 @@ static const struct command_arg check_args[] = {
 		.help = "A settings file, as the server finds it; left out: its own." },
 	{ 0 }
 };
+static const char *const reload_columns[] = { "change", NULL };
 static const struct command_arg reload_args[] = {
 	{ "dry-run", ARG_FLAG, .help = "Say what would change, and change nothing." }, { 0 }
 };
@@ -350,10 +351,9 @@ static const struct command commands[] = {
 	{ "certificates", "hosts", "List the certificates in use and how long they hold.", NULL,
 		run_certificates },
 	{ "reload", "settings",
-		"Apply the settings file; with an error in it nothing changes. Lists what changed "
-		"and "
-		"what waits for a restart.",
-		reload_args, run_reload },
+		"Apply the settings file, or with an error in it nothing at all. A line for each "
+		"change: + comes, - goes, ~ changes, ! waits for a restart.",
+		reload_args, run_reload, reload_columns },
 	{ "config-check", "settings", "Look a settings file over and name every error.", check_args,
 		run_config_check },
 	{ "log-level", "log", "Set the log's level until the next start or reload.", level_args,

@@ -169,9 +169,9 @@ static const char *const about_settings[] = {
 	"modules. What says so may also stand under `host_config`, below the name of a host, and "
 	"differ there; `modules` is such an option, and so all options of modules are.",
 	"`linnetd --check --config FILE` names every error with its line and column. `linnetctl "
-	"reload` applies the file to a running server, all but the options whose change needs a "
-	"restart: it lists them. Where such an option is one of a module, the reload itself "
-	"restarts that module.",
+	"reload` applies the file to a running server as a whole, or with an error nothing of it. "
+	"Each option says whether a reload applies it. One that is applied at the next start of "
+	"the server is named by every reload until then.",
 	NULL
 };
 

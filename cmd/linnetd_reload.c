@@ -1,16 +1,18 @@
 /* cmd/linnetd_reload.c - from the settings that run to those of the file, as a whole or not at all.
- * First everything is read and checked; then come the changes that may fail, each with a way back;
- * last those that cannot. */
+ * First everything is read and checked; then come the steps that may fail, each of which only makes
+ * ready what nobody sees yet; last all of it is put in place, which cannot fail. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd/linnetd.h"
 #include "cmd/linnetd_daemon.h"
 #include "cmd/linnetd_server.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/metric.h"
 #include "core/rcu.h"
 #include "modules/registry.h"
 #include "net/c2s.h"
@@ -18,12 +20,34 @@
 #include "router/access.h"
 #include "router/route.h"
 
+#define LOGGED_MAX 100 /* changes that get a line of their own in the log */
+
+static struct metric reloads[] = {
+	METRIC_COUNTER_OF("reloads_total", "result=\"ok\"", "Reloads of the settings."),
+	METRIC_COUNTER_OF("reloads_total", "result=\"failed\"", "Reloads of the settings."),
+};
+static _Atomic int64_t reloaded_at; /* seconds since 1970 */
+
+static int64_t read_reloaded_at(void)
+{
+	return atomic_load_explicit(&reloaded_at, memory_order_relaxed);
+}
+
+static struct metric last_success = METRIC_GAUGE_READ("reload_last_success_timestamp_seconds",
+	"When the settings were last applied by a reload, seconds since 1970; 0: not yet.",
+	read_reloaded_at);
+
 struct reload {
 	struct settings *old, *new;
-	struct host **added; /* hosts only new has, in its order; not found by anyone yet */
-	size_t n_added;
-	size_t n_handed; /* of server.hosts that have got their new modules' options */
-	char **why;
+	struct host **hosts; /* of new, in its order: those that run and those made for it */
+	bool *added; /* of hosts: made for it */
+	/* What is prepared. */
+	int log;
+	struct tls_change *tls;
+	struct registry_change *modules;
+	struct listeners_change *listeners;
+	struct conf_errors *errors;
+	json_t *rows; /* the differences */
 };
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
@@ -37,142 +61,41 @@ static void lock(void)
 	rcu_online(reading);
 }
 
-/* ---- What may fail ---- */
+/* ---- What may fail: each step tells why in errors, and undoes itself when asked to. ---- */
 
-static int apply_log(struct reload *r)
+static int prepare_log(struct reload *r)
 {
-	const struct server_conf *s = &r->new->server;
-	int error = log_open(s->log_file, (enum log_format)s->log_format);
+	const char *path = r->new->server.log_file;
+
+	r->log = log_prepare(path);
+	if (r->log >= 0)
+		return 0;
+	conf_fail(r->errors, settings_option_node(r->new, "log_file"), "log_file: %s: %s", path,
+		strerror(-r->log));
+	return r->log;
+}
+
+static void abandon_log(struct reload *r)
+{
+	log_abandon(r->log);
+}
+
+static int prepare_certificates(struct reload *r)
+{
+	const struct settings *s = r->new;
+	AUTO(free_ptr) char *why = NULL;
+	int error =
+		tls_store_prepare(server.tls, &s->tls, s->tls_hosts, s->n_tls_hosts, &r->tls, &why);
 
 	if (error)
-		*r->why = xprintf("log_file: %s: %s", s->log_file, strerror(-error));
+		conf_fail(r->errors, settings_certificate_node(s, why), "%s", why);
 	return error;
 }
 
-static void undo_log(struct reload *r)
+static void abandon_certificates(struct reload *r)
 {
-	const struct server_conf *s = &r->old->server;
-
-	log_open(s->log_file, (enum log_format)s->log_format);
+	tls_store_abandon(r->tls);
 }
-
-static int apply_certificates(struct reload *r)
-{
-	return load_certificates(r->new, r->why);
-}
-
-static void undo_certificates(struct reload *r)
-{
-	AUTO(free_ptr) char *why = NULL;
-
-	load_certificates(r->old, &why);
-}
-
-static void stop_added(struct reload *r)
-{
-	while (r->n_added) {
-		struct host *h = r->added[--r->n_added];
-
-		registry_stop_host(h);
-		host_unref(h);
-	}
-}
-
-static int start_added(struct reload *r)
-{
-	struct conf_errors *errors = conf_errors_new();
-	int error = 0;
-
-	for (size_t i = 0; i < r->new->n_hosts && !error; i++) {
-		const struct settings_host *to = &r->new->hosts[i];
-
-		if (settings_find_host(r->old, to->name))
-			continue;
-		error = host_begin(to, errors, &r->added[r->n_added]);
-		if (!error)
-			r->n_added++;
-	}
-	if (error) {
-		*r->why = errors_text(errors);
-		stop_added(r);
-	}
-	conf_errors_free(errors);
-	return error;
-}
-
-/* Gives the first n hosts the modules' options that one of the two settings has for them. */
-static int hand_over(
-	const struct settings *as, size_t n, struct conf_errors *errors, size_t *handed)
-{
-	for (*handed = 0; *handed < n; ++*handed) {
-		struct host *h = server.hosts[*handed];
-		int error = settings_find_host(as, h->name)
-			? registry_reload_host(h, settings_modules(as, h->name), errors)
-			: 0;
-
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
-static void undo_modules(struct reload *r)
-{
-	struct conf_errors *errors = conf_errors_new();
-	size_t undone;
-
-	if (hand_over(r->old, r->n_handed, errors, &undone)) {
-		AUTO(free_ptr) char *text = errors_text(errors);
-
-		log_error("linnetd", "a module does not take its options back", L_STR("why", text));
-	}
-	conf_errors_free(errors);
-}
-
-static int apply_modules(struct reload *r)
-{
-	struct conf_errors *errors = conf_errors_new();
-	int error = hand_over(r->new, server.n_hosts, errors, &r->n_handed);
-
-	if (error) {
-		*r->why = errors_text(errors);
-		undo_modules(r);
-	}
-	conf_errors_free(errors);
-	return error;
-}
-
-static int apply_listeners(struct reload *r)
-{
-	return listeners_reload(r->new->listen, r->new->n_listen, r->why);
-}
-
-static const struct {
-	int (*apply)(struct reload *r);
-	void (*undo)(struct reload *r);
-} changes[] = {
-	{ apply_log, undo_log },
-	{ apply_certificates, undo_certificates },
-	{ start_added, stop_added },
-	{ apply_modules, undo_modules },
-	{ apply_listeners, NULL },
-};
-
-static int apply_changes(struct reload *r)
-{
-	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
-		int error = changes[i].apply(r);
-
-		if (!error)
-			continue;
-		while (i--)
-			changes[i].undo(r);
-		return error;
-	}
-	return 0;
-}
-
-/* ---- What cannot fail ---- */
 
 static struct host *running_host(const char *name)
 {
@@ -182,99 +105,326 @@ static struct host *running_host(const char *name)
 	return NULL;
 }
 
-/* Kept hosts get their settings, added ones are found from now on, the others go. */
-static void replace_hosts(struct reload *r)
+static void abandon_hosts(struct reload *r)
 {
-	size_t n = r->new->n_hosts;
-	struct host **now = xcalloc(n, sizeof(*now)), **added = r->added;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct settings_host *to = &r->new->hosts[i];
-
-		now[i] = running_host(to->name);
-		if (now[i]) {
-			host_set_conf(now[i], settings_host_conf(to));
-		} else {
-			now[i] = *added++;
-			route_register_host(now[i]);
-		}
-	}
-	for (size_t i = 0; i < server.n_hosts; i++)
-		if (!settings_find_host(r->new, server.hosts[i]->name))
-			host_finish(server.hosts[i], STREAM_HOST_GONE);
-	free(server.hosts);
-	server.hosts = now;
-	server.n_hosts = n;
+	registry_change_abandon(r->modules);
+	for (size_t i = 0; i < r->new->n_hosts; i++)
+		if (r->added[i])
+			host_unref(r->hosts[i]);
 }
 
-/* Until here an access rule that is new was unknown, and so denied. */
-static void replace_settings(struct reload *r)
+static int prepare_host(struct reload *r, size_t i)
 {
-	access_publish(settings_take_access(r->new));
-	replace_hosts(r);
-	atomic_store(&log_level, r->new->server.loglevel);
+	const struct settings_host *to = &r->new->hosts[i];
+
+	r->hosts[i] = running_host(to->name);
+	if (!r->hosts[i]) {
+		r->hosts[i] = host_make(to);
+		r->added[i] = true;
+	}
+	return registry_change_host(r->modules, r->hosts[i], settings_host_node(r->new, to->name),
+		to->modules, r->errors);
+}
+
+static int prepare_hosts(struct reload *r)
+{
+	int error = 0;
+
+	r->modules = registry_change_begin();
+	for (size_t i = 0; i < r->new->n_hosts && !error; i++)
+		error = prepare_host(r, i);
+	for (size_t i = 0; i < server.n_hosts; i++)
+		if (!settings_find_host(r->new, server.hosts[i]->name))
+			registry_change_gone(r->modules, server.hosts[i]);
+	if (!error)
+		error = registry_change_prepare(r->modules, r->errors);
+	if (error)
+		abandon_hosts(r);
+	return error;
+}
+
+static int prepare_listeners(struct reload *r)
+{
+	const struct settings *s = r->new;
+	AUTO(free_ptr) char *why = NULL;
+	size_t at;
+	int error = listeners_prepare(s->listen, s->n_listen, &r->listeners, &at, &why);
+
+	if (error)
+		conf_fail(r->errors, settings_listen_node(s, at), "%s", why);
+	return error;
+}
+
+static void abandon_listeners(struct reload *r)
+{
+	listeners_abandon(r->listeners);
+}
+
+static const struct {
+	int (*prepare)(struct reload *r);
+	void (*abandon)(struct reload *r);
+	bool has_effects; /* a dry run leaves it out: a start() is a module's own business */
+} preparations[] = {
+	{ prepare_log, abandon_log, .has_effects = true }, /* it makes the file */
+	{ prepare_certificates, abandon_certificates },
+	{ prepare_hosts, abandon_hosts, .has_effects = true },
+	{ prepare_listeners, abandon_listeners }, /* last: clients may come from here on */
+};
+
+static void abandon(struct reload *r, size_t n, bool dry_run)
+{
+	while (n--)
+		if (!dry_run || !preparations[n].has_effects)
+			preparations[n].abandon(r);
+}
+
+static int prepare(struct reload *r, bool dry_run)
+{
+	for (size_t i = 0; i < ARRAY_LEN(preparations); i++) {
+		int error = dry_run && preparations[i].has_effects ? 0 : preparations[i].prepare(r);
+
+		if (!error)
+			continue;
+		abandon(r, i, dry_run);
+		return error;
+	}
+	return 0;
+}
+
+/* ---- What cannot fail ---- */
+
+static bool is_gone(const struct reload *r, const struct host *h)
+{
+	return !settings_find_host(r->new, h->name);
+}
+
+/* Nobody finds the hosts that go before others take over their domains; those that come are found
+ * once their modules are there. */
+static void commit_hosts(struct reload *r)
+{
+	for (size_t i = 0; i < server.n_hosts; i++)
+		if (is_gone(r, server.hosts[i]))
+			host_withdraw(server.hosts[i], STREAM_HOST_GONE);
+	registry_change_commit(r->modules);
+	for (size_t i = 0; i < server.n_hosts; i++)
+		if (is_gone(r, server.hosts[i]))
+			host_end(server.hosts[i]);
+	for (size_t i = 0; i < r->new->n_hosts; i++) {
+		if (r->added[i])
+			REQUIRE(route_register_host(r->hosts[i]) == 0);
+		else
+			host_set_conf(r->hosts[i], settings_host_conf(&r->new->hosts[i]));
+	}
+	free(server.hosts);
+	server.hosts = r->hosts;
+	server.n_hosts = r->new->n_hosts;
+	r->hosts = NULL;
+}
+
+static void commit(struct reload *r)
+{
+	const struct server_conf *s = &r->new->server;
+
+	log_commit(r->log, s->log_file, (enum log_format)s->log_format);
+	tls_store_commit(r->tls);
+	access_publish(settings_take_access(r->new)); /* before those who name new rules */
+	commit_hosts(r);
+	listeners_commit(r->listeners);
+	c2s_shape_all();
+	atomic_store(&log_level, s->loglevel);
 	server.settings = r->new;
 	rcu_wait(); /* modules' handlers may still look at their options as they were */
 	settings_free(r->old);
 }
 
-/* ---- The whole ---- */
+/* ---- The difference ---- */
 
-static void add_change(const struct conf_change *change, void *list)
+static json_t *text_or_null(const char *text)
 {
-	json_array_append_new(list,
-		json_pack("{s:s, s:s?, s:s?, s:s}", "option", change->path, "before",
-			change->before, "after", change->after, "applies",
-			change->needs_restart ? "at the next start" : "now"));
+	return text ? json_string(text) : json_null();
 }
 
-static json_t *reload(struct settings *to, bool dry_run, char **why)
+static void add_difference(const struct difference *d, void *arg)
 {
-	struct reload r = { .old = server.settings, .new = to, .why = why };
-	json_t *list = json_array();
-	int error;
+	struct reload *r = arg;
+	AUTO(free_ptr) char *line = difference_line(d), *sign = xprintf("%c", d->sign);
+	AUTO(free_ptr)
+	char *name = xprintf("%s%s%s", d->name, d->option ? " " : "", d->option ? d->option : "");
 
-	settings_differences(r.old, r.new, add_change, list);
-	if (dry_run) {
-		settings_free(r.new);
-		return list;
+	json_array_append_new(r->rows,
+		json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s}", "change", line, "sign", sign,
+			"kind", d->kind, "name", name, "host", text_or_null(d->host), "before",
+			text_or_null(d->before), "after", text_or_null(d->after), "applies",
+			d->sign == '!' ? "at the next start" : "now"));
+}
+
+/* One certificate as text; those of a set are told apart by their names, then by what they are. */
+struct known_certificate {
+	char *label, *until, *digest;
+	bool matched;
+};
+struct known_certificates {
+	struct known_certificate *at;
+	size_t n;
+};
+
+static void know_certificate(const struct tls_cert_info *ci, void *arg)
+{
+	struct known_certificates *k = arg;
+	json_t *until = time_value(ci->not_after);
+
+	k->at = xrealloc(k->at, (k->n + 1) * sizeof(*k->at));
+	k->at[k->n++] = (struct known_certificate){
+		.label = xprintf("%s in %s", ci->names, ci->file),
+		.until = xprintf("valid until %s", json_string_value(until)),
+		.digest = xstrdup(ci->digest),
+	};
+	json_decref(until);
+}
+
+static void forget_certificates(struct known_certificates *k)
+{
+	for (size_t i = 0; i < k->n; i++) {
+		free(k->at[i].label);
+		free(k->at[i].until);
+		free(k->at[i].digest);
 	}
-	r.added = xcalloc(r.new->n_hosts, sizeof(*r.added));
-	error = apply_changes(&r);
-	if (error) {
-		if (!*why)
-			*why = xstrdup(strerror(error < 0 ? -error : EINVAL));
-		settings_free(r.new);
-		json_decref(list);
-		list = NULL;
-	} else {
-		replace_settings(&r);
+	free(k->at);
+}
+
+static struct known_certificate *find_certificate(
+	struct known_certificates *k, const struct known_certificate *like, bool the_same)
+{
+	for (size_t i = 0; i < k->n; i++) {
+		struct known_certificate *c = &k->at[i];
+
+		if (!c->matched && !strcmp(c->label, like->label) &&
+			(!the_same || !strcmp(c->digest, like->digest)))
+			return c;
 	}
-	free(r.added);
-	return list;
+	return NULL;
+}
+
+static void match_certificates(struct known_certificates *was, struct known_certificates *now)
+{
+	for (size_t i = 0; i < was->n; i++) {
+		struct known_certificate *same = find_certificate(now, &was->at[i], true);
+
+		if (same)
+			same->matched = was->at[i].matched = true;
+	}
+}
+
+static void compare_certificates(struct reload *r)
+{
+	struct known_certificates was = { 0 }, now = { 0 };
+	struct difference d = { .kind = "certificate" };
+
+	tls_store_each(server.tls, know_certificate, &was);
+	tls_change_each(r->tls, know_certificate, &now);
+	match_certificates(&was, &now);
+	for (size_t i = 0; i < was.n; i++) {
+		struct known_certificate *next;
+
+		if (was.at[i].matched)
+			continue;
+		next = find_certificate(&now, &was.at[i], false);
+		d.sign = next ? '~' : '-';
+		d.name = was.at[i].label;
+		d.before = was.at[i].until;
+		d.after = next ? next->until : NULL;
+		add_difference(&d, r);
+		if (next)
+			next->matched = true;
+	}
+	d.before = NULL;
+	for (size_t i = 0; i < now.n; i++) {
+		if (now.at[i].matched)
+			continue;
+		d.sign = '+';
+		d.name = now.at[i].label;
+		d.after = now.at[i].until;
+		add_difference(&d, r);
+	}
+	forget_certificates(&was);
+	forget_certificates(&now);
+}
+
+/* ---- The whole ---- */
+
+static void log_changes(const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach (rows, i, row)
+		if (i < LOGGED_MAX)
+			log_info("linnetd", "reloading",
+				L_STR("change", json_string_value(json_object_get(row, "change"))));
+}
+
+/* Whether it went well; either way new is no longer the caller's. */
+static bool reload(struct reload *r, bool dry_run)
+{
+	bool done;
+
+	r->hosts = xcalloc(r->new->n_hosts, sizeof(struct host *));
+	r->added = xcalloc(r->new->n_hosts, sizeof(*r->added));
+	done = !prepare(r, dry_run);
+	if (done) {
+		settings_differences(server.started, r->old, r->new, add_difference, r);
+		compare_certificates(r);
+		if (dry_run) {
+			abandon(r, ARRAY_LEN(preparations), true);
+		} else {
+			log_changes(r->rows);
+			commit(r);
+		}
+	}
+	if (!done || dry_run)
+		settings_free(r->new);
+	free(r->hosts);
+	free(r->added);
+	return done;
+}
+
+static void note_outcome(const struct reload *r, bool done, const char *why)
+{
+	metric_add(&reloads[!done], 1);
+	if (!done) {
+		log_error("linnetd", "reload failed; nothing has changed", L_STR("why", why));
+		return;
+	}
+	atomic_store_explicit(&reloaded_at, (int64_t)time(NULL), memory_order_relaxed);
+	log_info("linnetd", "reloaded", L_INT("changes", json_array_size(r->rows)));
+}
+
+void reload_init(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(reloads); i++)
+		metric_register(&reloads[i]);
+	metric_register(&last_success);
 }
 
 json_t *server_reload(bool dry_run, char **why)
 {
-	struct conf_errors *errors = conf_errors_new();
-	struct settings *to;
-	json_t *list = NULL;
+	struct reload r = { .errors = conf_errors_new(), .rows = json_array() };
+	bool done;
 
 	lock();
-	to = settings_load(server.path, errors);
-	if (to)
-		list = reload(to, dry_run, why);
-	else
-		*why = errors_text(errors);
+	r.old = server.settings;
+	r.new = settings_load(server.path, r.errors);
+	done = r.new &&reload(&r, dry_run);
 	pthread_mutex_unlock(&one_at_a_time);
-	conf_errors_free(errors);
-	if (dry_run)
-		return list;
-	if (*why)
-		log_error("linnetd", "reload failed; nothing has changed", L_STR("why", *why));
-	else
-		log_info("linnetd", "reloaded", L_INT("changes", json_array_size(list)));
-	return list;
+	if (!done)
+		*why = errors_text(r.errors);
+	if (!dry_run)
+		note_outcome(&r, done, *why);
+	conf_errors_free(r.errors);
+	if (done)
+		return r.rows;
+	json_decref(r.rows);
+	return NULL;
 }
 
 void reload_and_log(void)

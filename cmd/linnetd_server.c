@@ -87,7 +87,9 @@ static int start_settings(void)
 	int result = 0;
 
 	server.settings = settings_load(server.path, errors);
-	if (!server.settings)
+	if (server.settings)
+		server.started = settings_waiting(server.settings);
+	else
 		result = failed_with(errors);
 	conf_errors_free(errors);
 	return result;
@@ -96,7 +98,8 @@ static int start_settings(void)
 static void stop_settings(void)
 {
 	settings_free(server.settings);
-	server.settings = NULL;
+	settings_free(server.started);
+	server.settings = server.started = NULL;
 }
 
 static int start_log(void)
@@ -110,6 +113,7 @@ static int start_log(void)
 	}
 	atomic_store(&log_level, s->loglevel);
 	metric_process_init();
+	reload_init();
 	mem_give_back();
 	return 0;
 }
@@ -152,17 +156,13 @@ static int start_directory(void)
 	return 0;
 }
 
-int load_certificates(const struct settings *from, char **why)
-{
-	return tls_store_load(server.tls, &from->tls, from->tls_hosts, from->n_tls_hosts, why);
-}
-
 static int start_tls(void)
 {
+	const struct settings *s = server.settings;
 	AUTO(free_ptr) char *why = NULL;
 
 	server.tls = tls_store_new();
-	if (!load_certificates(server.settings, &why))
+	if (!tls_store_load(server.tls, &s->tls, s->tls_hosts, s->n_tls_hosts, &why))
 		return 0;
 	tls_store_free(server.tls);
 	server.tls = NULL;
@@ -211,55 +211,71 @@ static int start_accounts(void)
 	return error ? failed("accounts cannot be asked for: %s", strerror(-error)) : 0;
 }
 
-int host_begin(const struct settings_host *from, struct conf_errors *e, struct host **out)
+struct host *host_make(const struct settings_host *from)
 {
 	struct host *h = host_new(from->name, settings_host_conf(from));
-	int error;
 
 	/* After the modules, one of which tells the owner that it is done. */
 	hook_add(h->hooks, &account_removed_hook, 90, end_removed_sessions, NULL);
-	error = registry_start_host(h, from->modules, e);
-	if (error) {
-		host_unref(h);
-		return error;
-	}
-	*out = h;
-	return 0;
+	return h;
 }
 
-void host_finish(struct host *h, enum stream_condition why)
+void host_withdraw(struct host *h, enum stream_condition why)
 {
 	route_unregister(h->name);
 	c2s_kick_host(h, why);
+}
+
+void host_end(struct host *h)
+{
 	registry_stop_host(h);
 	host_unref(h);
 }
 
 static void stop_hosts(void)
 {
-	while (server.n_hosts)
-		host_finish(server.hosts[--server.n_hosts], STREAM_SYSTEM_SHUTDOWN);
+	while (server.n_hosts) {
+		struct host *h = server.hosts[--server.n_hosts];
+
+		host_withdraw(h, STREAM_SYSTEM_SHUTDOWN);
+		host_end(h);
+	}
 	free(server.hosts);
 	server.hosts = NULL;
 }
 
-static int start_hosts(void)
+/* All at once, so that no module takes a domain that is to be another host's. */
+static int make_hosts(struct registry_change *change, struct conf_errors *errors)
 {
 	const struct settings *s = server.settings;
-	struct conf_errors *errors = conf_errors_new();
 	int error = 0;
 
-	server.hosts = xcalloc(s->n_hosts, sizeof(*server.hosts));
 	for (size_t i = 0; i < s->n_hosts && !error; i++) {
-		error = host_begin(&s->hosts[i], errors, &server.hosts[i]);
-		if (error)
-			break;
-		route_register_host(server.hosts[i]);
-		server.n_hosts++;
+		struct host *h = host_make(&s->hosts[i]);
+
+		server.hosts[server.n_hosts++] = h;
+		error = registry_change_host(
+			change, h, settings_host_node(s, h->name), s->hosts[i].modules, errors);
 	}
+	return error ? error : registry_change_prepare(change, errors);
+}
+
+static int start_hosts(void)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct registry_change *change = registry_change_begin();
+	int error;
+
+	server.hosts = xcalloc(server.settings->n_hosts, sizeof(*server.hosts));
+	error = make_hosts(change, errors);
 	if (error) {
 		failed_with(errors);
+		registry_change_abandon(change);
 		stop_hosts();
+	} else {
+		registry_change_commit(change);
+		for (size_t i = 0; i < server.n_hosts; i++)
+			REQUIRE(route_register_host(server.hosts[i]) == 0);
 	}
 	conf_errors_free(errors);
 	return error;

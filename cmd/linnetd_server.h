@@ -11,15 +11,17 @@
 extern struct server {
 	const char *path; /* of the settings file */
 	struct settings *settings; /* what runs */
+	struct settings *started; /* of what it was started with: what waits for a restart */
 	struct host **hosts; /* counted; settings->n_hosts of them, in its order */
 	size_t n_hosts; /* started so far */
 	struct tls_store *tls;
 } server;
 
-/* A host with its modules that nobody finds yet; 0, or negative and e says why. */
-int host_begin(const struct settings_host *from, struct conf_errors *e, struct host **out);
-/* Nobody finds it any more, its clients are told, its modules stop. Drops the reference. */
-void host_finish(struct host *h, enum stream_condition why);
+/* A host without modules that nobody finds yet. */
+struct host *host_make(const struct settings_host *from);
+/* Nobody finds it any more, and its clients are told. */
+void host_withdraw(struct host *h, enum stream_condition why);
+/* Of one that is withdrawn: its modules stop. Drops the reference. */
+void host_end(struct host *h);
 /* Settings errors without the last newline; the caller frees. */
 char *errors_text(struct conf_errors *errors);
-int load_certificates(const struct settings *from, char **why);

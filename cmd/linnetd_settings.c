@@ -1,8 +1,9 @@
 /* cmd/linnetd_settings.c - reads the settings file into one snapshot and checks it as a whole. */
-#include "cmd/linnetd_settings.h"
+#include "cmd/linnetd_settings_top.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,37 +16,6 @@
 #include "xml/conf_jid.h"
 
 #define LISTENERS_MAX 1000
-
-/* A domain somewhere in the file. */
-struct domain_place {
-	const char *name;
-	const struct conf_node *at;
-	size_t order; /* in the file */
-};
-/* Many, sorted by name. */
-struct domains {
-	struct domain_place *at;
-	size_t n;
-};
-
-/* The top of the file, where it goes. */
-struct top {
-	struct settings s; /* first: what others see */
-	struct arena arena;
-	struct conf_file *file;
-	struct conf_list hosts; /* of const char * */
-	struct conf_list listen; /* of struct listen_conf */
-	const struct conf_node *host_config, *acl, *access_rules, *shaper, *shaper_rules;
-	const struct conf_node *modules;
-	struct host_conf all_hosts; /* what host_config lays its own over; no references */
-	const struct conf_node **own; /* of each of s.hosts: its map under host_config, or NULL */
-	struct domains by_name; /* s.hosts */
-};
-
-static struct top *top_of(const struct settings *s)
-{
-	return container_of((struct settings *)s, struct top, s);
-}
 
 /* ---- The rows. */
 
@@ -118,25 +88,17 @@ static const struct conf_item module_rows[] = {
 	{ 0 },
 };
 
-static const struct chapter {
-	const char *title; /* in the manual */
-	const struct conf_item *rows;
-	size_t offset; /* in struct top */
-} chapters[] = {
-	{ "Hosts", host_rows, 0 },
-	{ "Ports", listen_rows, 0 },
+const struct chapter chapters[CHAPTERS + 1] = {
+	{ "Hosts", host_rows, 0, .apart = true },
+	{ "Ports", listen_rows, 0, .apart = true },
 	{ "Certificates and TLS", tls_items, offsetof(struct top, s.tls) },
 	{ "Logging in and sessions", host_conf_items, offsetof(struct top, all_hosts) },
-	{ "Who may do what", access_rows, 0 },
-	{ "Storage", database_rows, 0 },
-	{ "The server", server_conf_items, offsetof(struct top, s.server) },
-	{ "Modules", module_rows, 0 },
+	{ "Who may do what", access_rows, 0, .apart = true },
+	{ "Storage", database_rows, 0, .waits = true },
+	{ "The server", server_conf_items, offsetof(struct top, s.server), .waits = true },
+	{ "Modules", module_rows, 0, .apart = true },
+	{ 0 },
 };
-
-static void *chapter_at(struct top *t, const struct chapter *c)
-{
-	return (char *)t + c->offset;
-}
 
 /* ---- Hosts. */
 
@@ -237,11 +199,11 @@ static void make_host(struct top *t, const struct domain_place *place, const str
 	struct conf_errors *e, struct settings_host *out)
 {
 	struct top over = { .modules = t->modules };
-	struct conf_part parts[ARRAY_LEN(chapters)];
+	struct conf_part parts[CHAPTERS];
 	unsigned n = 0;
 
 	/* Every chapter, so that an option of another one is refused for what it is. */
-	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
+	for (size_t i = 0; i < CHAPTERS; i++)
 		if (chapters[i].rows != host_conf_items)
 			parts[n++] = (struct conf_part){ chapters[i].rows,
 				chapter_at(&over, &chapters[i]), settings_hints };
@@ -398,12 +360,12 @@ static void check_modules(struct top *t, struct conf_errors *e)
 
 static void fill(struct top *t, const struct conf_node *root, struct conf_errors *e)
 {
-	struct conf_part parts[ARRAY_LEN(chapters)];
+	struct conf_part parts[CHAPTERS];
 
-	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
+	for (size_t i = 0; i < CHAPTERS; i++)
 		parts[i] = (struct conf_part){ chapters[i].rows, chapter_at(t, &chapters[i]),
 			settings_hints };
-	conf_fill_parts(parts, ARRAY_LEN(chapters), root, &t->arena, e);
+	conf_fill_parts(parts, CHAPTERS, root, &t->arena, e);
 	make_hosts(t, root, e);
 	check_certfiles(t, root, e);
 	gather_host_files(t, e);
@@ -438,7 +400,7 @@ void settings_check(const char *path, struct conf_errors *e)
 	AUTO(free_ptr) char *why = NULL;
 
 	if (s && tls_store_load(store, &s->tls, s->tls_hosts, s->n_tls_hosts, &why))
-		conf_fail_place(e, &(struct conf_error){ .file = path }, "%s", why);
+		conf_fail(e, settings_certificate_node(s, why), "%s", why);
 	tls_store_free(store);
 	settings_free(s);
 }
@@ -486,17 +448,61 @@ struct access_rules *settings_take_access(struct settings *s)
 	return access;
 }
 
-void settings_differences(const struct settings *before, const struct settings *after,
-	void (*fn)(const struct conf_change *change, void *arg), void *arg)
+const struct conf_node *settings_host_node(const struct settings *s, const char *host)
 {
-	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
-		conf_differences(chapters[i].rows, chapter_at(top_of(before), &chapters[i]),
-			chapter_at(top_of(after), &chapters[i]), fn, arg);
+	const struct domain_place *place = find_domain(&top_of(s)->by_name, host);
+
+	return place ? place->at : NULL;
+}
+
+const struct conf_node *settings_option_node(const struct settings *s, const char *name)
+{
+	return conf_node_get(conf_root(top_of(s)->file), name);
+}
+
+const struct conf_node *settings_listen_node(const struct settings *s, size_t i)
+{
+	const struct conf_node *item = conf_node_first(settings_option_node(s, "listen"));
+
+	while (item && i--)
+		item = conf_node_next(item);
+	return item;
+}
+
+static bool begins_with(const char *text, const char *beginning)
+{
+	return beginning && !strncmp(text, beginning, strlen(beginning));
+}
+
+const struct conf_node *settings_certificate_node(const struct settings *s, const char *why)
+{
+	const struct conf_list *files = &s->tls.certfiles;
+	const struct conf_node *list = settings_option_node(s, "certfiles"), *item;
+
+	for (size_t i = 0; i < s->n_tls_hosts; i++) {
+		const struct tls_host_files *h = &s->tls_hosts[i];
+		const struct conf_node *own = conf_node_get(top_of(s)->host_config, h->host);
+		const char *name = begins_with(why, h->keyfile) ? "keyfile" : "certfile";
+
+		if (!begins_with(why, h->certfile) && !begins_with(why, h->keyfile))
+			continue;
+		item = conf_node_get(own, name);
+		return item ? item : settings_option_node(s, name);
+	}
+	item = first_item(list);
+	for (size_t i = 0; i < files->n && item; i++, item = next_item(list, item)) {
+		const char *pattern = ((const char *const *)files->at)[i];
+		char *file = arena_text(&top_of(s)->arena, why, strcspn(why, ":"));
+
+		if (begins_with(why, pattern) || !fnmatch(pattern, file, FNM_PATHNAME))
+			return item;
+	}
+	return list;
 }
 
 void settings_chapters_each(
 	void (*fn)(const char *title, const struct conf_item *rows, void *arg), void *arg)
 {
-	for (size_t i = 0; i < ARRAY_LEN(chapters); i++)
+	for (size_t i = 0; i < CHAPTERS; i++)
 		fn(chapters[i].title, chapters[i].rows, arg);
 }

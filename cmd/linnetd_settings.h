@@ -46,10 +46,33 @@ struct host_conf *settings_host_conf(const struct settings_host *h);
 /* For access_publish(), once: the snapshot has none afterwards. */
 struct access_rules *settings_take_access(struct settings *s);
 
-/* Every option that differs, core's, hosts' and listeners' one by one; of acl, access_rules,
- * shaper, shaper_rules, modules and host_config the names in them. */
-void settings_differences(const struct settings *before, const struct settings *after,
-	void (*fn)(const struct conf_change *change, void *arg), void *arg);
+/* A copy of those chapters that have options which wait for a restart, for differences alone. */
+struct settings *settings_waiting(const struct settings *s);
+
+/* What makes one snapshot of the other. */
+struct difference {
+	char sign; /* + comes, - goes, ~ changes, ! would change at the next start of the server */
+	const char *kind; /* "host", "listener", "module", "option", "certificate" */
+	const char *name; /* "c.example", "0.0.0.0:5223", "modules.mod_ping.ping_interval" */
+	const char *option; /* of a listener: which; else NULL */
+	const char *host; /* whose alone; NULL: of all */
+	const char *before, *after; /* as in a file; NULL: not to be shown */
+	const char *note; /* behind it all; may be NULL */
+};
+/* "~ modules.mod_ping.ping_interval (host a.example): 1 min -> 2 min"; the caller frees. */
+char *difference_line(const struct difference *d);
+typedef void difference_fn(const struct difference *d, void *arg); /* texts: during the call */
+/* Listeners are told apart by address and port, modules and hosts' own options by what they come to
+ * on each host. started: settings_waiting() of what the server was started with. */
+void settings_differences(const struct settings *started, const struct settings *before,
+	const struct settings *after, difference_fn *fn, void *arg);
+
+/* Where the file says it, for errors that come up later; NULL: it does not. */
+const struct conf_node *settings_host_node(const struct settings *s, const char *host);
+const struct conf_node *settings_listen_node(const struct settings *s, size_t i);
+const struct conf_node *settings_option_node(const struct settings *s, const char *name);
+/* Of the certificate file whose name, or whose pattern, stands at the beginning of why. */
+const struct conf_node *settings_certificate_node(const struct settings *s, const char *why);
 
 /* Of ejabberd's options that the file does not have. cmd/linnetd_hints.c */
 extern const struct conf_hint settings_hints[];

@@ -58,6 +58,13 @@ struct conf_hint {
 };
 const char *conf_hint(const struct conf_hint *hints, const char *name); /* NULL: none */
 
+/* When a change of an option takes effect; the manual says it of each. */
+enum conf_applies {
+	CONF_AT_RELOAD,
+	CONF_AT_MODULE_START, /* of a module's: at a reload, which starts the module anew */
+	CONF_AT_RESTART, /* of the server; a reload names it instead of applying it */
+};
+
 struct conf_item {
 	const char *name;
 	enum conf_type type;
@@ -78,7 +85,7 @@ struct conf_item {
 	const char *(*check)(const void *value, struct arena *a);
 	bool required;
 	bool per_host; /* may stand under host_config too */
-	bool needs_restart; /* a reload names it instead of applying it */
+	enum conf_applies applies; /* when a change of it takes effect; for what is inside, too */
 	const struct conf_hint *hints; /* CONF_ENUM, CONF_WORDS: of words; CONF_LIST, CONF_MAP,
 					* CONF_GROUP: of nested options; may be NULL */
 	const char *short_for; /* CONF_GROUP: the nested option that one word stands for */
@@ -209,11 +216,14 @@ struct conf_change {
 	const struct conf_item *item; /* for CONF_RAW the row of the whole */
 	const char *before, *after; /* as written in a file, secrets hidden. CONF_RAW: "...", or
 				     * NULL where it is absent */
-	bool needs_restart; /* the row or one around it says so */
+	enum conf_applies applies; /* the latest that the row or one around it says */
 };
 /* Calls fn for each option that differs; texts are good during the call. */
 void conf_differences(const struct conf_item *rows, const void *before, const void *after,
 	void (*fn)(const struct conf_change *change, void *arg), void *arg);
+/* A node as it would be written in a file, in one line; what is long is cut, with "..." at its end.
+ * Shows secrets: only for what has none. */
+const char *conf_node_line(const struct conf_node *n, struct arena *a);
 /* One value as it would be written in a file (in one line); secrets hidden. */
 const char *conf_value_text(const struct conf_item *row, const void *field, struct arena *a);
 

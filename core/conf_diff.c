@@ -76,14 +76,18 @@ struct differing {
 	void *arg;
 	struct arena *texts; /* paths and values, until the end */
 	const char *path; /* of what is being compared: "listen[0]." */
-	bool needs_restart; /* something around it does */
+	enum conf_applies applies; /* as what is around it says */
 };
+
+static enum conf_applies later(enum conf_applies a, enum conf_applies b)
+{
+	return a > b ? a : b;
+}
 
 static void differ(struct differing *d, const struct conf_item *row, const char *path,
 	const char *before, const char *after)
 {
-	struct conf_change change = { path, row, before, after,
-		d->needs_restart || row->needs_restart };
+	struct conf_change change = { path, row, before, after, later(d->applies, row->applies) };
 
 	d->fn(&change, d->arg);
 }
@@ -97,7 +101,7 @@ static void compare_inside(struct differing *d, const struct conf_item *row, con
 	struct differing inside = *d;
 
 	inside.path = path;
-	inside.needs_restart = d->needs_restart || row->needs_restart;
+	inside.applies = later(d->applies, row->applies);
 	compare_structs(&inside, row->rows, before, after);
 }
 

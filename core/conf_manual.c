@@ -47,13 +47,14 @@ static const char *kind_text(const struct conf_item *row, struct arena *a)
 
 /* What holds for all options of a table, because the one around them says so. */
 struct inherited {
-	bool per_host, needs_restart;
+	bool per_host;
+	enum conf_applies applies;
 };
 
 static struct inherited inherit(struct inherited from, const struct conf_item *row)
 {
 	return (struct inherited){ from.per_host || row->per_host,
-		from.needs_restart || row->needs_restart };
+		from.applies > row->applies ? from.applies : row->applies };
 }
 
 /* "a whole number from 0 to 65535; default 5222; also under host_config" */
@@ -62,6 +63,9 @@ static const char *facts_text(const struct conf_item *row, struct inherited hold
 {
 	const char *text = kind_text(row, a), *preset = preset_text(row, a);
 	const char *quote = format == CONF_MARKDOWN ? "`" : "";
+	static const char *const when[] = { [CONF_AT_RELOAD] = "applied by a reload",
+		[CONF_AT_MODULE_START] = "applied by a reload, which starts the module anew",
+		[CONF_AT_RESTART] = "applied at the next start of the server" };
 
 	if (row->unit && row->type != CONF_RAW)
 		text = arena_printf(a, "%s (%s)", text, row->unit);
@@ -71,9 +75,9 @@ static const char *facts_text(const struct conf_item *row, struct inherited hold
 		text = arena_printf(a, "%s; required", text);
 	if (holds.per_host)
 		text = arena_printf(a, "%s; also under host_config", text);
-	if (holds.needs_restart)
-		text = arena_printf(a, "%s; a change needs a restart", text);
-	return text;
+	if (row->rows && holds.applies == CONF_AT_RELOAD)
+		return text; /* those inside say it, each for itself */
+	return arena_printf(a, "%s; %s", text, when[holds.applies]);
 }
 
 static const char *nested_prefix(const struct conf_item *row, const char *prefix, struct arena *a)

@@ -437,6 +437,49 @@ const char *conf_value_text(const struct conf_item *row, const void *field, stru
 	}
 }
 
+/* ---- A node. */
+
+#define LINE_MAX 200 /* bytes, about */
+
+static void put_node(const struct conf_node *n, FILE *out, struct arena *a)
+{
+	bool map = conf_node_kind(n) == CONF_MAPPING;
+	const struct conf_node *child;
+
+	if (conf_node_kind(n) == CONF_NULL || conf_node_kind(n) == CONF_SCALAR) {
+		const char *text = conf_node_kind(n) == CONF_SCALAR ? conf_node_text(n) : NULL;
+
+		fputs(string_text(text, a), out);
+		return;
+	}
+	fputc(map ? '{' : '[', out);
+	conf_node_each (child, n) {
+		if (child != conf_node_first(n))
+			fputs(", ", out);
+		if (ftell(out) > LINE_MAX) {
+			fputs("...", out);
+			break;
+		}
+		if (map)
+			fprintf(out, "%s: ", string_text(conf_node_key(child), a));
+		put_node(child, out, a);
+	}
+	fputc(map ? '}' : ']', out);
+}
+
+const char *conf_node_line(const struct conf_node *n, struct arena *a)
+{
+	AUTO(free_ptr) char *line = NULL;
+	size_t len;
+	FILE *out = open_memstream(&line, &len);
+
+	REQUIRE(out);
+	put_node(n, out, a);
+	fclose(out);
+	REQUIRE(line);
+	return arena_text(a, line, len);
+}
+
 /* ---- What is expected. */
 
 static const char *bounds_text(const struct conf_item *row, struct arena *a)

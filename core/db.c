@@ -27,29 +27,29 @@ static struct metric read_time = METRIC_TIME("db_read_seconds", "Time a read too
 static const char *const synchronous_words[] = { "full", "normal", "off", NULL };
 const struct conf_item db_items[] = {
 	{ "driver", CONF_STRING, FIELD(struct db_conf, driver, const char *), .preset = "sqlite",
-		.needs_restart = true, .help = "The kind of database." },
+		.applies = CONF_AT_RESTART, .help = "The kind of database." },
 	{ "path", CONF_PATH, FIELD(struct db_conf, path, const char *), .preset = "linnet.db",
-		.needs_restart = true,
+		.applies = CONF_AT_RESTART,
 		.help = "SQLite's file; its write-ahead log lies beside it. The folder must "
 			"exist." },
 	{ "synchronous", CONF_ENUM, FIELD(struct db_conf, synchronous, int), .preset = "full",
-		.words = synchronous_words, .needs_restart = true,
+		.words = synchronous_words, .applies = CONF_AT_RESTART,
 		.help = "full: what was answered survives a power failure. normal: it survives a "
 			"crash of the server, but a power failure may undo the last seconds. off: "
 			"for "
 			"tests." },
 	{ "cache_size", CONF_SIZE, FIELD(struct db_conf, cache_bytes, int64_t), .preset = "2 MB",
-		.min = 65536, .max = INT64_C(1) << 40, .needs_restart = true,
+		.min = 65536, .max = INT64_C(1) << 40, .applies = CONF_AT_RESTART,
 		.help = "Memory for pages of the database in the writing thread; each reading "
 			"thread "
 			"has a quarter of it." },
 	{ "max_size", CONF_SIZE, FIELD(struct db_conf, max_bytes, int64_t), .preset = "0",
-		.max = INT64_C(1) << 43, .needs_restart = true,
+		.max = INT64_C(1) << 43, .applies = CONF_AT_RESTART,
 		.help = "The database grows no larger than this; further writes fail. 0: no limit "
 			"but "
 			"the disk's." },
 	{ "max_queue", CONF_INT, FIELD(struct db_conf, max_queue, int64_t), .preset = "8192",
-		.unit = "writes", .min = 16, .max = 1 << 20, .needs_restart = true,
+		.unit = "writes", .min = 16, .max = 1 << 20, .applies = CONF_AT_RESTART,
 		.help = "Writes that may wait; further ones are refused with a request to try "
 			"again "
 			"later." },

@@ -7,7 +7,7 @@ struct echo_conf {
 };
 static const struct conf_item echo_items[] = {
 	{ "host", CONF_STRING, FIELD(struct echo_conf, host, const char *), .preset = "echo.@HOST@",
-		.needs_restart = true,
+		.applies = CONF_AT_MODULE_START,
 		.help = "The service's domain; @HOST@ stands for the virtual host's name." },
 	{ 0 }
 };

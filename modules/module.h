@@ -2,7 +2,8 @@
  * A module is a descriptor: settings table, features, handler rows, and functions that run when a
  * virtual host starts, changes or stops it: ejabberd's gen_mod. start() runs before the handlers
  * and hooks of the rows are registered, and stop() after they are withdrawn and their last call has
- * returned, so a handler never sees a module that is half there. */
+ * returned, so a handler never sees a module that is half there. A reload that fails elsewhere
+ * takes a start() back with a stop(), and nothing came in between. */
 #pragma once
 
 #include <stdio.h>
@@ -85,8 +86,9 @@ struct module {
 	void (*stop)(struct module_instance *mi);
 	/* The settings have changed: module_conf() gives the new ones already, old are the ones
 	 * before, both whole during the call. NULL: nothing to do. A change of an option marked
-	 * needs_restart stops and starts instead. Nodes of CONF_RAW options are good during start()
-	 * and reload() only. */
+	 * CONF_AT_MODULE_START starts a new instance instead, beside this one, which stops when the
+	 * other has taken over. Nodes of CONF_RAW options are good during start() and reload()
+	 * only. */
 	void (*reload)(struct module_instance *mi, const void *old);
 	/* A cross-check of one host's settings at --check; returns NULL or what is wrong. */
 	const char *(*check)(const void *conf, struct arena *a);
@@ -94,7 +96,8 @@ struct module {
 
 /* Gives the module a domain of its own: stanzas to it go to fn, on the sender's shard. @HOST@ in
  * the domain stands for the virtual host's name. title (NULL: none) stands in the host's
- * disco#items. For start(), as its last step; withdrawn, with a grace period, before stop().
+ * disco#items. For start() alone, as its last step: the domain is served once all that starts with
+ * it has started; withdrawn, with a grace period, before stop().
  * 0, -EINVAL: not a domain, -EADDRINUSE: it has a route already. */
 MODULE_PUBLIC int module_serve(struct module_instance *mi, const char *domain, const char *title,
 	service_fn *fn, void *arg);

@@ -1,7 +1,10 @@
 /* modules/options.c - reads the settings of one module. */
 #include "modules/options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "modules/registry.h"
 
 struct common_conf {
 	const struct conf_node *iqdisc;
@@ -155,6 +158,44 @@ void module_conf_drop(const void *held)
 		options_drop(options_of(held));
 }
 
+/* As in settings; NULL: what each row has by default. */
+static const char *disc_text(const struct options *o, char text[IQDISC_TEXT_MAX])
+{
+	return o->disc_given ? iqdisc_text(&o->disc, text) : NULL;
+}
+
+static void common_differences(const struct options *before, const struct options *after,
+	void (*fn)(const struct conf_change *change, void *arg), void *arg)
+{
+	static const struct conf_item as_text = { "iqdisc", CONF_STRING };
+	char was[IQDISC_TEXT_MAX], now[IQDISC_TEXT_MAX];
+	struct conf_change change = { .path = "iqdisc",
+		.item = &as_text,
+		.before = disc_text(before, was),
+		.after = disc_text(after, now) };
+
+	if (strcmp(log_text(change.before), log_text(change.after)) != 0)
+		fn(&change, arg);
+	if (before->disc.max_queue == after->disc.max_queue)
+		return;
+	snprintf(was, sizeof(was), "%u", before->disc.max_queue);
+	snprintf(now, sizeof(now), "%u", after->disc.max_queue);
+	change = (struct conf_change){
+		.path = "max_queue", .item = &common_items[1], .before = was, .after = now
+	};
+	fn(&change, arg);
+}
+
+void options_differences(const struct module *m, const struct options *before,
+	const struct options *after, void (*fn)(const struct conf_change *change, void *arg),
+	void *arg)
+{
+	if (m->conf)
+		conf_differences(m->conf, before->conf, after->conf, fn, arg);
+	if (m->iq)
+		common_differences(before, after, fn, arg);
+}
+
 static bool disc_equal(const struct options *a, const struct options *b)
 {
 	if (a->disc_given != b->disc_given || a->disc.max_queue != b->disc.max_queue)
@@ -181,7 +222,7 @@ static void note_restart(const struct conf_change *change, void *arg)
 {
 	bool *restart = arg;
 
-	*restart |= change->item->needs_restart;
+	*restart |= change->applies != CONF_AT_RELOAD;
 }
 
 bool options_need_restart(

@@ -27,6 +27,10 @@ void options_drop(struct options *o); /* NULL is fine */
 struct iqdisc options_disc(const struct options *o, const struct iq_row *row);
 /* Whether two readings of one module's map came to the same. Both files are still there. */
 bool options_same(const struct module *m, const struct options *a, const struct options *b);
-/* Whether a row marked needs_restart differs. */
+/* Whether a row differs that only a start of the module applies. */
 bool options_need_restart(
 	const struct module *m, const struct options *before, const struct options *after);
+/* Every option that differs, iqdisc and max_queue too. Both files are still there. */
+void options_differences(const struct module *m, const struct options *before,
+	const struct options *after, void (*fn)(const struct conf_change *change, void *arg),
+	void *arg);

@@ -1,6 +1,6 @@
-/* modules/registry.c - starts, changes and stops modules on hosts. One mutex covers every change;
- * readers walk a host's list under RCU. Every change first reads all settings into a plan, so that
- * a wrong one changes nothing. */
+/* modules/registry.c - starts, changes and stops modules on hosts. One mutex covers every step of a
+ * change; readers walk a host's list under RCU. A change first reads all settings into plans and
+ * starts what is new unseen, so that what is wrong or does not start changes nothing. */
 #include "modules/registry.h"
 
 #include <errno.h>
@@ -10,18 +10,23 @@
 #include "core/shard.h"
 #include "modules/catalogue.h"
 #include "modules/options.h"
+#include "modules/plan.h"
 
 /* One row of a running module, registered with the dispatcher. */
 struct answering {
 	struct running *owner;
 	const struct iq_row *row;
 	struct iqdisc disc;
+	bool given; /* another module's row has taken its place */
 };
 
 struct service {
 	RCU_PTR(struct service) next;
 	char *domain;
 	char *title;
+	service_fn *fn;
+	void *arg;
+	bool routed; /* the domain is ours in the route table: since the commit, until given away */
 };
 
 struct running {
@@ -31,22 +36,23 @@ struct running {
 	struct answering *answering;
 	unsigned n_answering; /* registered */
 	unsigned n_hooks; /* added */
+	bool leaving; /* stops with the commit of the change that is being prepared */
 	RCU_PTR(struct service) services;
 };
 
-/* One entry of a `modules` map, read and found right. */
-struct planned {
-	const struct module *module;
-	const struct conf_node *node;
-	struct options *options; /* owned until it is given to a running */
-	struct running *running; /* of before; set while reloading */
-	struct options *before; /* restarted: what it had, owned */
-	bool fresh; /* started by this reload */
+/* One host of a change. */
+struct host_plan {
+	struct host *host;
+	const struct conf_node *at;
+	struct plan plan;
 };
-struct plan {
-	struct planned *at;
-	unsigned n;
+struct registry_change {
+	struct host_plan *hosts;
+	size_t n_hosts;
+	struct host **gone;
+	size_t n_gone;
 };
+static struct registry_change *preparing; /* whose modules are being started */
 
 /* Covers the catalogue and writing to hosts' lists. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -72,55 +78,6 @@ void registry_set_folders(const struct conf_list *folders)
 	unlock_registry();
 }
 
-/* ---- Plans */
-
-static void plan_free(struct plan *plan)
-{
-	for (unsigned i = 0; i < plan->n; i++) {
-		options_drop(plan->at[i].options);
-		options_drop(plan->at[i].before);
-	}
-	free(plan->at);
-}
-
-static struct planned *plan_find(const struct plan *plan, const struct module *m)
-{
-	for (unsigned i = 0; i < plan->n; i++)
-		if (plan->at[i].module == m)
-			return &plan->at[i];
-	return NULL;
-}
-
-/* 0, or CONF_BAD and there is no plan. */
-static int plan_read(struct plan *plan, const struct conf_node *modules, struct conf_errors *e)
-{
-	unsigned before = conf_errors_count(e);
-	const struct conf_node *node;
-
-	*plan = (struct plan){ 0 };
-	if (!modules || conf_node_kind(modules) == CONF_NULL)
-		return 0;
-	if (conf_node_kind(modules) != CONF_MAPPING) {
-		conf_fail(e, modules, "expected a map of modules with their options");
-		return CONF_BAD;
-	}
-	plan->at = xcalloc(conf_node_count(modules) + 1, sizeof(*plan->at));
-	conf_node_each (node, modules) {
-		const struct module *m = catalogue_find(node, e);
-
-		if (m && plan_find(plan, m))
-			conf_fail_key(e, node, "the module %s stands here twice", m->name);
-		else if (m)
-			plan->at[plan->n++] = (struct planned){
-				.module = m, .node = node, .options = options_read(m, node, e)
-			};
-	}
-	if (conf_errors_count(e) == before)
-		return 0;
-	plan_free(plan);
-	return CONF_BAD;
-}
-
 int registry_check(
 	const char *host_name UNUSED, const struct conf_node *modules, struct conf_errors *e)
 {
@@ -129,10 +86,39 @@ int registry_check(
 
 	lock_registry();
 	result = plan_read(&plan, modules, e);
-	if (result == 0)
-		plan_free(&plan);
+	plan_free(&plan);
 	unlock_registry();
 	return result;
+}
+
+void registry_differences(const struct conf_node *before, const struct conf_node *after,
+	void (*fn)(const struct module_change *change, void *arg), void *arg)
+{
+	struct conf_errors *errors = conf_errors_new();
+	struct plan was, now;
+
+	lock_registry();
+	plan_read(&was, before, errors);
+	plan_read(&now, after, errors);
+	plan_differences(&was, &now, fn, arg);
+	plan_free(&was);
+	plan_free(&now);
+	unlock_registry();
+	conf_errors_free(errors);
+}
+
+/* ---- A host's list */
+
+static struct running *running_first(struct host *h)
+{
+	struct module_instance *mi = __atomic_load_n(&h->modules, __ATOMIC_ACQUIRE);
+
+	return mi ? container_of(mi, struct running, mi) : NULL;
+}
+
+static struct running *running_next(struct running *r)
+{
+	return rcu_get(r->next);
 }
 
 /* ---- A running module's requests */
@@ -166,37 +152,51 @@ static struct iq_handler_spec answering_spec(struct answering *a)
 		.arg = a };
 }
 
-static int answering_begin(struct running *r, const struct conf_node *at, struct conf_errors *e)
+/* A row of a module that is leaving the host; NULL: nobody answers that. */
+static struct answering *answering_to_take(struct host *h, const struct iq_row *row)
+{
+	for (struct running *r = running_first(h); r; r = running_next(r))
+		for (unsigned i = 0; r->leaving && i < r->n_answering; i++) {
+			struct answering *a = &r->answering[i];
+
+			if (!a->given && a->row->scope == row->scope &&
+				!strcmp(a->row->ns, row->ns))
+				return a;
+		}
+	return NULL;
+}
+
+static void answering_begin(struct running *r)
 {
 	const struct iq_row *rows = r->mi.module->iq;
+	struct host *h = r->mi.host;
 	unsigned n = 0;
 
 	while (rows && rows[n].ns)
 		n++;
 	r->answering = xcalloc(n + 1, sizeof(*r->answering));
 	for (unsigned i = 0; i < n; i++) {
+		struct answering *a = &r->answering[i], *was = answering_to_take(h, &rows[i]);
 		struct iq_handler_spec spec;
 
-		r->answering[i] = (struct answering){
+		*a = (struct answering){
 			.owner = r, .row = &rows[i], .disc = options_disc(r->options, &rows[i])
 		};
-		spec = answering_spec(&r->answering[i]);
-		if (iq_register(r->mi.host, &spec) != 0) {
-			conf_fail_key(e, at, "another module of %s answers %s already",
-				r->mi.host->name, rows[i].ns);
-			return -EADDRINUSE;
-		}
+		spec = answering_spec(a);
+		REQUIRE((was ? iq_replace(h, &spec) : iq_register(h, &spec)) == 0);
+		if (was)
+			was->given = true;
 		r->n_answering++;
 	}
-	return 0;
 }
 
 static void answering_end(struct running *r)
 {
 	while (r->n_answering > 0) {
-		const struct iq_row *row = r->answering[--r->n_answering].row;
+		const struct answering *a = &r->answering[--r->n_answering];
 
-		iq_unregister(r->mi.host, row->scope, row->ns);
+		if (!a->given)
+			iq_unregister(r->mi.host, a->row->scope, a->row->ns);
 	}
 	free(r->answering);
 	r->answering = NULL;
@@ -239,6 +239,73 @@ static void service_free(struct service *v)
 	free(v);
 }
 
+static struct service *service_find(struct running *r, const char *domain)
+{
+	struct service *v = rcu_get(r->services);
+
+	while (v && strcmp(v->domain, domain) != 0)
+		v = rcu_get(v->next);
+	return v;
+}
+
+/* The service of a leaving module that holds the domain; NULL: none. */
+static struct service *service_leaving(struct host *h, bool h_goes, const char *domain)
+{
+	for (struct running *r = running_first(h); r; r = running_next(r)) {
+		struct service *v = h_goes || r->leaving ? service_find(r, domain) : NULL;
+
+		if (v && v->routed)
+			return v;
+	}
+	return NULL;
+}
+
+static struct service *service_to_take(const struct registry_change *c, const char *domain)
+{
+	struct service *v = NULL;
+
+	for (size_t i = 0; i < c->n_hosts && !v; i++)
+		v = service_leaving(c->hosts[i].host, false, domain);
+	for (size_t i = 0; i < c->n_gone && !v; i++)
+		v = service_leaving(c->gone[i], true, domain);
+	return v;
+}
+
+static bool host_goes(const struct registry_change *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_gone; i++)
+		if (!strcmp(c->gone[i]->name, name))
+			return true;
+	return false;
+}
+
+/* Nobody who is there, and stays, has the domain. */
+static bool comes_free(const struct registry_change *c, const char *domain)
+{
+	return !route_has(domain) || host_goes(c, domain) || service_to_take(c, domain);
+}
+
+static bool fresh_serves(const struct registry_change *c, const char *domain)
+{
+	for (size_t i = 0; i < c->n_hosts; i++)
+		for (unsigned k = 0; k < c->hosts[i].plan.n; k++) {
+			struct running *r = c->hosts[i].plan.at[k].fresh;
+
+			if (r && service_find(r, domain))
+				return true;
+		}
+	return false;
+}
+
+/* After the commit nobody else has the domain. r is being started. */
+static bool domain_is_free(const struct registry_change *c, struct running *r, const char *domain)
+{
+	for (size_t i = 0; i < c->n_hosts; i++)
+		if (!strcmp(c->hosts[i].host->name, domain))
+			return false;
+	return comes_free(c, domain) && !fresh_serves(c, domain) && !service_find(r, domain);
+}
+
 int module_serve(struct module_instance *mi, const char *domain, const char *title, service_fn *fn,
 	void *arg)
 {
@@ -247,62 +314,74 @@ int module_serve(struct module_instance *mi, const char *domain, const char *tit
 	char prepared[JID_PART_MAX + 1];
 	struct service *v;
 
+	REQUIRE(preparing);
 	if (jid_prep_domain(text, strlen(text), prepared) < 0) {
 		log_error("modules", "not a domain", L_STR("module", mi->module->name),
 			L_STR("domain", text));
 		return -EINVAL;
 	}
+	if (!domain_is_free(preparing, r, prepared)) {
+		log_error("modules", "the domain is taken", L_STR("module", mi->module->name),
+			L_STR("domain", prepared));
+		return -EADDRINUSE;
+	}
 	v = xcalloc(1, sizeof(*v));
 	v->domain = xstrdup(prepared);
 	v->title = title ? xstrdup(title) : NULL;
-	if (route_register_service(v->domain, fn, arg) != 0) {
-		log_error("modules", "the domain is taken", L_STR("module", mi->module->name),
-			L_STR("domain", v->domain));
-		service_free(v);
-		return -EADDRINUSE;
-	}
+	v->fn = fn;
+	v->arg = arg;
 	rcu_set(v->next, rcu_get(r->services));
 	rcu_set(r->services, v);
 	return 0;
+}
+
+/* The domains become the module's, those of one that is leaving at once. */
+static void services_begin(struct running *r, const struct registry_change *c)
+{
+	for (struct service *v = rcu_get(r->services); v; v = rcu_get(v->next)) {
+		struct service *was = service_to_take(c, v->domain);
+
+		if (was) {
+			was->routed = false;
+			REQUIRE(route_replace_service(v->domain, v->fn, v->arg));
+		} else {
+			REQUIRE(route_register_service(v->domain, v->fn, v->arg) == 0);
+		}
+		v->routed = true;
+	}
 }
 
 static void services_end(struct running *r)
 {
 	struct service *v = rcu_swap(r->services, NULL), *next;
 
-	for (next = v; next; next = rcu_get(next->next))
-		route_unregister(
-			next->domain); /* waits for a grace period: v is unseen from here */
+	if (v)
+		rcu_wait(); /* those who list them, where no route is withdrawn */
 	for (; v; v = next) {
 		next = rcu_get(v->next);
+		if (v->routed)
+			route_unregister(v->domain); /* waits for a grace period */
 		service_free(v);
 	}
 }
 
 /* ---- Starting and stopping one */
 
-static struct running *running_first(struct host *h)
+/* Into the list: at the end, or in the place of one that it takes over from. */
+static void running_list(struct running *r, struct running *instead)
 {
-	struct module_instance *mi = __atomic_load_n(&h->modules, __ATOMIC_ACQUIRE);
+	struct host *h = r->mi.host;
+	struct running *before = running_first(h);
 
-	return mi ? container_of(mi, struct running, mi) : NULL;
-}
-
-static struct running *running_next(struct running *r)
-{
-	return rcu_get(r->next);
-}
-
-static void running_list(struct running *r)
-{
-	struct running *last = running_first(r->mi.host);
-
-	while (last && running_next(last))
-		last = running_next(last);
-	if (last)
-		rcu_set(last->next, r);
-	else
-		__atomic_store_n(&r->mi.host->modules, &r->mi, __ATOMIC_RELEASE);
+	if (instead)
+		rcu_set(r->next, running_next(instead));
+	if (before == instead) {
+		__atomic_store_n(&h->modules, &r->mi, __ATOMIC_RELEASE);
+		return;
+	}
+	while (running_next(before) != instead)
+		before = running_next(before);
+	rcu_set(before->next, r);
 }
 
 /* Out of the list; readers may stand on it until a grace period is over. */
@@ -320,12 +399,17 @@ static void running_unlist(struct running *r)
 		rcu_set(before->next, next);
 }
 
-static void hooks_begin(struct running *r)
+static void hooks_begin(struct running *r, struct running *instead)
 {
 	const struct hook_row *row = r->mi.module->hooks;
+	struct hook_set *hooks = r->mi.host->hooks;
 
 	for (; row && row->hook; row++, r->n_hooks++)
-		hook_add(r->mi.host->hooks, row->hook, row->order, row->fn, &r->mi);
+		if (!instead ||
+			!hook_replace(hooks, row->hook, row->order, row->fn, &instead->mi, &r->mi))
+			hook_add(hooks, row->hook, row->order, row->fn, &r->mi);
+	if (instead)
+		instead->n_hooks = 0;
 }
 
 static void hooks_end(struct running *r)
@@ -349,28 +433,6 @@ static void withdraw(struct running *r)
 	r->mi.data = NULL;
 }
 
-/* Offers the module with its settings as they are. */
-static int offer(struct running *r, const struct conf_node *at, struct conf_errors *e)
-{
-	int error;
-
-	rcu_set(r->mi.conf, r->options->conf);
-	error = r->mi.module->start ? r->mi.module->start(&r->mi) : 0;
-	if (error < 0) {
-		conf_fail_key(e, at, "%s did not start on %s: %s", r->mi.module->name,
-			r->mi.host->name, strerror(-error));
-		services_end(r);
-		return error;
-	}
-	error = answering_begin(r, at, e);
-	if (error < 0) {
-		withdraw(r);
-		return error;
-	}
-	hooks_begin(r);
-	return 0;
-}
-
 static void running_free(struct running *r)
 {
 	options_drop(r->options);
@@ -378,7 +440,7 @@ static void running_free(struct running *r)
 	free(r);
 }
 
-/* Takes the plan's settings, if it starts. */
+/* Starts one that nobody sees yet; it takes the plan's options. */
 static int running_start(struct host *h, struct planned *p, struct conf_errors *e)
 {
 	struct running *r = xcalloc(1, sizeof(*r));
@@ -387,18 +449,31 @@ static int running_start(struct host *h, struct planned *p, struct conf_errors *
 	r->mi.module = p->module;
 	r->mi.host = host_ref(h);
 	r->options = p->options;
-	error = offer(r, p->node, e);
+	p->options = NULL;
+	rcu_set(r->mi.conf, r->options->conf);
+	error = p->module->start ? p->module->start(&r->mi) : 0;
 	if (error < 0) {
-		r->options = NULL;
+		conf_fail_key(e, p->node, "%s did not start on %s: %s", p->module->name, h->name,
+			strerror(-error));
+		services_end(r);
 		running_free(r);
 		return error;
 	}
-	p->options = NULL;
-	p->running = r;
-	p->fresh = true;
-	running_list(r);
-	log_info("modules", "started", L_STR("module", p->module->name), L_STR("host", h->name));
+	p->fresh = r;
 	return 0;
+}
+
+/* Offers what was started, in the place of what ran before. */
+static void running_offer(struct planned *p, const struct registry_change *c)
+{
+	struct running *r = p->fresh;
+
+	answering_begin(r);
+	hooks_begin(r, p->running);
+	services_begin(r, c);
+	running_list(r, p->running);
+	log_info("modules", p->running ? "started anew" : "started",
+		L_STR("module", p->module->name), L_STR("host", r->mi.host->name));
 }
 
 static void running_stop(struct running *r)
@@ -408,70 +483,6 @@ static void running_stop(struct running *r)
 	log_info("modules", "stopped", L_STR("module", r->mi.module->name),
 		L_STR("host", r->mi.host->name));
 	running_free(r);
-}
-
-/* ---- Hosts */
-
-static void stop_all(struct host *h)
-{
-	struct running *r, *next;
-
-	while ((r = running_first(h))) {
-		while ((next = running_next(r)))
-			r = next;
-		running_stop(r);
-	}
-}
-
-int registry_start_host(struct host *h, const struct conf_node *modules, struct conf_errors *e)
-{
-	struct plan plan;
-	int result;
-
-	lock_registry();
-	result = plan_read(&plan, modules, e);
-	if (result != 0)
-		goto unlock;
-	for (unsigned i = 0; i < plan.n && result == 0; i++)
-		result = running_start(h, &plan.at[i], e);
-	if (result < 0)
-		stop_all(h);
-	plan_free(&plan);
-unlock:
-	unlock_registry();
-	return result;
-}
-
-void registry_stop_host(struct host *h)
-{
-	lock_registry();
-	stop_all(h);
-	unlock_registry();
-}
-
-/* Other settings that only a start can apply. 0, or negative errno: it runs as before. */
-static int running_restart(struct planned *p, struct conf_errors *e)
-{
-	struct running *r = p->running;
-	int error;
-
-	withdraw(r);
-	p->before = r->options;
-	r->options = p->options;
-	p->options = NULL;
-	error = offer(r, p->node, e);
-	if (error == 0)
-		return 0;
-	options_drop(r->options);
-	r->options = p->before;
-	p->before = NULL;
-	if (offer(r, p->node, e) == 0)
-		return error;
-	running_unlist(r);
-	rcu_wait();
-	running_free(r);
-	p->running = NULL;
-	return error;
 }
 
 static void running_hand_over(struct planned *p)
@@ -492,76 +503,195 @@ static void running_hand_over(struct planned *p)
 	options_drop(old);
 }
 
-/* Starts and restarts what the plan asks for; the part of a reload that can fail. */
-static int plan_begin(struct host *h, struct plan *plan, struct conf_errors *e)
-{
-	for (unsigned i = 0; i < plan->n; i++) {
-		struct planned *p = &plan->at[i];
-		int error = 0;
+/* ---- Changes */
 
-		if (!p->running)
-			error = running_start(h, p, e);
-		else if (options_need_restart(p->module, p->running->options, p->options))
-			error = running_restart(p, e);
+struct registry_change *registry_change_begin(void)
+{
+	return xcalloc(1, sizeof(struct registry_change));
+}
+
+int registry_change_host(struct registry_change *c, struct host *h, const struct conf_node *at,
+	const struct conf_node *modules, struct conf_errors *e)
+{
+	struct host_plan hp = { .host = h, .at = at };
+	int result;
+
+	lock_registry();
+	result = plan_read(&hp.plan, modules, e);
+	unlock_registry();
+	if (result != 0)
+		return result;
+	c->hosts = xrealloc(c->hosts, (c->n_hosts + 1) * sizeof(*c->hosts));
+	c->hosts[c->n_hosts++] = hp;
+	return 0;
+}
+
+void registry_change_gone(struct registry_change *c, struct host *h)
+{
+	c->gone = xrealloc(c->gone, (c->n_gone + 1) * sizeof(struct host *));
+	c->gone[c->n_gone++] = h;
+}
+
+/* Who goes on with the same instance, who leaves. */
+static void match_running(struct host_plan *hp)
+{
+	for (struct running *r = running_first(hp->host); r; r = running_next(r)) {
+		struct planned *p = plan_find(&hp->plan, r->mi.module);
+
+		if (p)
+			p->running = r;
+		r->leaving = !p || options_need_restart(p->module, r->options, p->options);
+	}
+}
+
+static int start_fresh(struct host_plan *hp, struct conf_errors *e)
+{
+	for (unsigned i = 0; i < hp->plan.n; i++) {
+		struct planned *p = &hp->plan.at[i];
+		int error = p->running && !p->running->leaving ? 0 : running_start(hp->host, p, e);
+
 		if (error < 0)
 			return error;
 	}
 	return 0;
 }
 
-static void plan_take_back(struct plan *plan, struct conf_errors *e)
+static int prepare_host(struct registry_change *c, struct host_plan *hp, struct conf_errors *e)
 {
-	for (unsigned i = plan->n; i-- > 0;) {
-		struct planned *p = &plan->at[i];
+	const char *name = hp->host->name;
 
-		if (p->fresh) {
-			running_stop(p->running);
-		} else if (p->before) {
-			p->options = p->before;
-			p->before = NULL;
-			running_restart(p, e);
-		}
+	if (route_host(name) != hp->host && !comes_free(c, name)) {
+		conf_fail(e, hp->at, "a module serves the domain %s already", name);
+		return -EADDRINUSE;
+	}
+	return start_fresh(hp, e);
+}
+
+int registry_change_prepare(struct registry_change *c, struct conf_errors *e)
+{
+	int error = 0;
+
+	lock_registry();
+	preparing = c;
+	for (size_t i = 0; i < c->n_hosts; i++)
+		match_running(&c->hosts[i]);
+	for (size_t i = 0; i < c->n_hosts && error == 0; i++)
+		error = prepare_host(c, &c->hosts[i], e);
+	preparing = NULL;
+	unlock_registry();
+	return error;
+}
+
+static void change_free(struct registry_change *c)
+{
+	for (size_t i = 0; i < c->n_hosts; i++)
+		plan_free(&c->hosts[i].plan);
+	free(c->hosts);
+	free(c->gone);
+	free(c);
+}
+
+static void stop_fresh(struct host_plan *hp)
+{
+	for (unsigned i = hp->plan.n; i-- > 0;) {
+		struct planned *p = &hp->plan.at[i];
+
+		if (!p->fresh)
+			continue;
+		withdraw(p->fresh);
+		running_free(p->fresh);
+		p->fresh = NULL;
 	}
 }
 
-static void plan_finish(struct host *h, struct plan *plan)
+static void stay_all(struct host *h)
+{
+	for (struct running *r = running_first(h); r; r = running_next(r))
+		r->leaving = false;
+}
+
+void registry_change_abandon(struct registry_change *c)
+{
+	if (!c)
+		return;
+	lock_registry();
+	for (size_t i = c->n_hosts; i-- > 0;) {
+		stop_fresh(&c->hosts[i]);
+		stay_all(c->hosts[i].host);
+	}
+	unlock_registry();
+	change_free(c);
+}
+
+/* Those that another instance has replaced stand in no list any more. */
+static void stop_leaving(struct host_plan *hp)
 {
 	struct running *r, *next;
 
-	for (r = running_first(h); r; r = next) {
+	for (unsigned i = 0; i < hp->plan.n; i++)
+		if (hp->plan.at[i].fresh && hp->plan.at[i].running)
+			running_stop(hp->plan.at[i].running);
+	for (r = running_first(hp->host); r; r = next) {
 		next = running_next(r);
-		if (!plan_find(plan, r->mi.module))
+		if (r->leaving)
 			running_stop(r);
 	}
-	for (unsigned i = 0; i < plan->n; i++)
-		if (plan->at[i].options)
-			running_hand_over(&plan->at[i]);
 }
+
+static void hand_over(struct host_plan *hp)
+{
+	for (unsigned i = 0; i < hp->plan.n; i++)
+		if (hp->plan.at[i].running && !hp->plan.at[i].fresh)
+			running_hand_over(&hp->plan.at[i]);
+}
+
+void registry_change_commit(struct registry_change *c)
+{
+	lock_registry();
+	for (size_t i = 0; i < c->n_hosts; i++)
+		for (unsigned k = 0; k < c->hosts[i].plan.n; k++)
+			if (c->hosts[i].plan.at[k].fresh)
+				running_offer(&c->hosts[i].plan.at[k], c);
+	for (size_t i = 0; i < c->n_hosts; i++) {
+		stop_leaving(&c->hosts[i]);
+		hand_over(&c->hosts[i]);
+	}
+	unlock_registry();
+	change_free(c);
+}
+
+/* ---- One host */
 
 int registry_reload_host(struct host *h, const struct conf_node *modules, struct conf_errors *e)
 {
-	struct plan plan;
-	int result;
+	struct registry_change *c = registry_change_begin();
+	int result = registry_change_host(c, h, NULL, modules, e);
+
+	if (result == 0)
+		result = registry_change_prepare(c, e);
+	if (result == 0)
+		registry_change_commit(c);
+	else
+		registry_change_abandon(c);
+	return result;
+}
+
+int registry_start_host(struct host *h, const struct conf_node *modules, struct conf_errors *e)
+{
+	return registry_reload_host(h, modules, e);
+}
+
+void registry_stop_host(struct host *h)
+{
+	struct running *r, *next;
 
 	lock_registry();
-	result = plan_read(&plan, modules, e);
-	if (result != 0)
-		goto unlock;
-	for (struct running *r = running_first(h); r; r = running_next(r)) {
-		struct planned *p = plan_find(&plan, r->mi.module);
-
-		if (p)
-			p->running = r;
+	while ((r = running_first(h))) {
+		while ((next = running_next(r)))
+			r = next;
+		running_stop(r);
 	}
-	result = plan_begin(h, &plan, e);
-	if (result < 0)
-		plan_take_back(&plan, e);
-	else
-		plan_finish(h, &plan);
-	plan_free(&plan);
-unlock:
 	unlock_registry();
-	return result;
 }
 
 /* ---- Looking */

@@ -18,16 +18,42 @@ void registry_set_folders(const struct conf_list *folders);
  */
 int registry_check(const char *host_name, const struct conf_node *modules, struct conf_errors *e);
 
-/* Starts a host's modules in the order of the map. 0; CONF_BAD when the settings are wrong; a
- * negative errno when a module did not start: nothing runs then. e says why. */
+/* A change of what runs, on one host or on many, all or nothing: begin, say what shall be, prepare,
+ * then commit or abandon. One change at a time.
+ * Preparing starts the modules that are new, and those anew that have another value for an option
+ * marked CONF_AT_MODULE_START, beside what runs: nobody sees them yet. Committing lets them take
+ * over requests, hooks and domains, without a moment in which nobody answers; then what shall not
+ * run any more stops, and all others get their options handed over. */
+struct registry_change;
+struct registry_change *registry_change_begin(void) __attribute__((returns_nonnull));
+/* From what runs on h, nothing if it is new, to what the map says. at: where the settings name the
+ * host, for errors; may be NULL. Host and nodes outlive the change. 0, or CONF_BAD and e says why:
+ * only abandoning is left. */
+int registry_change_host(struct registry_change *c, struct host *h, const struct conf_node *at,
+	const struct conf_node *modules, struct conf_errors *e);
+/* The host goes with the commit: others may have its domains. Its modules run on until
+ * registry_stop_host(), which is for after the commit. */
+void registry_change_gone(struct registry_change *c, struct host *h);
+/* All that can fail. 0, or a negative errno and e says why: only abandoning is left. */
+int registry_change_prepare(struct registry_change *c, struct conf_errors *e);
+void registry_change_commit(struct registry_change *c);
+void registry_change_abandon(struct registry_change *c); /* all is as it was; NULL is fine */
+
+/* One host's change: its first, or another. 0; CONF_BAD when the settings are wrong; a negative
+ * errno when a module did not start. e says why; after a failure everything runs as before. */
 int registry_start_host(struct host *h, const struct conf_node *modules, struct conf_errors *e);
+int registry_reload_host(struct host *h, const struct conf_node *modules, struct conf_errors *e);
 /* Stops what runs, last started first. */
 void registry_stop_host(struct host *h);
-/* From what runs to what the map says: everything is checked, then new modules start, those with
- * changed options that are marked needs_restart stop and start, removed ones stop, all others get
- * their options handed over. Returns as registry_start_host(); after a failure everything runs as
- * it did before. */
-int registry_reload_host(struct host *h, const struct conf_node *modules, struct conf_errors *e);
+
+/* What makes one `modules` map of the other; both are right and their files still there. */
+struct module_change {
+	enum { MODULE_ADDED, MODULE_REMOVED, MODULE_CHANGED } what;
+	const char *module; /* "ping" */
+	const struct conf_change *option; /* MODULE_CHANGED: one of its options */
+};
+void registry_differences(const struct conf_node *before, const struct conf_node *after,
+	void (*fn)(const struct module_change *change, void *arg), void *arg);
 
 /* A running module by name, with or without mod_. Good until the thread's next quiescent state. */
 struct module_instance *registry_find(struct host *h, const char *name);

@@ -61,7 +61,7 @@ UNUSED static const struct conf_item inner_rows[] = {
 	{ "name", CONF_STRING, FIELD(struct inner, name, const char *), .preset = "nobody" },
 	{ "n", CONF_INT, FIELD(struct inner, n, int64_t), .preset = "1", .min = 0, .max = 9 },
 	{ "words", CONF_LIST, FIELD(struct inner, words, struct conf_list), .item = word_item,
-		.item_size = sizeof(char *), .needs_restart = true },
+		.item_size = sizeof(char *), .applies = CONF_AT_RESTART },
 	{ 0 },
 };
 UNUSED static const struct conf_item named_rows[] = {

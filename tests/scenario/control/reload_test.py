@@ -24,9 +24,9 @@ def until(condition, what):
 
 class Reload(ConsoleCase):
     def reload_with(self, over, *options):
-        """What the reload lists, by option."""
+        """What the reload lists, by name."""
         self.server.write_settings(over)
-        return {row['option']: row for row in self.ctl.json('reload', *options)}
+        return {row['name']: row for row in self.ctl.json('reload', *options)}
 
     def hosts(self):
         return [row['host'] for row in self.ctl.json('hosts')]
@@ -45,7 +45,8 @@ class Reload(ConsoleCase):
         make_certificate(self.server.path('third.example.pem'), 'third.example')
         changes = self.reload_with('hosts: [localhost, third.example]\n'
                                    'certfiles: ["${dir}/*.example.pem", "${dir}/localhost.pem"]')
-        self.assertIn('hosts', changes)
+        self.assertEqual(changes['third.example']['change'], '+ host third.example')
+        self.assertEqual(changes['other.example']['change'], '- host other.example')
         self.assertEqual(self.hosts(), ['localhost', 'third.example'])
         goes.expect('<stream:error><s:host-gone/></stream:error>')
         goes.expect_close()
@@ -102,7 +103,7 @@ class Reload(ConsoleCase):
 
     def test_dry_run_only_tells(self):
         changes = self.reload_with('hosts: [localhost]\nloglevel: debug', '--dry-run')
-        self.assertEqual(set(changes), {'hosts', 'loglevel'})
+        self.assertEqual(set(changes), {'other.example', 'loglevel'})
         self.assertEqual(self.hosts(), ['localhost', 'other.example'])
         self.assertEqual(self.ctl.json('log-level'), {'log_level': 'info'})
 

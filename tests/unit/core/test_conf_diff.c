@@ -10,7 +10,7 @@
 static void note_change(const struct conf_change *c, void *arg)
 {
 	fprintf(arg, "%s: %s -> %s%s\n", c->path, c->before ? c->before : "nothing",
-		c->after ? c->after : "nothing", c->needs_restart ? " (restart)" : "");
+		c->after ? c->after : "nothing", c->applies == CONF_AT_RESTART ? " (restart)" : "");
 }
 
 static const struct {
@@ -82,9 +82,9 @@ Test(conf_diff, a_copy_stands_alone)
 /* A restart is asked for by the row itself or by one around it, for what is inside too. */
 static const struct conf_item restarting_rows[] = {
 	{ "group", CONF_GROUP, FIELD(struct outer, group, struct inner), .rows = inner_rows,
-		.needs_restart = true },
+		.applies = CONF_AT_RESTART },
 	{ "list", CONF_LIST, FIELD(struct outer, list, struct conf_list), .rows = inner_rows,
-		.item_size = sizeof(struct inner), .needs_restart = true },
+		.item_size = sizeof(struct inner), .applies = CONF_AT_RESTART },
 	{ "map", CONF_MAP, FIELD(struct outer, map, struct conf_list), .rows = named_rows,
 		.item_size = sizeof(struct inner) },
 	{ 0 },
@@ -113,7 +113,7 @@ static void see(const struct conf_change *c, void *arg)
 
 	s->n++;
 	snprintf(s->path, sizeof(s->path), "%s", c->path);
-	s->restart = c->needs_restart;
+	s->restart = c->applies == CONF_AT_RESTART;
 	s->item = c->item;
 }
 
@@ -171,4 +171,55 @@ Test(conf_diff, nothing_is_copied_as_nothing)
 	filled_free(&from);
 	cr_expect_str_eq(copy.access, "all", "presets too");
 	arena_fini(&a);
+}
+
+/* In one line, as it might stand in a file; what is long ends early. */
+static const struct {
+	const char *yaml, *want;
+} lines[] = {
+	{ "a", "a" },
+	{ "", "null" },
+	{ "{}", "{}" },
+	{ "[1, [2, x y]]", "[1, [2, x y]]" },
+	{ "- deny: blocked\n- allow: {user: a@b}", "[{deny: blocked}, {allow: {user: a@b}}]" },
+};
+
+Test(conf_diff, a_node_in_one_line)
+{
+	struct conf_errors *e = conf_errors_new();
+	struct arena a;
+
+	arena_init(&a, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		struct conf_file *f =
+			conf_file_parse("t.yml", lines[i].yaml, strlen(lines[i].yaml), e);
+
+		cr_assert(f);
+		cr_expect_str_eq(conf_node_line(conf_root(f), &a), lines[i].want);
+		conf_file_free(f);
+	}
+	cr_expect_eq(conf_errors_count(e), 0);
+	arena_fini(&a);
+	conf_errors_free(e);
+}
+
+Test(conf_diff, a_long_node_is_cut)
+{
+	struct conf_errors *e = conf_errors_new();
+	char yaml[8000] = "[0";
+	struct conf_file *f;
+	struct arena a;
+	const char *line;
+
+	for (int i = 1; i < 1000; i++)
+		sprintf(yaml + strlen(yaml), ", %d", i);
+	strcat(yaml, "]");
+	arena_init(&a, NULL, 0);
+	f = conf_file_parse("t.yml", yaml, strlen(yaml), e);
+	line = conf_node_line(conf_root(f), &a);
+	cr_expect_lt(strlen(line), 300);
+	cr_expect(strstr(line, ", ...]"), "%s", line);
+	conf_file_free(f);
+	arena_fini(&a);
+	conf_errors_free(e);
 }

@@ -22,7 +22,8 @@ static char *printed(const struct conf_item *rows, void (*print)(const struct co
 static const struct conf_item manual_rows[] = {
 	{ "size", CONF_SIZE, 0, .preset = "64 KB", .min = 1, .max = 1 << 20, .unit = "bytes",
 		.help = "How much -- at most.", .per_host = true },
-	{ "inner", CONF_GROUP, 8, .rows = inner_rows, .help = "Inside.", .needs_restart = true },
+	{ "inner", CONF_GROUP, 8, .rows = inner_rows, .help = "Inside.",
+		.applies = CONF_AT_RESTART },
 	{ "rules", CONF_RAW, 0, .example = "a: 1\nb: 2", .help = ".TH is no request." },
 	{ 0 },
 };
@@ -51,16 +52,16 @@ Test(conf_manual, reference)
 	cr_expect_str_eq(markdown,
 		"\n#### `mod.size`\nHow much -- at most.\n\n"
 		"Value: a size from 1 to 1 MB, such as 65536, 64 KB or 1 MB (bytes); default "
-		"`64 KB`; also under host_config.\n"
+		"`64 KB`; also under host_config; applied by a reload.\n"
 		"\n#### `mod.inner`\nInside.\n\n"
-		"Value: a map of the options below; a change needs a restart.\n"
-		"\n#### `mod.inner.name`\n\n\nValue: text; default `nobody`; a change needs a "
-		"restart.\n"
-		"\n#### `mod.inner.n`\n\n\nValue: a whole number from 0 to 9; default `1`; a "
-		"change needs a restart.\n"
+		"Value: a map of the options below; applied at the next start of the server.\n"
+		"\n#### `mod.inner.name`\n\n\nValue: text; default `nobody`; applied at "
+		"the next start of the server.\n"
+		"\n#### `mod.inner.n`\n\n\nValue: a whole number from 0 to 9; default `1`; "
+		"applied at the next start of the server.\n"
 		"\n#### `mod.inner.words`\n\n\n"
-		"Value: a list, each text; a change needs a restart.\n"
-		"\n#### `mod.rules`\n.TH is no request.\n\nValue: a map.\n"
+		"Value: a list, each text; applied at the next start of the server.\n"
+		"\n#### `mod.rules`\n.TH is no request.\n\nValue: a map; applied by a reload.\n"
 		"\n```yaml\na: 1\nb: 2\n```\n",
 		"%s", markdown);
 	cr_expect(strstr(roff, ".TP\n\\fBsize\\fR\nHow much \\-\\- at most.\n"));
@@ -68,19 +69,20 @@ Test(conf_manual, reference)
 	cr_expect_str_eq(example,
 		"#   How much -- at most.\n"
 		"#   (a size from 1 to 1 MB, such as 65536, 64 KB or 1 MB (bytes); default 64 KB; "
-		"also under\n#   host_config.)\n"
+		"also under\n#   host_config; applied by a reload.)\n"
 		"#  size: 64 KB\n"
 		"#   Inside.\n"
-		"#   (a map of the options below; a change needs a restart.)\n"
+		"#   (a map of the options below; applied at the next start of the server.)\n"
 		"#  inner:\n"
-		"#     (text; default nobody; a change needs a restart.)\n"
+		"#     (text; default nobody; applied at the next start of the server.)\n"
 		"#    name: nobody\n"
-		"#     (a whole number from 0 to 9; default 1; a change needs a restart.)\n"
+		"#     (a whole number from 0 to 9; default 1; applied at the next start of the "
+		"server.)\n"
 		"#    n: 1\n"
-		"#     (a list, each text; a change needs a restart.)\n"
+		"#     (a list, each text; applied at the next start of the server.)\n"
 		"#    words: []\n"
 		"#   .TH is no request.\n"
-		"#   (a map.)\n"
+		"#   (a map; applied by a reload.)\n"
 		"#  rules:\n"
 		"#    a: 1\n"
 		"#    b: 2\n",
@@ -144,7 +146,7 @@ Test(conf_manual, lists_and_maps_show_one_of_theirs)
 	cr_expect(strstr(text, "#  numbers: {}\n"), "%s", text);
 	cr_expect(strstr(markdown, "\n#### `mod.list[].n`\n"), "%s", markdown);
 	cr_expect(strstr(markdown, "\n#### `mod.map.NAME.n`\n"), "%s", markdown);
-	cr_expect(strstr(markdown, "; required.\n"), "%s", markdown);
+	cr_expect(strstr(markdown, "; required; applied by a reload.\n"), "%s", markdown);
 	cr_expect(strstr(markdown, "Value: a map of names, each with a whole number"), "%s",
 		markdown);
 }
