@@ -177,7 +177,7 @@ static bool chat_run(struct bench *b)
 	}
 	/* A message to a bare JID finds only those whose presence is known. */
 	if (!bench_start_all(b, GOAL_SESSION, &chat_events) ||
-		(o->to == TO_BARE && !bench_settle(b)) || !bench_meet(b))
+		(o->to == TO_BARE && !bench_settle(b)) || !bench_meet(b) || !bench_all_here(b))
 		return false;
 	prepare(b);
 	begin(b);

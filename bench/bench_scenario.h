@@ -47,6 +47,8 @@ static inline struct bench *bench_of(const struct client *c)
 bool bench_start_all(struct bench *b, enum client_goal goal, const struct client_events *then);
 /* Waits until the server has read all that the users sent: each asks it and is answered. */
 bool bench_settle(struct bench *b);
+/* Whether nobody who had come in was cut off since; if somebody was, it says so. */
+bool bench_all_here(const struct bench *b);
 /* Closes all that are open and waits for it, a few seconds at most. */
 void bench_close_all(struct bench *b);
 void bench_complain(const struct client *c, const char *why); /* the first few only */

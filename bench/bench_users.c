@@ -126,6 +126,18 @@ bool bench_settle(struct bench *b)
 	return !b->failed && !b->under_way;
 }
 
+bool bench_all_here(const struct bench *b)
+{
+	unsigned gone = 0;
+
+	for (unsigned i = 0; i < b->options->users; i++)
+		gone += b->clients[i].step != STEP_READY;
+	if (gone)
+		fprintf(stderr, "linnet-bench: %s: %u of %u users were cut off before it began\n",
+			b->options->scenario, gone, b->options->users);
+	return !gone;
+}
+
 /* --- closing ----------------------------------------------------------------------------- */
 
 static void close_closed(struct client *c, const char *why)

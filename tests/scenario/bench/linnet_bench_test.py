@@ -218,6 +218,58 @@ class LinnetBench(ServerCase):
             self.assertGreater(run['lost'] + run['wrong'], 0, name)
 
 
+    def test_who_is_cut_off_while_others_still_log_in(self):
+        """By a server that has just started, say: the run is refused, there is no crash."""
+        for words in ([], ['--processes', '2']):
+            with Quitter(4) as peer:
+                done = subprocess.run(
+                    [BENCH, '--relay', '--port', str(peer.port), '--users', '4', '--warmup', '0',
+                     '--seconds', '0.1', *words, 'chat'],
+                    capture_output=True, text=True, check=False, timeout=100)
+            self.assertEqual((done.returncode, done.stdout), (1, ''), done.stderr)
+            self.assertIn('cut off before it began', done.stderr)
+            self.assertNotIn('signal', done.stderr)
+
+
+class Quitter:
+    """Greets so many clients as the relay does, but hangs up on the second before the next."""
+
+    def __init__(self, clients):
+        self.clients = clients
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join()
+        self.listener.close()
+
+    def run(self):
+        ends = []
+        for number in range(self.clients):
+            end, _ = self.listener.accept()
+            end.sendall(b'<stream:stream>')
+            if number == 1:
+                end.shutdown(socket.SHUT_WR)
+                self.wait_for_end(end)
+            else:
+                ends.append(end)
+        for end in ends:
+            self.wait_for_end(end)
+
+    @staticmethod
+    def wait_for_end(end):
+        said = got = end.recv(65536)
+        while got and b'</stream:stream>' not in said:
+            got = end.recv(65536)
+            said += got
+        end.close()
+
+
 class Spoiler:
     """Between two clients: what the first writes, message by message, goes through a function."""
 
