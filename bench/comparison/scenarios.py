@@ -35,11 +35,22 @@ class Scenario:
     servers: tuple              # names of those it is played against
     tls: bool = False
     crowd: bool = False         # with --idle-users instead of --users, each time a fresh server
+    needs: tuple = ()           # features beyond the common ones: servers of its own have them
+    group: int = 2              # users come in groups of so many
+
+    @property
+    def is_chat(self):
+        return self.command[0] == 'chat'
+
+    def users(self, asked):
+        """As many whole groups as were asked for, at least one."""
+        return max(asked - asked % self.group, self.group)
 
 
 XMPP = ('linnet', 'ejabberd', 'prosody')
 CPU_PER_MESSAGE = 'server_cpu_per_message'
 MEMORY = 'server_memory_per_session'
+FANOUT = 20     # contacts, occupants, subscribers
 
 
 def chat(name, title, load, goals, **more):
@@ -47,6 +58,13 @@ def chat(name, title, load, goals, **more):
     labels = {CPU_PER_MESSAGE: 'CPU per message', 'latency_p99': 'p99'}
     return Scenario(name, title, ('chat',) + load,
                     tuple(Figure(key, labels[key], 'us', goal) for key, goal in goals), **more)
+
+
+def asks_more(name, title, load, figures, needs, **more):
+    """Linnet has none of these yet: then it is "not offered", and the peers' figures stand alone."""
+    return Scenario(name, title, (name,) + load,
+                    tuple(Figure('server_cpu_per_' + what, label, 'us', goal)
+                          for what, label, goal in figures), XMPP, needs=needs, **more)
 
 
 ALL = (
@@ -61,6 +79,9 @@ ALL = (
     Scenario('ping-10', 'ping, 10 in flight, plain', ('ping', '--inflight', '10'),
              (Figure('server_cpu_per_ping', 'CPU per ping', 'us', part_of('ejabberd', 12)),),
              ('relay-echo',) + XMPP),
+    asks_more('presence', 'presence to %d contacts' % FANOUT, ('--fanout', str(FANOUT)),
+              [('delivery', 'per delivery', part_of('ejabberd', 10))], ('roster',),
+              group=FANOUT + 2),
     Scenario('login', 'login, plain', ('login',),
              (Figure('server_cpu_per_login', 'CPU per login', 'us', part_of('ejabberd', 8)),), XMPP),
     Scenario('login-tls', 'login, STARTTLS', ('login',),
@@ -74,6 +95,18 @@ ALL = (
              crowd=True),
     chat('shards', 'chat, 10 in flight, 2 shards against 1', ('--inflight', '10'),
          [(CPU_PER_MESSAGE, None)], servers=('linnet-1', 'linnet-2')),
+    asks_more('offline', 'offline messages', ('--batch', '100'),
+              [('store', 'CPU per message stored', None),
+               ('collect', 'CPU per message collected', None)], ('offline',)),
+    asks_more('mam', 'archive', ('--batch', '50', '--page', '10'),
+              [('archived_message', 'CPU per message archived', None),
+               ('message', 'CPU per message found', None)], ('archive', 'disco')),
+    asks_more('resume', 'resumption, 10 messages each', ('--batch', '10'),
+              [('resumption', 'CPU per resumption', None)], ('resumption',)),
+    asks_more('muc', 'rooms of %d' % FANOUT, ('--fanout', str(FANOUT)),
+              [('delivery', 'CPU per delivery', None)], ('rooms', 'disco'), group=FANOUT),
+    asks_more('pubsub', 'nodes of %d subscribers' % FANOUT, ('--fanout', str(FANOUT)),
+              [('delivery', 'CPU per delivery', None)], ('nodes', 'disco'), group=FANOUT),
 )
 SHARDS_GOAL = 1.7
 

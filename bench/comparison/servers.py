@@ -1,8 +1,8 @@
 """Linnet, its peers and the relay: their settings, their accounts, how each starts.
 
-Equal features: the modules of FEATURES where this Linnet has them, accounts as SCRAM-SHA-1 verifiers
-of ITERATIONS rounds in each server's own storage, one ECDSA certificate for all, no archive, no
-stream management, no server-to-server links, no shapers and no limits that a load would run into.
+Equal features: those of features.BASE that this Linnet has, and what a scenario needs beyond them;
+accounts as SCRAM-SHA-1 verifiers of ITERATIONS rounds in each server's own storage, one ECDSA
+certificate for all, no server-to-server links, no shapers and no limits that a load would run into.
 """
 
 import base64
@@ -16,26 +16,28 @@ import shutil
 import socket
 import subprocess
 
-from . import Failure
+from . import Failure, features
 from .process import Process, port_listens
 
 DOMAIN = 'localhost'
 ITERATIONS = 4096       # ejabberd's; the others are told
 STANZA_BYTES = 262144   # the largest a client may send
-# What clients may ask for: Linnet's name of it, ejabberd's, prosody's.
-FEATURES = (
-    ('mod_disco', 'mod_disco', 'disco'),
-    ('mod_offline', 'mod_offline', 'offline'),
-    ('mod_ping', 'mod_ping', 'ping'),
-    ('mod_roster', 'mod_roster', 'roster'),
-    ('mod_time', 'mod_time', 'time'),
-    ('mod_version', 'mod_version', 'version'),
-)
 
 
 def output_of(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
                           text=True).stdout
+
+
+def copy(file_or_folder, to):
+    """In place of what was there."""
+    if os.path.isdir(file_or_folder):
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(file_or_folder, to)
+    else:
+        for log in glob.glob(to + '-*'):     # SQLite's
+            os.remove(log)
+        shutil.copy(file_or_folder, to)
 
 
 class Setup:
@@ -47,12 +49,11 @@ class Setup:
         self.folder = folder
         self.base_port = base_port
         self.accounts = accounts    # (name, password)
-        self.database = None        # Linnet's, once it holds them
         self.key = os.path.join(folder, 'certs', DOMAIN + '.key')
         self.certificate = os.path.join(folder, 'certs', DOMAIN + '.crt')
         self.pem = os.path.join(folder, 'certs', DOMAIN + '.pem')   # both in one
-        known = output_of(self.linnetd, '--example')
-        self.features = [f for f in FEATURES if f[0] + ':' in known]
+        self.linnet_example = output_of(self.linnetd, '--example')
+        os.mkdir(os.path.join(folder, 'accounts'))
 
     def make_certificate(self):
         os.mkdir(os.path.dirname(self.key))
@@ -68,17 +69,23 @@ class Setup:
 
 
 class Server:
-    """One that can be started and stopped again; accounts are made before the first start."""
+    """One that can be started and stopped again. The accounts are made once; all servers that keep
+    them in the same form get a copy."""
 
     name = package = None
-    has_tls = True
     bench_options = ()
+    accounts_in = None      # file or folder in the server's own
 
-    def __init__(self, setup, number):
+    def __init__(self, setup, number, needs):
         self.setup = setup
-        self.port = setup.base_port + number
-        self.folder = os.path.join(setup.folder, self.name)
+        self.needs = needs
+        self.port = setup.base_port + number + (len(ALL) if needs else 0)   # one such at a time
+        self.folder = os.path.join(setup.folder, '-'.join((self.name,) + needs))
         self.process = None
+
+    def features(self):
+        base = features.of_base(self.setup.linnet_example)
+        return [features.ALL[name] for name in dict.fromkeys(base + self.needs)]
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -90,7 +97,19 @@ class Server:
     def prepare(self):
         os.mkdir(self.folder)
         self.write_settings()
-        self.make_accounts()
+        if self.accounts_in and not os.path.exists(self.accounts_made):
+            self.make_accounts()
+            copy(self.path(self.accounts_in), self.accounts_made)
+        self.renew()
+
+    def renew(self):
+        """Back to what it was before its first start: accounts and nothing else."""
+        if self.accounts_in:
+            copy(self.accounts_made, self.path(self.accounts_in))
+
+    @property
+    def accounts_made(self):
+        return os.path.join(self.setup.folder, 'accounts', self.accounts_in)
 
     def spawn(self, command, environ=None):
         self.process = Process(self.name, command, self.path('output'), environ, self.folder)
@@ -123,7 +142,6 @@ class Relay(Server):
     """The floor: bench/relay.c."""
 
     name = 'relay'
-    has_tls = False
     bench_options = ('--relay',)
 
     def launch(self):
@@ -142,6 +160,7 @@ class EchoRelay(Relay):
 
 class Linnet(Server):
     name = 'linnet'
+    accounts_in = 'linnet.sqlite'
     shards = 0  # one for each core
 
     def write_settings(self):
@@ -164,22 +183,18 @@ listen:
 modules:
   mod_auth_internal: {}
 ''' % (DOMAIN, self.setup.pem, ITERATIONS, self.shards, self.port, STANZA_BYTES)
-                   + ''.join('  %s: {}\n' % f[0] for f in self.setup.features))
+                   + ''.join('  %s: {}\n' % f.linnet for f in self.features()
+                             if f.linnet + ':' in self.setup.linnet_example))
 
     def make_accounts(self):
-        """By its control socket, several at once: hashing passwords takes the time. The next Linnet
-        gets a copy."""
-        accounts, database = self.setup.accounts, self.path('linnet.sqlite')
-        if self.setup.database:
-            shutil.copy(self.setup.database, database)
-            return
+        """By its control socket, several at once: hashing passwords takes the time."""
+        accounts = self.setup.accounts
         self.start()
         try:
             with concurrent.futures.ThreadPoolExecutor(4) as pool:
                 list(pool.map(self.register, [accounts[n::4] for n in range(4)]))
         finally:
             self.stop()
-        self.setup.database = database
 
     def register(self, accounts):
         with socket.socket(socket.AF_UNIX) as s:
@@ -219,6 +234,7 @@ class Ejabberd(Server):
     but its own; what ejabberdctl would ask it to do is on its command line."""
 
     name = package = 'ejabberd'
+    accounts_in = 'mnesia'
 
     def write_settings(self):
         self.write('ejabberd.yml', '''\
@@ -235,9 +251,11 @@ listen:
     max_stanza_size: %d
     access: all
     shaper: none
+shaper_rules:
+  max_user_offline_messages: infinity
 modules:
 ''' % (DOMAIN, self.setup.pem, self.port, STANZA_BYTES)
-                   + ''.join('  %s: {}\n' % f[1] for f in self.setup.features))
+                   + ''.join('  %s\n' % f.ejabberd for f in self.features()))
 
     def erl(self, evaluate):
         ebin = glob.glob('/usr/lib/*/ejabberd-*/ebin')
@@ -280,9 +298,10 @@ def scram_keys(password, salt):
 
 class Prosody(Server):
     name = package = 'prosody'
+    accounts_in = 'data'
 
     def write_settings(self):
-        modules = ['saslauth', 'tls'] + [f[2] for f in self.setup.features]
+        modules = ['saslauth', 'tls'] + [f.prosody for f in self.features() if f.prosody]
         absent = ['s2s', 's2s_auth_certs'] + [m for m in ('offline',) if m not in modules]
         self.write('prosody.cfg.lua', '''\
 run_as_root = true
@@ -300,9 +319,10 @@ storage = "internal"
 modules_enabled = { %(modules)s }
 modules_disabled = { %(absent)s }
 VirtualHost "%(domain)s"
-''' % {'folder': self.folder, 'certs': os.path.dirname(self.setup.key), 'port': self.port,
+%(more)s''' % {'folder': self.folder, 'certs': os.path.dirname(self.setup.key), 'port': self.port,
        'bytes': STANZA_BYTES, 'modules': ', '.join('"%s"' % m for m in modules),
-       'absent': ', '.join('"%s"' % m for m in absent), 'domain': DOMAIN})
+       'absent': ', '.join('"%s"' % m for m in absent), 'domain': DOMAIN,
+       'more': ''.join(f.prosody_more % {'domain': DOMAIN} for f in self.features())})
 
     def make_accounts(self):
         """The files that internal_hashed keeps: prosodyctl starts anew for each account."""

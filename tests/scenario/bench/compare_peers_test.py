@@ -18,7 +18,8 @@ def installed(package):
 
 class Measures(compare_test.Measures):
     servers = 'ejabberd,prosody'
-    scenarios = ['ping-10', 'login-tls', 'idle']    # with TLS, and started anew
+    # With TLS, started anew, and of those with more features all that ejabberd always plays well.
+    scenarios = ['login-tls', 'idle', 'presence', 'offline', 'mam', 'muc', 'pubsub']
 
 
 if __name__ == '__main__':

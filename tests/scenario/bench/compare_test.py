@@ -3,6 +3,7 @@
 and the relay alone; with the installed peers: compare_peers_test.py."""
 
 import glob
+import html.parser
 import json
 import os
 import signal
@@ -20,9 +21,9 @@ from harness.server import LINNETD, TREE, free_port     # noqa: E402
 
 sys.path.insert(0, os.path.join(TREE, 'bench'))
 
-from comparison import scenarios, table             # noqa: E402
+from comparison import machine, page, row, scenarios, servers, table   # noqa: E402
 
-PORTS = 7
+PORTS = 2 * len(servers.ALL)
 END_S = 60      # for cleaning up, on a machine that does much else
 
 
@@ -39,8 +40,9 @@ class Compare(unittest.TestCase):
         # All that it makes is in a folder of ours, in which nothing may be left.
         return subprocess.Popen(
             [os.path.join(TREE, 'bench/compare'), '--build', os.path.dirname(LINNETD),
-             '--servers', self.servers, '--scenarios', ','.join(self.scenarios), '--rounds', '1', '--seconds', '0.3', '--users', '4',
-             '--idle-users', '10', '--port', str(self.port), *options],
+             '--servers', self.servers, '--scenarios', ','.join(self.scenarios), '--rounds', '1',
+             '--seconds', '0.3', '--users', '4', '--idle-users', '10', '--port', str(self.port),
+             *options],
             env=dict(os.environ, TMPDIR=self.folder.name), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -52,14 +54,53 @@ class Compare(unittest.TestCase):
                     self.assertNotEqual(s.connect_ex(('127.0.0.1', port)), 0, port)
 
 
+class Page(html.parser.HTMLParser):
+    """What a reader gets: its texts, its tables, and what it is made of."""
+
+    EMPTY = ('meta', 'br')
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.texts, self.lines = [], [], [], []
+        self.wants = []     # what would be fetched from elsewhere
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        if tag == 'tr':
+            self.lines.append([])
+        elif tag in ('td', 'th'):
+            self.lines[-1].append('')
+        self.wants += [value for name, value in attrs if name in ('src', 'href', 'xlink:href')]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if 'td' in self.open or 'th' in self.open:
+            self.lines[-1][-1] += data
+
+
 class Measures(Compare):
     def test_scenarios(self):
         out = os.path.join(self.folder.name, 'out.json')
-        done = self.start('--json', out)
+        drawn = os.path.join(self.folder.name, 'out.html')
+        done = self.start('--json', out, '--html', drawn)
         said, progress = done.communicate()
         self.assertEqual(done.returncode, 0, progress)
         with open(out, encoding='utf-8') as f:
-            runs = json.load(f)['runs']
+            result = json.load(f)
+        self.assert_runs(result['runs'], said)
+        with open(drawn, encoding='utf-8') as f:
+            self.assert_page(Page(f.read()), result)
+        self.assert_nothing_is_left()
+
+    def assert_runs(self, runs, said):
         for scenario in scenarios.ALL:
             played = [s for s in scenario.servers
                       if s.partition('-')[0] in self.servers.split(',')]
@@ -70,9 +111,38 @@ class Measures(Compare):
                 mine = [r for r in runs
                         if (r['scenario'], r['server']) == (scenario.name, server)]
                 self.assertEqual(len(mine), 1, (scenario.name, server))
+                if 'not_offered' in mine[0]:
+                    self.assertTrue(scenario.needs and server == 'linnet', mine[0])
+                    continue
                 for figure in scenario.figures:
                     self.assertIn(figure.key, mine[0]['figures'])
-        self.assert_nothing_is_left()
+
+    def assert_page(self, shown, result):
+        """Every row is there, with every number and every word about it."""
+        self.assertEqual((shown.wants, shown.tags.count('script')), ([], 0))
+        self.assertEqual(shown.tags.count('svg'), len(result['rows']) + len(
+            {r['scenario'] for r in result['rows'] if r['scenario'].startswith(('chat', 'shards'))}))
+        for one in result['rows']:
+            line = next(line for line in shown.lines if line[0] == one['title'])
+            self.assertEqual(line[5], one['linnet_is'])
+            self.assertIn(one['goal'], line[6])
+            self.assertEqual(line[6].partition(': ')[2],
+                             {True: 'met', False: 'not met', None: ''}[one['met']])
+            for server, cell in one['servers'].items():
+                column = line[1 + table.COLUMNS.index(server.partition('-')[0])]
+                if 'not_offered' in cell:
+                    self.assertEqual(column, 'not offered')
+                    self.assertIn(cell['not_offered'], ''.join(shown.texts))
+                else:
+                    self.assertIn(row.quantity(cell['median'], one['unit']), column)
+                    self.assertIn([server] + [row.quantity(v, one['unit'])
+                                              for v in cell['rounds']], shown.lines)
+        cells = [cell for line in shown.lines for cell in line]
+        for what in (result['date'], result['machine'], *result['versions'].values(),
+                     *(run['command'] for run in result['runs'])):
+            self.assertIn(what, cells)
+        self.assertIn(result['command'], shown.texts)
+        self.assertIn(machine.verdict(result), shown.texts)
 
 
 class Behaves(Compare):
@@ -121,13 +191,22 @@ class Behaves(Compare):
 
 
 class Reckons(unittest.TestCase):
-    """Runs made up, so that the table is known beforehand."""
+    """Runs made up, so that table and page are known beforehand."""
 
-    def cells(self, name, figures):
-        scenario = next(s for s in scenarios.ALL if s.name == name)
-        runs = [{'scenario': name, 'server': server, 'figures': {key: value}}
+    around = {'date': '2026-01-02 03:04 UTC', 'command': 'bench/compare --json "<&>"',
+              'machine': 'Calculator <1 & 2>', 'versions': {'linnet': '1.0 (abc)'},
+              'rounds': 2, 'seconds': 3, 'users': 4, 'idle_users': 5, 'load_before': 0.1,
+              'load_after': 2.5, 'others_cores': 0.01, 'busy': False}
+
+    @staticmethod
+    def rows(name, figures, more=()):
+        runs = [{'scenario': name, 'server': server, 'figures': {key: value}, 'command': server}
                 for server, key, values in figures for value in values]
-        lines = table.table(runs, [scenario]).split('\n')
+        runs += [dict(run, scenario=name, command=run['server']) for run in more]
+        return row.rows_of(runs, [s for s in scenarios.ALL if s.name == name]), runs
+
+    def cells(self, name, figures, more=()):
+        lines = table.table(self.rows(name, figures, more)[0]).split('\n')
         return [c.strip() for c in lines[2].strip('|').split('|')]
 
     def test_ratios_of_medians(self):
@@ -151,15 +230,56 @@ class Reckons(unittest.TestCase):
         self.assertEqual(cells[-2:], ['', '≤ 2 × relay'])
 
     def test_a_failed_run_counts_not(self):
-        scenario = next(s for s in scenarios.ALL if s.name == 'idle')
-        runs = [{'scenario': 'idle', 'server': 'linnet', 'status': 1}]
-        self.assertNotIn('met', table.table(runs, [scenario]))
+        failed = [{'server': 'linnet', 'status': 1}]
+        self.assertEqual(self.cells('idle', [], failed)[2:], ['failed', '', '', '', '≤ 4.00 KiB'])
+        cells = self.cells('idle', [('linnet', scenarios.MEMORY, [1024, 3072])], failed)
+        self.assertEqual(cells[2], '2.00 KiB')
+
+    def test_what_is_not_offered(self):
+        lacks = [{'server': 'linnet', 'status': 3, 'not_offered': 'no rosters'}]
+        cells = self.cells('presence', [('ejabberd', 'server_cpu_per_delivery', [28])], lacks)
+        self.assertEqual(cells, ['presence to 20 contacts: per delivery', '', 'not offered',
+                                 '28.0 µs', '', '', '≤ ejabberd / 10'])
 
     def test_shards(self):
         key = scenarios.CPU_PER_MESSAGE
         for two, text in ((1.0, ['2.00 ×', '≥ 1.7 ×: met']), (1.25, ['1.60 ×', '≥ 1.7 ×: not met'])):
             cells = self.cells('shards', [('linnet-1', key, [1.0]), ('linnet-2', key, [two])])
             self.assertEqual(cells[-2:], text)
+
+    def test_groups_of_users(self):
+        groups = {s.name: s.users(4) for s in scenarios.ALL}
+        self.assertEqual((groups['chat-1'], groups['muc'], groups['presence']), (4, 20, 22))
+        self.assertEqual(next(s for s in scenarios.ALL if s.name == 'muc').users(59), 40)
+
+    # The page.
+
+    def test_what_a_value_holds_stays_text(self):
+        nasty = '<script>alert("&amp;")</script>'
+        rows, runs = self.rows('presence', [], [{'server': 'linnet', 'not_offered': nasty},
+                                                {'server': 'ejabberd', 'status': 1}])
+        shown = Page(page.page(self.around, rows, runs))
+        self.assertNotIn('script', shown.tags)
+        said = ''.join(shown.texts)
+        for text in (nasty, self.around['command'], self.around['machine']):
+            self.assertIn(text, said)
+        self.assertIn(['ejabberd', 'failed'], shown.lines)
+        self.assertIn(['linnet', 'not offered'], shown.lines)
+
+    def test_each_round_is_shown(self):
+        key = scenarios.CPU_PER_MESSAGE
+        rows, runs = self.rows('chat-1', [('relay', key, [4, 100, 1]), ('linnet', key, [6, 7, 8])])
+        for run in runs:
+            run['latency'] = [[10, 5], [200, 5]]
+        shown = Page(page.page(self.around, rows, runs))
+        self.assertIn(['relay', '4.00 µs', '100 µs', '1.00 µs'], shown.lines)
+        self.assertEqual(shown.tags.count('circle'), 6)
+        self.assertEqual(shown.tags.count('polyline'), 2)
+        self.assertIn('logarithmic scale', shown.texts)     # from 1 to 100
+
+    def test_a_busy_machine_is_said_to_be(self):
+        self.assertIn('nothing else to do', machine.verdict(self.around))
+        self.assertIn('was busy', machine.verdict(dict(self.around, busy=True)))
 
 
 if __name__ == '__main__':

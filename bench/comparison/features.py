@@ -1,0 +1,75 @@
+"""What clients may ask a server for: how each server is told to have it.
+
+All servers have what Linnet has of BASE; the scenarios that are about more name it, and are played
+against servers of their own that have it too.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    linnet: str                 # its module
+    ejabberd: str               # module and options, YAML
+    prosody: str = None         # module of the virtual host
+    prosody_more: str = ''      # settings of the virtual host, or a component: Lua
+
+
+BASE = ('disco', 'offline', 'ping', 'roster', 'time', 'version')
+
+ALL = {
+    'disco': Feature('mod_disco', 'mod_disco: {}', 'disco'),
+    'offline': Feature('mod_offline', '''\
+mod_offline:
+    access_max_user_messages: max_user_offline_messages''', 'offline'),
+    'ping': Feature('mod_ping', 'mod_ping: {}', 'ping'),
+    'roster': Feature('mod_roster', 'mod_roster: {}', 'roster'),
+    'time': Feature('mod_time', 'mod_time: {}', 'time'),
+    'version': Feature('mod_version', 'mod_version: {}', 'version'),
+    'archive': Feature('mod_mam', '''\
+mod_mam:
+    default: always
+    assume_mam_usage: true''', 'mam', '''\
+default_archive_policy = true
+max_archive_query_results = 1000
+archive_expires_after = "never"
+'''),
+    'resumption': Feature('mod_stream_mgmt', '''\
+mod_stream_mgmt:
+    resume_timeout: 60
+    max_ack_queue: infinity
+    resend_on_timeout: false''', 'smacks', '''\
+smacks_hibernation_time = 60
+smacks_max_queue_size = 100000
+smacks_max_unacked_stanzas = 0
+'''),
+    'rooms': Feature('mod_muc', '''\
+mod_muc:
+    access: all
+    access_create: all
+    max_users: 10000
+    max_user_conferences: 1000
+    min_message_interval: 0
+    min_presence_interval: 0
+    default_room_options:
+      max_users: 10000
+      mam: false
+      persistent: false''', prosody_more='''\
+Component "conference.%(domain)s" "muc"
+restrict_room_creation = false
+'''),
+    # Prosody lets administrators alone make nodes.
+    'nodes': Feature('mod_pubsub', '''\
+mod_pubsub:
+    access_createnode: all
+    plugins: ["flat"]
+    last_item_cache: false''', prosody_more='''\
+Component "pubsub.%(domain)s" "pubsub"
+admins = { "user0@%(domain)s" }
+'''),
+}
+
+
+def of_base(linnet_example):
+    """Names of BASE that this Linnet has, going by what it prints as an example of its settings."""
+    return tuple(name for name in BASE if ALL[name].linnet + ':' in linnet_example)

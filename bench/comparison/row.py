@@ -1,0 +1,127 @@
+"""A row of the comparison: one figure of a scenario, what each server reached, and what Linnet is to."""
+
+import statistics
+
+from . import scenarios
+
+COLUMN_OF = {'relay-echo': 'relay'}     # others stand under their own name
+NOT_OFFERED = 'not offered'
+FAILED = 'failed'
+
+
+def digits(value):
+    return '%.0f' % value if value >= 100 else '%.1f' % value if value >= 10 else '%.2f' % value
+
+
+def quantity(value, unit):
+    if unit == 'bytes':
+        return digits(value / 1024) + ' KiB'
+    return digits(value) + ' µs' if value < 1000 else digits(value / 1000) + ' ms'
+
+
+def ratio_text(value, reference):
+    return digits(value / reference) if reference else '?'
+
+
+def column_of(run):
+    return COLUMN_OF.get(run['server'], run['server'])
+
+
+class Cell:
+    """Of one server: a value for each round that was played, None where it failed."""
+
+    def __init__(self, runs, key):
+        self.rounds = [run.get('figures', {}).get(key) for run in runs]
+        self.lacks = next((run['not_offered'] for run in runs if 'not_offered' in run), None)
+        good = [value for value in self.rounds if value is not None]
+        self.value = statistics.median(good) if good else None
+
+    def text(self, unit):
+        if self.value is not None:
+            return quantity(self.value, unit)
+        return NOT_OFFERED if self.lacks else FAILED
+
+    def as_json(self):
+        more = {'not_offered': self.lacks} if self.lacks else {}
+        return dict({'median': self.value, 'rounds': self.rounds}, **more)
+
+
+class Row:
+    def __init__(self, scenario, figure, runs):
+        self.scenario, self.figure = scenario, figure
+        self.title = '%s: %s' % (scenario.title, figure.label)
+        self.cells = {}     # by column
+        for run in runs:
+            if run['scenario'] == scenario.name and column_of(run) not in self.cells:
+                same = [r for r in runs if (r['scenario'], r['server']) ==
+                        (run['scenario'], run['server'])]
+                self.cells[column_of(run)] = Cell(same, figure.key)
+        self.stands, self.asked, self.met = self.judge()    # texts, and True, False or None: unknown
+
+    def value(self, column):
+        return self.cells[column].value if column in self.cells else None
+
+    def text(self, column):
+        if column not in self.cells:
+            return ''
+        text, own = self.cells[column].text(self.figure.unit), self.value('linnet')
+        if column != 'linnet' and own and self.value(column) is not None:
+            text += ' (%s)' % ratio_text(self.value(column), own)
+        return text
+
+    def judge(self):
+        goal, own, unit = self.figure.goal, self.value('linnet'), self.figure.unit
+        if goal is None:
+            return '', '', None
+        reference = self.value(goal.reference)
+        if goal.reference is None:
+            asked, stands = '≤ ' + quantity(goal.most, unit), quantity(own or 0, unit)
+        elif goal.most >= 1:
+            asked = '≤ %g × %s' % (goal.most, goal.reference)
+            stands = '%s × %s' % (ratio_text(own or 0, reference), goal.reference)
+        else:
+            asked = '≤ %s / %g' % (goal.reference, round(1 / goal.most, 3))
+            stands = '%s / %s' % (goal.reference, ratio_text(reference or 0, own))
+        if own is None or (goal.reference and not reference):
+            return '', asked, None
+        return stands, asked, own <= goal.limit(reference)
+
+    def asked_and_met(self):
+        return self.asked + {None: '', True: ': met', False: ': not met'}[self.met]
+
+    def as_json(self):
+        return {'scenario': self.scenario.name, 'key': self.figure.key, 'title': self.title,
+                'unit': self.figure.unit, 'linnet_is': self.stands, 'goal': self.asked,
+                'met': self.met, 'servers': {c: cell.as_json() for c, cell in self.cells.items()}}
+
+
+class ShardsRow(Row):
+    """The two servers are one cell: what matters is how they compare."""
+
+    def __init__(self, scenario, runs):
+        super().__init__(scenario, scenario.figures[0], runs)
+        self.title = scenario.title
+
+    def text(self, column):
+        if column != 'linnet' or not self.cells:
+            return ''
+        return ', '.join(self.cells[c].text(self.figure.unit) for c in ('linnet-2', 'linnet-1')
+                         if c in self.cells)
+
+    def judge(self):
+        asked = '≥ %g ×' % scenarios.SHARDS_GOAL
+        one, two = self.value('linnet-1'), self.value('linnet-2')
+        if not one or not two:
+            return '', asked, None
+        gain = scenarios.gain_of_shards(one, two)
+        return digits(gain) + ' ×', asked, gain >= scenarios.SHARDS_GOAL
+
+
+def rows_of(runs, chosen):
+    rows = []
+    for scenario in chosen:
+        if scenario.name == 'shards':
+            rows.append(ShardsRow(scenario, runs))
+        else:
+            rows.extend(Row(scenario, figure, runs) for figure in scenario.figures)
+    return rows
