@@ -187,8 +187,8 @@ static void tell_own_option(const struct conf_change *change, void *arg)
 static void compare_one_host(
 	struct comparing *c, const struct settings_host *before, const struct settings_host *after)
 {
-	struct own_options own = { c, conf_node_get(c->before->host_config, before->name),
-		conf_node_get(c->after->host_config, before->name) };
+	struct own_options own = { c, c->before->own[before - c->before->s.hosts],
+		c->after->own[after - c->after->s.hosts] };
 
 	c->host = before->name;
 	if (own.before || own.after)

@@ -97,14 +97,6 @@ static void abandon_certificates(struct reload *r)
 	tls_store_abandon(r->tls);
 }
 
-static struct host *running_host(const char *name)
-{
-	for (size_t i = 0; i < server.n_hosts; i++)
-		if (!strcmp(server.hosts[i]->name, name))
-			return server.hosts[i];
-	return NULL;
-}
-
 static void abandon_hosts(struct reload *r)
 {
 	registry_change_abandon(r->modules);
@@ -117,7 +109,7 @@ static int prepare_host(struct reload *r, size_t i)
 {
 	const struct settings_host *to = &r->new->hosts[i];
 
-	r->hosts[i] = running_host(to->name);
+	r->hosts[i] = route_host(to->name); /* server.hosts has a reference */
 	if (!r->hosts[i]) {
 		r->hosts[i] = host_make(to);
 		r->added[i] = true;

@@ -9,6 +9,7 @@
 
 #include "core/shard.h"
 #include "modules/catalogue.h"
+#include "modules/domain_set.h"
 #include "modules/options.h"
 #include "modules/plan.h"
 
@@ -51,6 +52,7 @@ struct registry_change {
 	size_t n_hosts;
 	struct host **gone;
 	size_t n_gone;
+	struct domain_set afterwards; /* the hosts' names, and what the fresh will serve */
 };
 static struct registry_change *preparing; /* whose modules are being started */
 
@@ -285,27 +287,6 @@ static bool comes_free(const struct registry_change *c, const char *domain)
 	return !route_has(domain) || host_goes(c, domain) || service_to_take(c, domain);
 }
 
-static bool fresh_serves(const struct registry_change *c, const char *domain)
-{
-	for (size_t i = 0; i < c->n_hosts; i++)
-		for (unsigned k = 0; k < c->hosts[i].plan.n; k++) {
-			struct running *r = c->hosts[i].plan.at[k].fresh;
-
-			if (r && service_find(r, domain))
-				return true;
-		}
-	return false;
-}
-
-/* After the commit nobody else has the domain. r is being started. */
-static bool domain_is_free(const struct registry_change *c, struct running *r, const char *domain)
-{
-	for (size_t i = 0; i < c->n_hosts; i++)
-		if (!strcmp(c->hosts[i].host->name, domain))
-			return false;
-	return comes_free(c, domain) && !fresh_serves(c, domain) && !service_find(r, domain);
-}
-
 int module_serve(struct module_instance *mi, const char *domain, const char *title, service_fn *fn,
 	void *arg)
 {
@@ -320,7 +301,7 @@ int module_serve(struct module_instance *mi, const char *domain, const char *tit
 			L_STR("domain", text));
 		return -EINVAL;
 	}
-	if (!domain_is_free(preparing, r, prepared)) {
+	if (!comes_free(preparing, prepared) || !domain_set_add(&preparing->afterwards, prepared)) {
 		log_error("modules", "the domain is taken", L_STR("module", mi->module->name),
 			L_STR("domain", prepared));
 		return -EADDRINUSE;
@@ -339,7 +320,7 @@ int module_serve(struct module_instance *mi, const char *domain, const char *tit
 static void services_begin(struct running *r, const struct registry_change *c)
 {
 	for (struct service *v = rcu_get(r->services); v; v = rcu_get(v->next)) {
-		struct service *was = service_to_take(c, v->domain);
+		struct service *was = route_has(v->domain) ? service_to_take(c, v->domain) : NULL;
 
 		if (was) {
 			was->routed = false;
@@ -573,8 +554,10 @@ int registry_change_prepare(struct registry_change *c, struct conf_errors *e)
 
 	lock_registry();
 	preparing = c;
-	for (size_t i = 0; i < c->n_hosts; i++)
+	for (size_t i = 0; i < c->n_hosts; i++) {
+		domain_set_add(&c->afterwards, c->hosts[i].host->name);
 		match_running(&c->hosts[i]);
+	}
 	for (size_t i = 0; i < c->n_hosts && error == 0; i++)
 		error = prepare_host(c, &c->hosts[i], e);
 	preparing = NULL;
@@ -588,6 +571,7 @@ static void change_free(struct registry_change *c)
 		plan_free(&c->hosts[i].plan);
 	free(c->hosts);
 	free(c->gone);
+	domain_set_fini(&c->afterwards);
 	free(c);
 }
 
