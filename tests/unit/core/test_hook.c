@@ -101,6 +101,22 @@ Test(hook, removing_takes_exactly_that_one)
 	cr_expect(hook_empty(set, &first_hook));
 }
 
+Test(hook, another_argument_takes_the_place_of_one)
+{
+	static char a[] = "a", b[] = "b", c[] = "c";
+
+	hook_add(set, &first_hook, 1, note, a);
+	hook_add(set, &first_hook, 1, note, b);
+	cr_expect(hook_replace(set, &first_hook, 1, note, a, c));
+	cr_expect_str_eq(run(&first_hook), "cb", "where the other stood");
+	cr_expect_not(hook_replace(set, &first_hook, 1, note, a, c), "it is gone");
+	cr_expect_not(hook_replace(set, &first_hook, 2, note, b, c), "another number");
+	cr_expect_not(hook_replace(set, &second_hook, 1, note, b, c), "another hook");
+	cr_expect_str_eq(run(&first_hook), "cb");
+	hook_remove(set, &first_hook, 1, note, c);
+	cr_expect_str_eq(run(&first_hook), "b");
+}
+
 Test(hook, sets_do_not_see_each_other)
 {
 	struct hook_set *other = hook_set_new();

@@ -219,6 +219,32 @@ Test(log, a_path_that_does_not_open_leaves_the_old_destination)
 	cr_expect(strstr(text, "still here"));
 }
 
+Test(log, another_destination_in_two_steps)
+{
+	AUTO(free_ptr) char *text = NULL, *other = xprintf("%s.other", path);
+	int prepared;
+
+	cr_assert_eq(log_open(path, LOG_FORMAT_LOGFMT), 0);
+	cr_expect_eq(log_prepare("/nonexistent/folder/log"), -ENOENT);
+	prepared = log_prepare(other);
+	cr_assert_geq(prepared, 0);
+	log_abandon(prepared);
+	log_info("test", "still here");
+	prepared = log_prepare(other);
+	cr_assert_geq(prepared, 0);
+	log_commit(prepared, other, LOG_FORMAT_JSON);
+	log_info("test", "over there");
+	text = logged();
+	cr_expect(strstr(text, "still here"));
+	cr_expect_not(strstr(text, "over there"));
+	free(text);
+	text = NULL;
+	unlink(path);
+	cr_assert_eq(rename(other, path), 0);
+	text = logged();
+	cr_expect(strstr(text, "\"what\":\"over there\""), "%s", text);
+}
+
 /* stderr's file of before the writer exists. */
 Test(log, before_open_lines_go_to_stderr_at_once)
 {

@@ -197,6 +197,120 @@ Test(registry, a_failed_reload_changes_nothing)
 	hosting_end(h);
 }
 
+/* What two hosts run by now, and whose domain is where. */
+static void expect_as_before(struct host *a, struct host *b, const struct module_instance *echo)
+{
+	char text[256];
+
+	cr_expect_str_eq(names(a, text), "echo ping ");
+	cr_expect_str_eq(names(b, text), "version ");
+	cr_expect_eq(registry_find(a, "echo"), echo, "the same instance");
+	cr_expect(route_has("echo.a.example"));
+	cr_expect_not(route_has("echo.b.example"));
+	cr_expect(iq_registered(a, IQ_LOCAL, NS_PING));
+	cr_expect_not(iq_registered(b, IQ_LOCAL, NS_PING));
+}
+
+static const struct {
+	const char *a, *b, *error; /* error NULL: all is well, and abandoned all the same */
+} changes[] = {
+	{ "mod_version: {}", "mod_ping: {}\nmod_echo: {}", NULL },
+	{ "mod_echo: {host: b.example}", "mod_ping: {}", "echo did not start on a.example" },
+	{ "mod_version: {}", "mod_echo: {host: a.example}", "echo did not start on b.example" },
+	{ "mod_echo: {host: x.example}", "mod_echo: {host: x.example}",
+		"echo did not start on b.example" },
+	{ "mod_version: {}\nmod_echo: {}", "mod_echo: {host: echo.a.example}",
+		"echo did not start on b.example" },
+};
+
+Test(registry, a_change_of_two_hosts_is_one)
+{
+	struct host *a = hosting_begin("a.example"), *b = host_new("b.example", host_conf_new());
+	struct module_instance *echo;
+
+	cr_assert_eq(route_register_host(b), 0);
+	cr_assert_eq(start_modules(a, "mod_echo: {}\nmod_ping: {}"), 0);
+	cr_assert_eq(start_modules(b, "mod_version: {}"), 0);
+	echo = registry_find(a, "echo");
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		struct settings_text of_a = settings_text(changes[i].a);
+		struct settings_text of_b = settings_text(changes[i].b);
+		struct registry_change *c = registry_change_begin();
+		AUTO(free_ptr) char *said = NULL;
+		int result;
+
+		cr_assert_eq(registry_change_host(c, a, NULL, of_a.root, of_a.errors), 0);
+		cr_assert_eq(registry_change_host(c, b, NULL, of_b.root, of_a.errors), 0);
+		result = registry_change_prepare(c, of_a.errors);
+		cr_expect_eq(result < 0, changes[i].error != NULL, "%zu", i);
+		said = conf_errors_text(of_a.errors);
+		cr_expect(!changes[i].error || strstr(said, changes[i].error), "%s", said);
+		expect_as_before(a, b, echo);
+		registry_change_abandon(c);
+		expect_as_before(a, b, echo);
+		settings_text_end(&of_a);
+		settings_text_end(&of_b);
+	}
+	registry_stop_host(b);
+	route_unregister("b.example");
+	host_unref(b);
+	hosting_end(a);
+}
+
+/* What one host's module gives up, another's may have, and a new host too. */
+Test(registry, a_domain_moves_in_one_change)
+{
+	struct host *a = hosting_begin("a.example"), *b = host_new("b.example", host_conf_new());
+	struct settings_text of_a = settings_text("mod_ping: {}");
+	struct settings_text of_b = settings_text("mod_echo: {host: echo.a.example}");
+	struct registry_change *c = registry_change_begin();
+
+	cr_assert_eq(route_register_host(b), 0);
+	cr_assert_eq(start_modules(a, "mod_echo: {}"), 0);
+	cr_assert_eq(registry_change_host(c, a, NULL, of_a.root, of_a.errors), 0);
+	cr_assert_eq(registry_change_host(c, b, NULL, of_b.root, of_a.errors), 0);
+	cr_assert_eq(registry_change_prepare(c, of_a.errors), 0);
+	registry_change_commit(c);
+	cr_expect(registry_find(b, "echo") && !registry_find(a, "echo"));
+	cr_expect(route_has("echo.a.example"));
+	registry_stop_host(b);
+	cr_expect_not(route_has("echo.a.example"), "it was b's");
+	route_unregister("b.example");
+	host_unref(b);
+	settings_text_end(&of_a);
+	settings_text_end(&of_b);
+	hosting_end(a);
+}
+
+Test(registry, a_new_host_does_not_take_a_modules_domain)
+{
+	struct host *a = hosting_begin("a.example");
+	struct host *b = host_new("echo.a.example", host_conf_new());
+	struct settings_text keeps = settings_text("mod_echo: {}"), none = settings_text("{}");
+
+	cr_assert_eq(start_modules(a, "mod_echo: {}"), 0);
+	for (int gives = 0; gives < 2; gives++) {
+		struct registry_change *c = registry_change_begin();
+
+		cr_assert_eq(registry_change_host(
+				     c, a, NULL, gives ? none.root : keeps.root, none.errors),
+			0);
+		cr_assert_eq(registry_change_host(c, b, none.root, NULL, none.errors), 0);
+		cr_expect_eq(registry_change_prepare(c, none.errors), gives ? 0 : -EADDRINUSE);
+		if (gives)
+			registry_change_commit(c);
+		else
+			registry_change_abandon(c);
+	}
+	cr_expect_eq(conf_errors_count(none.errors), 1);
+	cr_expect_eq(route_register_host(b), 0, "free by now");
+	route_unregister("echo.a.example");
+	host_unref(b);
+	settings_text_end(&keeps);
+	settings_text_end(&none);
+	hosting_end(a);
+}
+
 Test(registry, hosts_have_modules_of_their_own)
 {
 	struct host *a = hosting_begin("a.example"), *b = host_new("b.example", host_conf_new());

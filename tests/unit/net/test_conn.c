@@ -465,6 +465,46 @@ Test(conn, a_bucket_that_holds_more_than_can_be_counted)
 	cr_expect_str_eq(taken(), "day by day day by day day by day ");
 }
 
+static void reshape_here(void *rate)
+{
+	shard_check(NULL);
+	conn_change_shaper(&side.conn, *(struct shaper_rate *)rate);
+}
+
+static const struct {
+	struct shaper_rate to;
+	uint64_t waits_ms, then_ms; /* nothing is read before, all of it afterwards */
+} other_rates[] = {
+	{ { 10, 20 }, 9000, 2000 }, /* the same: nothing has changed */
+	{ { 100, 20 }, 500, 1000 }, /* 100 bytes of debt at 100 in a second */
+	{ { 5, 20 }, 19000, 2000 }, { { 0 }, 0, 10 }, /* no limit any more */
+};
+
+Test(conn, another_rate_while_it_waits)
+{
+	struct shaper_rate slow = { .bytes_per_s = 10, .burst_bytes = 20 };
+	char burst[121] = { 0 };
+	size_t before;
+
+	memset(burst, 'x', 120);
+	for (size_t i = 0; i < ARRAY_LEN(other_rates); i++) {
+		struct shaper_rate to = other_rates[i].to;
+
+		on_shard(0, shape_here, &slow);
+		tell(burst); /* 20 from the bucket, the rest is to be waited for */
+		before = side.in_len;
+		on_shard(0, reshape_here, &to);
+		tell("next");
+		if (other_rates[i].waits_ms) {
+			clock_move(other_rates[i].waits_ms);
+			cr_expect_eq(side.in_len, before, "%zu", i);
+		}
+		clock_move(other_rates[i].then_ms);
+		cr_expect_eq(side.in_len, before + 4, "%zu", i);
+		clock_move(3600000);
+	}
+}
+
 /* --- the end --- */
 
 Test(conn, the_peer_closes)

@@ -164,6 +164,124 @@ Test(listener, a_reload_that_fails_changes_nothing)
 	cr_expect(await_streams(2), "with the options of before");
 }
 
+/* What is prepared is no one's to connect to, or is closed unseen; what was open goes on. */
+Test(listener, what_is_prepared_can_be_abandoned)
+{
+	struct listen_conf one = conf_of("127.0.0.1", 0), other;
+	struct listeners_change *change = NULL;
+	struct ports before;
+	char *why = NULL;
+	size_t at;
+
+	listening_reload(&one, 1);
+	before = ports();
+	other = conf_of("127.0.0.2", before.at[0]);
+	cr_assert_eq(listeners_prepare(&other, 1, &change, &at, &why), 0, "%s", why);
+	cr_expect_eq(ports().n, 1);
+	listeners_abandon(change);
+	listeners_abandon(NULL);
+	cr_expect_eq(ports().at[0], before.at[0]);
+	cr_expect_eq(dial("127.0.0.2", before.at[0]), -1);
+	cr_expect(is_served(dial("127.0.0.1", before.at[0])));
+	listening_reload(&other, 1);
+	cr_expect(is_served(dial("127.0.0.2", before.at[0])));
+}
+
+Test(listener, who_cannot_be_opened_is_told)
+{
+	struct listen_conf conf[] = { conf_of("127.0.0.1", 0), conf_of("203.0.113.1", 0) };
+	struct listeners_change *change;
+	char *why = NULL;
+	size_t at;
+
+	cr_expect_eq(listeners_prepare(conf, 2, &change, &at, &why), -EADDRNOTAVAIL);
+	cr_expect_eq(at, 1);
+	free(why);
+	cr_expect_eq(ports().n, 0);
+}
+
+/* From one address to all and back, on one port: ours is in the way, and goes. */
+static const struct {
+	const char *from, *to;
+	bool from_v6_only, to_v6_only;
+	const char *still, *no_more; /* an address; NULL: none */
+} moves[] = {
+	{ "127.0.0.1", "0.0.0.0", false, false, "127.0.0.2", NULL },
+	{ "0.0.0.0", "127.0.0.1", false, false, "127.0.0.1", "127.0.0.2" },
+	{ "0.0.0.0", "::", false, false, "::1", NULL },
+	{ "::", "0.0.0.0", false, false, "127.0.0.1", "::1" },
+	{ "::", "::", false, true, "::1", "127.0.0.1" },
+	{ "::", "::", true, false, "127.0.0.1", NULL },
+};
+
+static uint16_t free_port_of(struct listen_conf *conf)
+{
+	uint16_t port;
+
+	listening_reload(conf, 1);
+	port = ports().at[0];
+	listening_reload(NULL, 0);
+	return port;
+}
+
+Test(listener, a_port_moves_between_addresses)
+{
+	for (size_t i = 0; i < ARRAY_LEN(moves); i++) {
+		struct listen_conf any = conf_of("::", 0);
+		uint16_t port = free_port_of(&any);
+		struct listen_conf from = conf_of(moves[i].from, port);
+		struct listen_conf to = conf_of(moves[i].to, port);
+
+		from.v6_only = moves[i].from_v6_only;
+		to.v6_only = moves[i].to_v6_only;
+		listening_reload(&from, 1);
+		listening_reload(&to, 1);
+		cr_expect_eq(ports().n, 1);
+		cr_expect(is_served(dial(moves[i].still, port)), "%s to %s", moves[i].from,
+			moves[i].to);
+		if (moves[i].no_more)
+			cr_expect_eq(dial(moves[i].no_more, port), -1, "%s to %s", moves[i].from,
+				moves[i].to);
+		listening_reload(NULL, 0);
+	}
+}
+
+/* Whom the port of ours is in the way of may not have it at somebody else's cost. */
+Test(listener, a_port_of_another_program_stays_its_own)
+{
+	struct listen_conf any = conf_of("::", 0);
+	struct listen_conf ours = conf_of("127.0.0.2", free_port_of(&any)), all;
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	int other = dialling_socket(AF_INET);
+	struct listeners_change *change;
+	char *why = NULL;
+	size_t at;
+
+	listening_reload(&ours, 1);
+	sa.sin_port = htons((uint16_t)ours.port);
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	cr_assert_eq(bind(other, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	cr_assert_eq(listen(other, 1), 0);
+	all = conf_of("0.0.0.0", (uint16_t)ours.port);
+	cr_expect_eq(listeners_prepare(&all, 1, &change, &at, &why), -EADDRINUSE);
+	free(why);
+	cr_expect(is_served(dial("127.0.0.2", (uint16_t)ours.port)));
+	close(other);
+}
+
+Test(listener, another_backlog_closes_nothing)
+{
+	struct listen_conf conf = conf_of("127.0.0.1", 0);
+	uint16_t port;
+
+	listening_reload(&conf, 1);
+	port = ports().at[0];
+	conf.backlog = 3;
+	listening_reload(&conf, 1);
+	cr_expect_eq(ports().at[0], port, "port 0 would be another one");
+	cr_expect(is_served(dial("127.0.0.1", port)));
+}
+
 Test(listener, an_address_that_is_not_ours)
 {
 	struct listen_conf conf = conf_of("203.0.113.1", 0); /* RFC 5737 */

@@ -434,6 +434,45 @@ Test(tls, reload_while_connected)
 	pair_close(&after);
 }
 
+static void note_digest(const struct tls_cert_info *ci, void *arg)
+{
+	snprintf(arg, 65, "%s", ci->digest);
+}
+
+Test(tls, what_is_prepared_is_not_shown_yet)
+{
+	AUTO(free_ptr) char *path = path_of("a.pem");
+	char now[65], then[65], *why = NULL;
+	struct tls_change *change = NULL;
+	struct pair p;
+
+	self_signed("a.pem", "old", "DNS:a.example", 10);
+	LOAD("a.pem");
+	self_signed("a.pem", "new", "DNS:a.example", 10);
+	conf.certfiles = (struct conf_list){ (const char *[]){ path }, 1 };
+	for (int committing = 0; committing < 2; committing++) {
+		cr_assert_eq(tls_store_prepare(store, &conf, NULL, 0, &change, &why), 0);
+		tls_store_each(store, note_digest, now);
+		tls_change_each(change, note_digest, then);
+		cr_expect_eq(strlen(then), 64);
+		cr_expect_str_neq(now, then);
+		pair_open(&p, NULL, TLS_STARTTLS);
+		cr_assert(shake(&p));
+		cr_expect_str_eq(presented(&p), "old");
+		pair_close(&p);
+		if (!committing)
+			tls_store_abandon(change);
+	}
+	tls_store_commit(change);
+	tls_store_each(store, note_digest, now);
+	cr_expect_str_eq(now, then);
+	pair_open(&p, NULL, TLS_STARTTLS);
+	cr_assert(shake(&p));
+	cr_expect_str_eq(presented(&p), "new");
+	pair_close(&p);
+	tls_store_abandon(NULL);
+}
+
 /* One connection with the last ticket; whether it was resumed. */
 static bool resumes(int version, const char *sni)
 {

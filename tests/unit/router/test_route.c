@@ -80,6 +80,26 @@ Test(route, calls_a_service_until_it_is_withdrawn)
 	client_free(c);
 }
 
+Test(route, another_service_takes_the_place_of_one)
+{
+	struct client *c = client_new("a", 0);
+	unsigned first = 0, second = 0;
+
+	cr_expect_not(
+		route_replace_service("echo.capulet.example", echo, &second), "there is none");
+	cr_expect_not(route_replace_service(WORLD_HOST, echo, &second), "a host's");
+	cr_assert_eq(route_register_service("echo.capulet.example", echo, &first), 0);
+	cr_expect(route_replace_service("echo.capulet.example", echo, &second));
+	cr_expect_eq(route_count(), 2);
+	cr_assert_eq(client_send(c, CHAT("echo.capulet.example")), ROUTE_SERVICE);
+	cr_expect_eq(first, 0);
+	cr_expect_eq(second, 1);
+	route_unregister("echo.capulet.example");
+	cr_assert_eq(client_send(c, CHAT("echo.capulet.example")), ROUTE_FORWARD);
+	cr_expect(route_has(WORLD_HOST));
+	client_free(c);
+}
+
 static void collect_host(struct host *h, void *arg)
 {
 	*(struct host **)arg = h;
