@@ -2,7 +2,7 @@
 
 from . import machine, plot
 from .element import add, document, element
-from .row import FAILED, NOT_OFFERED, column_of, quantity
+from .row import NOT_OFFERED, WITH_ERRORS, column_of
 from .table import COLUMNS, HEAD, texts_of
 
 TITLE = 'Linnet beside ejabberd, prosody and a relay'
@@ -85,9 +85,8 @@ def rounds(row):
     most = max((len(cell.rounds) for cell in row.cells.values()), default=0)
     lines = []
     for column, cell in row.cells.items():
-        missing = NOT_OFFERED if cell.lacks else FAILED
-        lines.append([column] + [missing if v is None else quantity(v, row.figure.unit)
-                                 for v in cell.rounds] + [''] * (most - len(cell.rounds)))
+        texts = cell.round_texts(row.figure.unit)
+        lines.append([column, *texts] + [''] * (most - len(texts)))
     return tabled(['', *('round %d' % (n + 1) for n in range(most))], lines,
                   ('', *('value' for _ in range(most))))
 
@@ -118,6 +117,9 @@ def card(row, runs):
     pieces += [plot.bars(row), rounds(row)]
     pieces += [element('p', '%s: %s (%s)' % (column, NOT_OFFERED, cell.lacks), class_='muted')
                for column, cell in row.cells.items() if cell.lacks]
+    if any(WITH_ERRORS in row.text(column) for column in row.cells):
+        pieces.append(element('p', 'With errors: something was lost, doubled, out of order or refused.',
+                              class_='bad'))
     if row.scenario.is_chat and row.figure is row.scenario.figures[0]:
         pieces += latencies(row, runs)
     return element('section', *pieces)

@@ -77,7 +77,7 @@ class Scale:
 def bars(row):
     """One for each server, a dot for each round."""
     unit = row.figure.unit
-    values = [v for cell in row.cells.values() for v in cell.rounds if v is not None]
+    values = [v for cell in row.cells.values() for v in cell.known()]
     height = len(row.cells) * (BAR + GAP) + GAP + FOOT
     svg = chart(height, row.title)
     bottom = height - FOOT
@@ -92,16 +92,15 @@ def bars(row):
         top = GAP + number * (BAR + GAP)
         middle = top + BAR / 2
         add(svg, text('end', LEFT - 8, middle + 4, column))
-        if cell.value is None:
+        if cell.shown is None:
             add(svg, text('note', LEFT + 8, middle + 4, cell.text(unit)))
             continue
         add(svg, element('rect', class_='bar ' + colour(column), x=LEFT, y='%.1f' % top, height=BAR,
-                         width='%.1f' % max(scale.x(cell.value) - LEFT, 1)))
-        good = [v for v in cell.rounds if v is not None]
-        for value in good:
+                         width='%.1f' % max(scale.x(cell.shown) - LEFT, 1)))
+        for value in cell.known():
             add(svg, element('circle', element('title', quantity(value, unit)), class_='dot',
                              cx='%.1f' % scale.x(value), cy='%.1f' % middle, r=3.5))
-        add(svg, text('note', scale.x(max(good)) + 8, middle + 4, cell.text(unit)))
+        add(svg, text('note', scale.x(max(cell.known())) + 8, middle + 4, cell.text(unit)))
     return svg
 
 

@@ -7,6 +7,7 @@ from . import scenarios
 COLUMN_OF = {'relay-echo': 'relay'}     # others stand under their own name
 NOT_OFFERED = 'not offered'
 FAILED = 'failed'
+WITH_ERRORS = ', with errors'
 
 
 def digits(value):
@@ -28,22 +29,49 @@ def column_of(run):
 
 
 class Cell:
-    """Of one server: a value for each round that was played, None where it failed."""
+    """Of one server: what came of each round. A round in which a server made errors (lost messages,
+    say) is shown, but counts only where there is no better one, and never towards a goal."""
 
     def __init__(self, runs, key):
-        self.rounds = [run.get('figures', {}).get(key) for run in runs]
+        self.rounds = [self.figure(run, key, 'figures') for run in runs]    # None: it failed
+        self.erring = [self.figure(run, key, 'erring_figures') for run in runs]
         self.lacks = next((run['not_offered'] for run in runs if 'not_offered' in run), None)
-        good = [value for value in self.rounds if value is not None]
-        self.value = statistics.median(good) if good else None
+        self.value = self.median(self.rounds)
+        self.shown = self.value if self.value is not None else self.median(self.erring)
+
+    @staticmethod
+    def figure(run, key, figures):
+        return run.get(figures, {}).get(key)
+
+    @staticmethod
+    def median(values):
+        known = [value for value in values if value is not None]
+        return statistics.median(known) if known else None
+
+    def known(self):
+        """All values, of rounds with errors too."""
+        return [value for value in self.rounds + self.erring if value is not None]
 
     def text(self, unit):
         if self.value is not None:
             return quantity(self.value, unit)
+        if self.shown is not None:
+            return quantity(self.shown, unit) + WITH_ERRORS
         return NOT_OFFERED if self.lacks else FAILED
 
+    def round_texts(self, unit):
+        return [quantity(good, unit) if good is not None else
+                quantity(bad, unit) + WITH_ERRORS if bad is not None else
+                NOT_OFFERED if self.lacks else FAILED
+                for good, bad in zip(self.rounds, self.erring)]
+
     def as_json(self):
-        more = {'not_offered': self.lacks} if self.lacks else {}
-        return dict({'median': self.value, 'rounds': self.rounds}, **more)
+        made = {'median': self.value, 'rounds': self.rounds}
+        if self.lacks:
+            made['not_offered'] = self.lacks
+        if any(value is not None for value in self.erring):
+            made['with_errors'] = self.erring
+        return made
 
 
 class Row:

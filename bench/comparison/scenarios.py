@@ -37,6 +37,7 @@ class Scenario:
     crowd: bool = False         # with --idle-users instead of --users, each time a fresh server
     needs: tuple = ()           # features beyond the common ones: servers of its own have them
     group: int = 2              # users come in groups of so many
+    most: int = 20000           # users: with more it would take long and tell the same
 
     @property
     def is_chat(self):
@@ -44,6 +45,7 @@ class Scenario:
 
     def users(self, asked):
         """As many whole groups as were asked for, at least one."""
+        asked = min(asked, self.most)
         return max(asked - asked % self.group, self.group)
 
 
@@ -81,7 +83,7 @@ ALL = (
              ('relay-echo',) + XMPP),
     asks_more('presence', 'presence to %d contacts' % FANOUT, ('--fanout', str(FANOUT)),
               [('delivery', 'per delivery', part_of('ejabberd', 10))], ('roster',),
-              group=FANOUT + 2),
+              group=FANOUT + 2, most=5 * (FANOUT + 2)),
     Scenario('login', 'login, plain', ('login',),
              (Figure('server_cpu_per_login', 'CPU per login', 'us', part_of('ejabberd', 8)),), XMPP),
     Scenario('login-tls', 'login, STARTTLS', ('login',),
@@ -100,7 +102,7 @@ ALL = (
                ('collect', 'CPU per message collected', None)], ('offline',)),
     asks_more('mam', 'archive', ('--batch', '50', '--page', '10'),
               [('archived_message', 'CPU per message archived', None),
-               ('message', 'CPU per message found', None)], ('archive', 'disco')),
+               ('message', 'CPU per message found', None)], ('archive', 'disco'), most=40),
     asks_more('resume', 'resumption, 10 messages each', ('--batch', '10'),
               [('resumption', 'CPU per resumption', None)], ('resumption',)),
     asks_more('muc', 'rooms of %d' % FANOUT, ('--fanout', str(FANOUT)),

@@ -18,8 +18,8 @@ def installed(package):
 
 class Measures(compare_test.Measures):
     servers = 'ejabberd,prosody'
-    # With TLS, started anew, and of those with more features all that ejabberd always plays well.
-    scenarios = ['login-tls', 'idle', 'presence', 'offline', 'mam', 'muc', 'pubsub']
+    # With TLS, started anew, with more features.
+    scenarios = ['login-tls', 'idle', 'presence', 'offline', 'mam', 'resume', 'muc', 'pubsub']
 
 
 if __name__ == '__main__':
