@@ -32,6 +32,12 @@ json_t *server_reload(bool dry_run, char **why);
 void reload_init(void); /* once, at the start */
 void reload_and_log(void); /* for SIGHUP: the outcome goes to the log and to systemd */
 
+/* linnetd_certificates.c */
+struct tls_change;
+/* Between those in use and those prepared. */
+void certificate_differences(
+	struct tls_store *store, const struct tls_change *change, difference_fn *fn, void *arg);
+
 /* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c */
 void commands_add(void); /* all of them; once */
 void commands_add_accounts(void);

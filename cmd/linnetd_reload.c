@@ -250,98 +250,6 @@ static void add_difference(const struct difference *d, void *arg)
 			d->sign == '!' ? "at the next start" : "now"));
 }
 
-/* One certificate as text; those of a set are told apart by their names, then by what they are. */
-struct known_certificate {
-	char *label, *until, *digest;
-	bool matched;
-};
-struct known_certificates {
-	struct known_certificate *at;
-	size_t n;
-};
-
-static void know_certificate(const struct tls_cert_info *ci, void *arg)
-{
-	struct known_certificates *k = arg;
-	json_t *until = time_value(ci->not_after);
-
-	k->at = xrealloc(k->at, (k->n + 1) * sizeof(*k->at));
-	k->at[k->n++] = (struct known_certificate){
-		.label = xprintf("%s in %s", ci->names, ci->file),
-		.until = xprintf("valid until %s", json_string_value(until)),
-		.digest = xstrdup(ci->digest),
-	};
-	json_decref(until);
-}
-
-static void forget_certificates(struct known_certificates *k)
-{
-	for (size_t i = 0; i < k->n; i++) {
-		free(k->at[i].label);
-		free(k->at[i].until);
-		free(k->at[i].digest);
-	}
-	free(k->at);
-}
-
-static struct known_certificate *find_certificate(
-	struct known_certificates *k, const struct known_certificate *like, bool the_same)
-{
-	for (size_t i = 0; i < k->n; i++) {
-		struct known_certificate *c = &k->at[i];
-
-		if (!c->matched && !strcmp(c->label, like->label) &&
-			(!the_same || !strcmp(c->digest, like->digest)))
-			return c;
-	}
-	return NULL;
-}
-
-static void match_certificates(struct known_certificates *was, struct known_certificates *now)
-{
-	for (size_t i = 0; i < was->n; i++) {
-		struct known_certificate *same = find_certificate(now, &was->at[i], true);
-
-		if (same)
-			same->matched = was->at[i].matched = true;
-	}
-}
-
-static void compare_certificates(struct reload *r)
-{
-	struct known_certificates was = { 0 }, now = { 0 };
-	struct difference d = { .kind = "certificate" };
-
-	tls_store_each(server.tls, know_certificate, &was);
-	tls_change_each(r->tls, know_certificate, &now);
-	match_certificates(&was, &now);
-	for (size_t i = 0; i < was.n; i++) {
-		struct known_certificate *next;
-
-		if (was.at[i].matched)
-			continue;
-		next = find_certificate(&now, &was.at[i], false);
-		d.sign = next ? '~' : '-';
-		d.name = was.at[i].label;
-		d.before = was.at[i].until;
-		d.after = next ? next->until : NULL;
-		add_difference(&d, r);
-		if (next)
-			next->matched = true;
-	}
-	d.before = NULL;
-	for (size_t i = 0; i < now.n; i++) {
-		if (now.at[i].matched)
-			continue;
-		d.sign = '+';
-		d.name = now.at[i].label;
-		d.after = now.at[i].until;
-		add_difference(&d, r);
-	}
-	forget_certificates(&was);
-	forget_certificates(&now);
-}
-
 /* ---- The whole ---- */
 
 static void log_changes(const json_t *rows)
@@ -365,7 +273,7 @@ static bool reload(struct reload *r, bool dry_run)
 	done = !prepare(r, dry_run);
 	if (done) {
 		settings_differences(server.started, r->old, r->new, add_difference, r);
-		compare_certificates(r);
+		certificate_differences(server.tls, r->tls, add_difference, r);
 		if (dry_run) {
 			abandon(r, ARRAY_LEN(preparations), true);
 		} else {
