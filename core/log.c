@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/crash.h"
 #include "core/intake.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -504,6 +505,7 @@ int log_open(const char *path, enum log_format format)
 	} else {
 		free(path_now);
 		path_now = path ? xstrdup(path) : NULL;
+		crash_write_to(path);
 		atomic_store(&format_now, (int)format);
 		atomic_store_explicit(&is_open, true, memory_order_release);
 	}
