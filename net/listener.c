@@ -6,11 +6,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/keep.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "net/acceptor.h"
@@ -138,6 +140,42 @@ static const struct listen_conf *conf_of(const struct listener *l)
 	return &rcu_get(l->options)->conf;
 }
 
+/* What a port is kept under between two servers; false for one that the kernel chose. */
+static bool kept_name(const struct listen_conf *conf, char *out)
+{
+	snprintf(out, KEEP_NAME_MAX, "tcp [%.60s]:%d%s", conf->ip, (int)conf->port,
+		conf->v6_only ? " v6_only" : "");
+	return conf->port != 0;
+}
+
+/* The one that the server before this one had, with who waits in its backlog; or -1. */
+static int take_kept(const struct listen_conf *conf)
+{
+	char name[KEEP_NAME_MAX];
+	AUTO(fd_close) int fd = kept_name(conf, name) ? keep_take(name) : -1;
+
+	return fd >= 0 && listen(fd, (int)conf->backlog) == 0 ? steal_fd(&fd) : -1;
+}
+
+static void keep_port(const struct listener *l)
+{
+	char name[KEEP_NAME_MAX];
+
+	if (kept_name(conf_of(l), name))
+		keep_put(name, l->fd);
+}
+
+/* Nobody connects from now on, though the monitor's copy goes a moment later. */
+static void close_port(struct listener *l)
+{
+	char name[KEEP_NAME_MAX];
+
+	if (kept_name(conf_of(l), name))
+		keep_drop(name);
+	shutdown(l->fd, SHUT_RDWR);
+	fd_close(&l->fd);
+}
+
 /* Lets another socket of ours be bound to what the open ones that will close hold, 0.0.0.0 to :: on
  * one port, so that a change between them fails before anything is closed. True: there are any. */
 static bool share_leaving(const struct listeners_change *c, const struct listen_conf *conf, bool on)
@@ -169,7 +207,7 @@ static int listener_open(
 	const struct listeners_change *c, const struct listen_conf *conf, struct listener **out)
 {
 	struct listener *l;
-	int fd = -1, rc = open_beside(c, conf, &fd);
+	int fd = take_kept(conf), rc = fd < 0 ? open_beside(c, conf, &fd) : 0;
 
 	if (rc)
 		return rc;
@@ -191,8 +229,7 @@ static int listener_open(
 static void listener_close(struct listener *l)
 {
 	acceptors_remove(l);
-	close(l->fd);
-	l->fd = -1;
+	close_port(l);
 	log_info("listener", "closed", L_STR("ip", conf_of(l)->ip), L_INT("port", l->port));
 	listener_unref(l);
 }
@@ -318,6 +355,7 @@ void listeners_commit(struct listeners_change *c)
 			continue;
 		}
 		acceptors_add(c->at[i]);
+		keep_port(c->at[i]);
 		log_info("listener", "open", L_STR("ip", c->conf[i].ip),
 			L_INT("port", c->at[i]->port));
 	}
