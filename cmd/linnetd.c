@@ -11,7 +11,10 @@
 #include "cmd/linnetd.h"
 #include "cmd/linnetd_daemon.h"
 #include "cmd/linnetd_manual.h"
+#include "cmd/linnetd_monitor.h"
 #include "cmd/linnetd_options.h"
+#include "core/crash.h"
+#include "core/keep.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/rcu.h"
@@ -103,15 +106,33 @@ static void serve(const sigset_t *set)
 	}
 }
 
-static int run(const char *config, const char *pid_file)
+struct start {
+	const char *config, *pid_file;
+};
+
+static void tell_history(void)
 {
+	const struct monitor_history *h = monitor_history();
+
+	if (h->why)
+		log_error("monitor", "the server died and was started again",
+			L_STR("ended_by", h->why), L_INT("restarts", h->restarts));
+}
+
+static int run(void *arg)
+{
+	const struct start *start = arg;
 	sigset_t set = our_signals();
 	int status = EXIT_FAILURE;
 
+	crash_watch();
 	signal(SIGPIPE, SIG_IGN);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	rcu_thread_begin();
-	if (!server_start(config, pid_file)) {
+	if (!server_start(start->config, start->pid_file)) {
+		tell_history();
+		keep_drop_rest();
+		keep_tell(MONITOR_READY);
 		daemon_ready();
 		serve(&set);
 		daemon_notify("STOPPING=1");
@@ -125,6 +146,7 @@ static int run(const char *config, const char *pid_file)
 int main(int argc, char **argv)
 {
 	const char *values[OPT_COUNT], *config;
+	struct start start;
 	int first = cli_parse(linnetd_options, argc, argv, values);
 
 	if (first < 0 || first < argc) {
@@ -147,5 +169,6 @@ int main(int argc, char **argv)
 	umask(umask(0) | 027); /* nothing of ours is everybody's to read */
 	if (!values[OPT_FOREGROUND] && go_to_background())
 		return EXIT_FAILURE;
-	return run(config, values[OPT_PID_FILE]);
+	start = (struct start){ config, values[OPT_PID_FILE] };
+	return values[OPT_NO_MONITOR] ? run(&start) : monitor_run(run, &start);
 }

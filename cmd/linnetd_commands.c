@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "cmd/linnetd.h"
+#include "cmd/linnetd_daemon.h"
+#include "cmd/linnetd_monitor.h"
 #include "cmd/linnetd_server.h"
 #include "core/command.h"
 #include "core/log.h"
@@ -65,8 +67,9 @@ static void run_status(const json_t *args UNUSED, struct command_answer *answer)
 	route_each_host(count_host, &hosts);
 	listeners_each(add_connections, &connections);
 	answer->result = json_pack(
-		"{s:s, s:i, s:I, s:s, s:i, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:s}", "version",
-		LINNET_VERSION, "pid", (int)getpid(), "uptime_s",
+		"{s:s, s:i, s:i, s:i, s:I, s:s, s:i, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:s}",
+		"version", LINNET_VERSION, "pid", (int)daemon_pid(), "server_pid", (int)getpid(),
+		"restarts", (int)monitor_history()->restarts, "uptime_s",
 		metric_named("process_uptime_seconds"), "settings", server_settings_path(), "hosts",
 		hosts, "sessions", (json_int_t)directory_count(), "accounts_online",
 		(json_int_t)directory_count_accounts(), "connections", (json_int_t)connections,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/keep.h"
 #include "core/mem.h"
 
 static int parent_fd = -1; /* the one who waits; a byte says ready, its end alone says failed */
@@ -63,15 +64,25 @@ static void let_go_of_terminal(void)
 	dup2(null, STDERR_FILENO);
 }
 
+void daemon_released(void)
+{
+	if (parent_fd < 0)
+		return;
+	let_go_of_terminal();
+	fd_close(&parent_fd);
+}
+
 void daemon_ready(void)
 {
-	if (parent_fd >= 0) {
-		let_go_of_terminal();
-		if (write(parent_fd, "", 1) < 0)
-			errno = 0; /* who started it is gone: nobody to tell */
-		fd_close(&parent_fd);
-	}
+	if (parent_fd >= 0 && write(parent_fd, "", 1) < 0)
+		errno = 0; /* who started it is gone: nobody to tell */
+	daemon_released();
 	daemon_notify("READY=1");
+}
+
+pid_t daemon_pid(void)
+{
+	return keep_is_served() ? getppid() : getpid();
 }
 
 int pid_file_write(const char *path)
@@ -80,7 +91,7 @@ int pid_file_write(const char *path)
 
 	if (!f)
 		return -errno;
-	fprintf(f, "%d\n", (int)getpid());
+	fprintf(f, "%d\n", (int)daemon_pid());
 	if (fclose(f))
 		return -errno;
 	pid_path = xstrdup(path);

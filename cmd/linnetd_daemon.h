@@ -2,6 +2,8 @@
  * Main thread, and daemon_begin() before any other thread exists. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "core/attr.h"
 
 /* Goes into the background: the caller of the program waits until daemon_ready(), or ends with
@@ -10,7 +12,12 @@
 int daemon_begin(void);
 void daemon_ready(void); /* also tells systemd; without daemon_begin() that is all it does */
 
-/* Writes the process id; 0 or negative errno. */
+/* The monitor's part of the same, once the server below it is ready. */
+void daemon_released(void);
+
+/* The process that signals are for: the monitor where there is one. */
+pid_t daemon_pid(void);
+/* Writes that; 0 or negative errno. */
 int pid_file_write(const char *path);
 void pid_file_remove(void); /* the one that was written, if any */
 

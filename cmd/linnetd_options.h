@@ -8,6 +8,7 @@ enum {
 	OPT_CONFIG,
 	OPT_CHECK,
 	OPT_FOREGROUND,
+	OPT_NO_MONITOR,
 	OPT_PID_FILE,
 	OPT_EXAMPLE,
 	OPT_REFERENCE,
@@ -24,6 +25,10 @@ static const struct cli_option linnetd_options[OPT_COUNT + 1] = {
 	[OPT_FOREGROUND] = { "foreground", NULL,
 		"Stay in the foreground, for systemd and for terminals. Without it the program "
 		"returns when the server is up, with status 1 when it could not start." },
+	[OPT_NO_MONITOR] = { "no-monitor", NULL,
+		"Be the server itself, not a monitor that starts it again when it dies: for "
+		"debuggers "
+		"and profilers." },
 	[OPT_PID_FILE] = { "pid-file", "FILE",
 		"Where the server writes its process id; wins over the setting pid_file." },
 	[OPT_EXAMPLE] = { "example", NULL,

@@ -168,7 +168,9 @@ class ServerItself(ConsoleCase):
     def test_says_how_it_is(self):
         status = self.ctl.json('status')
         self.assertEqual(status['hosts'], 2)
-        self.assertEqual(status['pid'], self.server.serving_pid())
+        self.assertEqual(status['pid'], self.server.process.pid)
+        self.assertEqual(status['server_pid'], self.server.serving_pid())
+        self.assertEqual(status['restarts'], 0)
         self.assertGreater(status['memory_bytes'], 1 << 20)
         self.assertGreater(status['max_files'], status['open_files'])
         self.assertRegex(self.done('status'), r'(?m)^sessions: +0$')

@@ -179,7 +179,7 @@ class Server:
 
     def kill(self):
         if self.process and self.process.poll() is None:
-            for pid in [*self.children(), self.process.pid]:
+            for pid in [self.process.pid, *self.children()]:     # first who would start it again
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
