@@ -302,6 +302,7 @@ void child_tell(const struct child *c, struct child_row *row)
 	*row = (struct child_row){
 		.kind = c->spec.kind,
 		.type = c->spec.type,
+		.restart = c->spec.restart,
 		.state = c->state,
 		.modules = c->spec.modules,
 		.restarts = c->restarts,

@@ -47,7 +47,8 @@ struct child_actor {
 struct child_thread {
 	const char *(*run)(struct heart *h, void *arg); /* returns why it ended */
 	void *arg;
-	void (*wake)(void *arg); /* on a shard: it is to look at heart_stops(); NULL: it does */
+	/* On a shard: it is to look at heart_stops(). NULL: it does, or is in heart_wait(). */
+	void (*wake)(void *arg);
 	bool holds_shard; /* the server cannot do without what an abandoned one holds */
 	/* Of how many at least one heart_beat() comes; 0: none is expected. With one, the first
 	 * beat ends the start. */
@@ -103,6 +104,7 @@ struct child_row {
 	char id[CHILD_ID_MAX]; /* of a simple_one_for_one's child: with '#' and a number */
 	enum child_kind kind;
 	enum child_type type;
+	enum child_restart restart;
 	enum child_state state;
 	struct actor_id actor; /* ACTOR_NONE when it is not up, or is none */
 	pid_t pid; /* of a process; 0 otherwise */

@@ -2,12 +2,15 @@
  * The heart belongs to the thread until its last letter, and to the supervisor's shard from then
  * on; an abandoned thread therefore keeps a whole one. */
 #include <errno.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/child_life.h"
+#include "core/clock.h"
 #include "core/mem.h"
+#include "core/rcu.h"
 #include "core/thread.h"
 
 struct heart {
@@ -18,6 +21,7 @@ struct heart {
 	/* Any thread. */
 	_Atomic uint32_t beats; /* relaxed */
 	_Atomic bool stops; /* relaxed: what it is to see besides comes by other ways */
+	sem_t told; /* posted when it stops */
 	/* The thread's until posted. */
 	struct letter began, ended;
 	const char *reason;
@@ -29,6 +33,12 @@ struct heart {
 static const char *refuse(const struct child_spec *spec)
 {
 	return spec->thread.run ? NULL : "no thread to run";
+}
+
+static void heart_free(struct heart *h)
+{
+	sem_destroy(&h->told);
+	free(h);
 }
 
 static void began_open(struct actor *a UNUSED, struct letter *l)
@@ -49,7 +59,7 @@ static void ended_open(struct actor *a UNUSED, struct letter *l)
 
 	shard_check(NULL);
 	pthread_join(h->thread, NULL); /* it has nothing left to do but to go */
-	free(h);
+	heart_free(h);
 	if (c)
 		child_ended(c, reason);
 }
@@ -72,6 +82,20 @@ bool heart_stops(const struct heart *h)
 	return atomic_load_explicit(&h->stops, memory_order_relaxed);
 }
 
+bool heart_wait(struct heart *h, uint64_t ms)
+{
+	uint64_t until_us = clock_us() + ms * 1000;
+	const struct timespec until = { .tv_sec = (time_t)(until_us / 1000000),
+		.tv_nsec = (long)(until_us % 1000000 * 1000) };
+	bool reading = rcu_offline();
+
+	while (!heart_stops(h) && sem_clockwait(&h->told, CLOCK_MONOTONIC, &until) < 0 &&
+		errno == EINTR)
+		continue;
+	rcu_online(reading);
+	return heart_stops(h);
+}
+
 static void *heart_run(void *arg)
 {
 	struct heart *h = arg;
@@ -92,9 +116,10 @@ static enum start_outcome start(struct child *c)
 	h->arg = child_arg(c, spec->arg);
 	h->keeper = c->keeper;
 	h->child = c;
+	sem_init(&h->told, 0, 0);
 	err = thread_start(&h->thread, c->id, heart_run, h);
 	if (err) {
-		free(h);
+		heart_free(h);
 		snprintf(c->reason, sizeof(c->reason), "no thread: %s", strerror(-err));
 		return START_FAILED;
 	}
@@ -107,6 +132,7 @@ static void stop(struct child *c)
 	struct heart *h = c->life;
 
 	atomic_store_explicit(&h->stops, true, memory_order_relaxed);
+	sem_post(&h->told);
 	if (c->spec.thread.wake)
 		c->spec.thread.wake(h->arg);
 }

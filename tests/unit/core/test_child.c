@@ -87,7 +87,8 @@ static bool restarted(struct actor_id sup, uint64_t times)
 
 /* A thread that is told what to do. */
 static struct orders {
-	_Atomic bool beat, leave, deaf;
+	_Atomic bool beat, deaf;
+	_Atomic bool leave; /* one of them */
 	_Atomic unsigned runs, beats, ends;
 	sem_t ready, again;
 	const char *reason;
@@ -107,7 +108,7 @@ static const char *obey(struct heart *h, void *arg)
 	struct orders *o = arg;
 
 	o->runs++;
-	while (!o->leave && (o->deaf || !heart_stops(h))) {
+	while (!atomic_exchange(&o->leave, false) && (o->deaf || !heart_stops(h))) {
 		if (o->beat) {
 			heart_beat(h);
 			o->beats++;
@@ -158,6 +159,32 @@ Test(child, a_thread_is_stopped_by_asking_it)
 	cr_expect_eq(abandoned, 0);
 }
 
+static const char *wait_long(struct heart *h, void *arg)
+{
+	struct orders *o = arg;
+
+	while (!heart_wait(h, 0) && o->runs < 3)
+		o->runs++;
+	heart_beat(h);
+	o->ends += heart_wait(h, 1000000000);
+	o->ends += heart_wait(h, 1000000000);
+	return STOP_NORMAL;
+}
+
+Test(child, a_waiting_thread_is_woken_when_it_is_to_end)
+{
+	const struct child_spec spec = { .id = "t",
+		.shutdown_ms = 20000,
+		THREAD_CHILD(wait_long, .arg = &orders, .heartbeat_ms = 60000) };
+	struct actor_id sup;
+
+	orders_init();
+	sup = started(&spec);
+	cr_expect_eq(orders.runs, 3, "until then the wait is over when its time is");
+	stop(sup);
+	cr_expect_eq(orders.ends, 2, "told once, it knows for good");
+}
+
 Test(child, a_thread_that_returns_has_ended)
 {
 	struct actor_id sup;
@@ -168,9 +195,6 @@ Test(child, a_thread_that_returns_has_ended)
 	orders.reason = "no more work";
 	orders.leave = true;
 	sem_post(&orders.again);
-	while (orders.ends == 0)
-		sched_yield();
-	orders.leave = false;
 	cr_assert(await(&orders.ready));
 	cr_assert(restarted(sup, 1));
 	cr_expect_eq(orders.runs, 2);
@@ -204,7 +228,6 @@ Test(child, the_first_heartbeat_ends_the_start)
 	orders.reason = "no luck";
 	r = start(&beating_thread);
 	cr_expect_eq(r.outcome, START_FAILED, "it returned before it had beaten");
-	orders.leave = false;
 	orders.beat = true;
 	stop(started(&beating_thread));
 }

@@ -327,6 +327,25 @@ Test(supervisor, several_that_end_at_once_are_all_looked_after)
 	stop(sup);
 }
 
+Test(supervisor, one_that_ends_while_all_are_being_stopped_is_no_second_failure)
+{
+	struct child_spec specs[3] = { abc[0], abc[1], abc[2] };
+	struct supervisor_plan plan = plan_of(ONE_FOR_ALL, specs, 3);
+	struct actor_id sup, first, second;
+
+	specs[1].actor.shard = 0;
+	specs[2].actor.shard = 1; /* the supervisor waits for c while it hears of b */
+	sup = started(&plan);
+	first = row_of(sup, "a").actor;
+	second = row_of(sup, "b").actor;
+	gen_stop_id(first, "crash");
+	gen_stop_id(second, "crash");
+	calm();
+	cr_expect_eq(row_of(sup, "c").restarts, 1);
+	cr_expect_eq(row_of(sup, "b").state, CHILD_UP);
+	stop(sup);
+}
+
 /* --- maximum restart frequency --- */
 
 static void crash_times(struct actor_id sup, unsigned n)
