@@ -7,54 +7,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "core/shard.h"
 #include "modules/catalogue.h"
-#include "modules/domain_set.h"
-#include "modules/options.h"
-#include "modules/plan.h"
-
-/* One row of a running module, registered with the dispatcher. */
-struct answering {
-	struct running *owner;
-	const struct iq_row *row;
-	struct iqdisc disc;
-	bool given; /* another module's row has taken its place */
-};
-
-struct service {
-	RCU_PTR(struct service) next;
-	char *domain;
-	char *title;
-	service_fn *fn;
-	void *arg;
-	bool routed; /* the domain is ours in the route table: since the commit, until given away */
-};
-
-struct running {
-	struct module_instance mi;
-	RCU_PTR(struct running) next; /* of the host, in the order started */
-	struct options *options; /* one reference; mi.conf is their conf */
-	struct answering *answering;
-	unsigned n_answering; /* registered */
-	unsigned n_hooks; /* added */
-	bool leaving; /* stops with the commit of the change that is being prepared */
-	RCU_PTR(struct service) services;
-};
-
-/* One host of a change. */
-struct host_plan {
-	struct host *host;
-	const struct conf_node *at;
-	struct plan plan;
-};
-struct registry_change {
-	struct host_plan *hosts;
-	size_t n_hosts;
-	struct host **gone;
-	size_t n_gone;
-	struct domain_set afterwards; /* the hosts' names, and what the fresh will serve */
-};
-static struct registry_change *preparing; /* whose modules are being started */
+#include "modules/running.h"
 
 /* Covers the catalogue and writing to hosts' lists. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -109,381 +63,6 @@ void registry_differences(const struct conf_node *before, const struct conf_node
 	conf_errors_free(errors);
 }
 
-/* ---- A host's list */
-
-static struct running *running_first(struct host *h)
-{
-	struct module_instance *mi = __atomic_load_n(&h->modules, __ATOMIC_ACQUIRE);
-
-	return mi ? container_of(mi, struct running, mi) : NULL;
-}
-
-static struct running *running_next(struct running *r)
-{
-	return rcu_get(r->next);
-}
-
-/* ---- A running module's requests */
-
-/* Stands before every handler: gives it settings that stay whole while it runs. */
-static int answer(const struct iq *iq, struct builder *out)
-{
-	const struct answering *a = iq->arg;
-	struct module_instance *mi = &a->owner->mi;
-	struct iq call = *iq;
-	int result;
-
-	call.arg = mi;
-	if (shard_self()) {
-		call.conf = module_conf(mi); /* whole until the end of the turn */
-		return a->row->fn(&call, out);
-	}
-	call.conf = module_conf_hold(mi);
-	result = a->row->fn(&call, out);
-	module_conf_drop(call.conf);
-	return result;
-}
-
-static struct iq_handler_spec answering_spec(struct answering *a)
-{
-	return (struct iq_handler_spec){ .scope = a->row->scope,
-		.ns = a->row->ns,
-		.types = a->row->types,
-		.disc = a->disc,
-		.fn = answer,
-		.arg = a };
-}
-
-/* A row of a module that is leaving the host; NULL: nobody answers that. */
-static struct answering *answering_to_take(struct host *h, const struct iq_row *row)
-{
-	for (struct running *r = running_first(h); r; r = running_next(r))
-		for (unsigned i = 0; r->leaving && i < r->n_answering; i++) {
-			struct answering *a = &r->answering[i];
-
-			if (!a->given && a->row->scope == row->scope &&
-				!strcmp(a->row->ns, row->ns))
-				return a;
-		}
-	return NULL;
-}
-
-static void answering_begin(struct running *r)
-{
-	const struct iq_row *rows = r->mi.module->iq;
-	struct host *h = r->mi.host;
-	unsigned n = 0;
-
-	while (rows && rows[n].ns)
-		n++;
-	r->answering = xcalloc(n + 1, sizeof(*r->answering));
-	for (unsigned i = 0; i < n; i++) {
-		struct answering *a = &r->answering[i], *was = answering_to_take(h, &rows[i]);
-		struct iq_handler_spec spec;
-
-		*a = (struct answering){
-			.owner = r, .row = &rows[i], .disc = options_disc(r->options, &rows[i])
-		};
-		spec = answering_spec(a);
-		REQUIRE((was ? iq_replace(h, &spec) : iq_register(h, &spec)) == 0);
-		if (was)
-			was->given = true;
-		r->n_answering++;
-	}
-}
-
-static void answering_end(struct running *r)
-{
-	while (r->n_answering > 0) {
-		const struct answering *a = &r->answering[--r->n_answering];
-
-		if (!a->given)
-			iq_unregister(r->mi.host, a->row->scope, a->row->ns);
-	}
-	free(r->answering);
-	r->answering = NULL;
-}
-
-static void answering_move(struct answering *a, struct iqdisc disc)
-{
-	struct iq_handler_spec spec;
-
-	if (disc.kind == a->disc.kind && disc.max_queue == a->disc.max_queue &&
-		(disc.kind != IQ_QUEUES || disc.queues == a->disc.queues))
-		return;
-	a->disc = disc;
-	spec = answering_spec(a);
-	REQUIRE(iq_replace(a->owner->mi.host, &spec) == 0);
-}
-
-/* ---- Domains of modules */
-
-/* template with the host's name for each @HOST@. The caller frees. */
-static char *with_host(const char *template, const char *host)
-{
-	char *text = xstrdup(template), *at;
-
-	while ((at = strstr(text, "@HOST@"))) {
-		char *longer = xprintf("%.*s%s%s", (int)(at - text), text, host, at + 6);
-
-		free(text);
-		text = longer;
-	}
-	return text;
-}
-
-static void service_free(struct service *v)
-{
-	if (!v)
-		return;
-	free(v->domain);
-	free(v->title);
-	free(v);
-}
-
-static struct service *service_find(struct running *r, const char *domain)
-{
-	struct service *v = rcu_get(r->services);
-
-	while (v && strcmp(v->domain, domain) != 0)
-		v = rcu_get(v->next);
-	return v;
-}
-
-/* The service of a leaving module that holds the domain; NULL: none. */
-static struct service *service_leaving(struct host *h, bool h_goes, const char *domain)
-{
-	for (struct running *r = running_first(h); r; r = running_next(r)) {
-		struct service *v = h_goes || r->leaving ? service_find(r, domain) : NULL;
-
-		if (v && v->routed)
-			return v;
-	}
-	return NULL;
-}
-
-static struct service *service_to_take(const struct registry_change *c, const char *domain)
-{
-	struct service *v = NULL;
-
-	for (size_t i = 0; i < c->n_hosts && !v; i++)
-		v = service_leaving(c->hosts[i].host, false, domain);
-	for (size_t i = 0; i < c->n_gone && !v; i++)
-		v = service_leaving(c->gone[i], true, domain);
-	return v;
-}
-
-static bool host_goes(const struct registry_change *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_gone; i++)
-		if (!strcmp(c->gone[i]->name, name))
-			return true;
-	return false;
-}
-
-/* Nobody who is there, and stays, has the domain. */
-static bool comes_free(const struct registry_change *c, const char *domain)
-{
-	return !route_has(domain) || host_goes(c, domain) || service_to_take(c, domain);
-}
-
-int module_serve(struct module_instance *mi, const char *domain, const char *title, service_fn *fn,
-	void *arg)
-{
-	struct running *r = container_of(mi, struct running, mi);
-	AUTO(free_ptr) char *text = with_host(domain, mi->host->name);
-	char prepared[JID_PART_MAX + 1];
-	struct service *v;
-
-	REQUIRE(preparing);
-	if (jid_prep_domain(text, strlen(text), prepared) < 0) {
-		log_error("modules", "not a domain", L_STR("module", mi->module->name),
-			L_STR("domain", text));
-		return -EINVAL;
-	}
-	if (!comes_free(preparing, prepared) || !domain_set_add(&preparing->afterwards, prepared)) {
-		log_error("modules", "the domain is taken", L_STR("module", mi->module->name),
-			L_STR("domain", prepared));
-		return -EADDRINUSE;
-	}
-	v = xcalloc(1, sizeof(*v));
-	v->domain = xstrdup(prepared);
-	v->title = title ? xstrdup(title) : NULL;
-	v->fn = fn;
-	v->arg = arg;
-	rcu_set(v->next, rcu_get(r->services));
-	rcu_set(r->services, v);
-	return 0;
-}
-
-/* The domains become the module's, those of one that is leaving at once. */
-static void services_begin(struct running *r, const struct registry_change *c)
-{
-	for (struct service *v = rcu_get(r->services); v; v = rcu_get(v->next)) {
-		struct service *was = route_has(v->domain) ? service_to_take(c, v->domain) : NULL;
-
-		if (was) {
-			was->routed = false;
-			REQUIRE(route_replace_service(v->domain, v->fn, v->arg));
-		} else {
-			REQUIRE(route_register_service(v->domain, v->fn, v->arg) == 0);
-		}
-		v->routed = true;
-	}
-}
-
-static void services_end(struct running *r)
-{
-	struct service *v = rcu_swap(r->services, NULL), *next;
-
-	if (v)
-		rcu_wait(); /* those who list them, where no route is withdrawn */
-	for (; v; v = next) {
-		next = rcu_get(v->next);
-		if (v->routed)
-			route_unregister(v->domain); /* waits for a grace period */
-		service_free(v);
-	}
-}
-
-/* ---- Starting and stopping one */
-
-/* Into the list: at the end, or in the place of one that it takes over from. */
-static void running_list(struct running *r, struct running *instead)
-{
-	struct host *h = r->mi.host;
-	struct running *before = running_first(h);
-
-	if (instead)
-		rcu_set(r->next, running_next(instead));
-	if (before == instead) {
-		__atomic_store_n(&h->modules, &r->mi, __ATOMIC_RELEASE);
-		return;
-	}
-	while (running_next(before) != instead)
-		before = running_next(before);
-	rcu_set(before->next, r);
-}
-
-/* Out of the list; readers may stand on it until a grace period is over. */
-static void running_unlist(struct running *r)
-{
-	struct running *before = running_first(r->mi.host), *next = running_next(r);
-
-	if (before == r) {
-		__atomic_store_n(&r->mi.host->modules, next ? &next->mi : NULL, __ATOMIC_RELEASE);
-		return;
-	}
-	while (before && running_next(before) != r)
-		before = running_next(before);
-	if (before)
-		rcu_set(before->next, next);
-}
-
-static void hooks_begin(struct running *r, struct running *instead)
-{
-	const struct hook_row *row = r->mi.module->hooks;
-	struct hook_set *hooks = r->mi.host->hooks;
-
-	for (; row && row->hook; row++, r->n_hooks++)
-		if (!instead ||
-			!hook_replace(hooks, row->hook, row->order, row->fn, &instead->mi, &r->mi))
-			hook_add(hooks, row->hook, row->order, row->fn, &r->mi);
-	if (instead)
-		instead->n_hooks = 0;
-}
-
-static void hooks_end(struct running *r)
-{
-	while (r->n_hooks > 0) {
-		const struct hook_row *row = &r->mi.module->hooks[--r->n_hooks];
-
-		hook_remove(r->mi.host->hooks, row->hook, row->order, row->fn, &r->mi);
-	}
-}
-
-/* Withdraws all that the module offers and waits until nobody uses it. */
-static void withdraw(struct running *r)
-{
-	answering_end(r);
-	hooks_end(r);
-	services_end(r);
-	rcu_wait();
-	if (r->mi.module->stop)
-		r->mi.module->stop(&r->mi);
-	r->mi.data = NULL;
-}
-
-static void running_free(struct running *r)
-{
-	options_drop(r->options);
-	host_unref(r->mi.host);
-	free(r);
-}
-
-/* Starts one that nobody sees yet; it takes the plan's options. */
-static int running_start(struct host *h, struct planned *p, struct conf_errors *e)
-{
-	struct running *r = xcalloc(1, sizeof(*r));
-	int error;
-
-	r->mi.module = p->module;
-	r->mi.host = host_ref(h);
-	r->options = p->options;
-	p->options = NULL;
-	rcu_set(r->mi.conf, r->options->conf);
-	error = p->module->start ? p->module->start(&r->mi) : 0;
-	if (error < 0) {
-		conf_fail_key(e, p->node, "%s did not start on %s: %s", p->module->name, h->name,
-			strerror(-error));
-		services_end(r);
-		running_free(r);
-		return error;
-	}
-	p->fresh = r;
-	return 0;
-}
-
-/* Offers what was started, in the place of what ran before. */
-static void running_offer(struct planned *p, const struct registry_change *c)
-{
-	struct running *r = p->fresh;
-
-	answering_begin(r);
-	hooks_begin(r, p->running);
-	services_begin(r, c);
-	running_list(r, p->running);
-	log_info("modules", p->running ? "started anew" : "started",
-		L_STR("module", p->module->name), L_STR("host", r->mi.host->name));
-}
-
-static void running_stop(struct running *r)
-{
-	running_unlist(r);
-	withdraw(r); /* its grace period also covers the list */
-	log_info("modules", "stopped", L_STR("module", r->mi.module->name),
-		L_STR("host", r->mi.host->name));
-	running_free(r);
-}
-
-static void running_hand_over(struct planned *p)
-{
-	struct running *r = p->running;
-	struct options *old = r->options;
-
-	if (options_same(p->module, old, p->options))
-		return;
-	r->options = p->options;
-	p->options = NULL;
-	rcu_set(r->mi.conf, r->options->conf);
-	for (unsigned i = 0; i < r->n_answering; i++)
-		answering_move(&r->answering[i], options_disc(r->options, r->answering[i].row));
-	rcu_wait(); /* from here on only who counted old has it */
-	if (p->module->reload)
-		p->module->reload(&r->mi, old->conf);
-	options_drop(old);
-}
-
 /* ---- Changes */
 
 struct registry_change *registry_change_begin(void)
@@ -525,11 +104,12 @@ static void match_running(struct host_plan *hp)
 	}
 }
 
-static int start_fresh(struct host_plan *hp, struct conf_errors *e)
+static int start_fresh(struct registry_change *c, struct host_plan *hp, struct conf_errors *e)
 {
 	for (unsigned i = 0; i < hp->plan.n; i++) {
 		struct planned *p = &hp->plan.at[i];
-		int error = p->running && !p->running->leaving ? 0 : running_start(hp->host, p, e);
+		int error =
+			p->running && !p->running->leaving ? 0 : running_start(c, hp->host, p, e);
 
 		if (error < 0)
 			return error;
@@ -541,11 +121,11 @@ static int prepare_host(struct registry_change *c, struct host_plan *hp, struct 
 {
 	const char *name = hp->host->name;
 
-	if (route_host(name) != hp->host && !comes_free(c, name)) {
+	if (route_host(name) != hp->host && !running_comes_free(c, name)) {
 		conf_fail(e, hp->at, "a module serves the domain %s already", name);
 		return -EADDRINUSE;
 	}
-	return start_fresh(hp, e);
+	return start_fresh(c, hp, e);
 }
 
 int registry_change_prepare(struct registry_change *c, struct conf_errors *e)
@@ -553,14 +133,12 @@ int registry_change_prepare(struct registry_change *c, struct conf_errors *e)
 	int error = 0;
 
 	lock_registry();
-	preparing = c;
 	for (size_t i = 0; i < c->n_hosts; i++) {
 		domain_set_add(&c->afterwards, c->hosts[i].host->name);
 		match_running(&c->hosts[i]);
 	}
 	for (size_t i = 0; i < c->n_hosts && error == 0; i++)
 		error = prepare_host(c, &c->hosts[i], e);
-	preparing = NULL;
 	unlock_registry();
 	return error;
 }
@@ -582,8 +160,7 @@ static void stop_fresh(struct host_plan *hp)
 
 		if (!p->fresh)
 			continue;
-		withdraw(p->fresh);
-		running_free(p->fresh);
+		running_take_back(p->fresh);
 		p->fresh = NULL;
 	}
 }
