@@ -235,6 +235,26 @@ Test(child, the_first_heartbeat_ends_the_start)
 	stop(started(&beating_thread));
 }
 
+Test(child, a_thread_that_returns_before_its_first_beat_says_why)
+{
+	const struct child_spec many = { .id = "t", THREAD_CHILD(obey, .heartbeat_ms = BEAT_MS) };
+	struct supervisor_answer *a;
+	struct actor_id sup;
+
+	orders_init();
+	orders.leave = true;
+	orders.reason = "no disk";
+	plan = (struct supervisor_plan){
+		.strategy = SIMPLE_ONE_FOR_ONE, .children = &many, .n_children = 1
+	};
+	sup = supervisor_spawn_wait(shard_at(0), &plan, &(struct start){ .ended = note_end }).id;
+	a = ask_start(sup, NULL, &orders);
+	cr_expect_eq(a->outcome, SUPERVISOR_START_FAILED, "{error,Error}");
+	cr_expect_str_eq(a->why, "no disk");
+	free(a);
+	stop(sup);
+}
+
 Test(child, a_missed_heartbeat_is_a_failure)
 {
 	struct actor_id sup;

@@ -998,6 +998,37 @@ Test(supervisor, a_shard_names_the_function_that_takes_the_answer)
 	cr_expect_eq(asked.outcome, SUPERVISOR_GONE);
 }
 
+static void start_slow_from_shard(void *arg)
+{
+	struct asked *asked = arg;
+
+	shard_check(NULL);
+	supervisor_ask(NULL, asked->sup,
+		&(struct supervisor_request){ .kind = START_CHILD, .spec = &slow_specs[1] }, ASK_MS,
+		asked_told, asked);
+	supervisor_ask(NULL, asked->sup,
+		&(struct supervisor_request){ .kind = TERMINATE_CHILD, .id = "a" }, ASK_MS,
+		asked_told, asked);
+}
+
+Test(supervisor, who_waits_for_an_answer_is_told_when_the_supervisor_ends)
+{
+	struct asked asked = { .sup = two() };
+
+	sem_init(&asked.told, 0, 0);
+	on_shard(1, start_slow_from_shard, &asked);
+	calm();
+	cr_expect_eq(row_of(asked.sup, "h").state, CHILD_STARTING, "rows are told meanwhile");
+	cr_expect_eq(row_of(asked.sup, "a").state, CHILD_UP, "one thing at a time");
+	gen_stop_id(asked.sup, STOP_SHUTDOWN);
+	calm();
+	gen_stop_id(asked.sup, STOP_KILLED);
+	cr_assert(await(&asked.told), "the request under way");
+	cr_assert(await(&asked.told), "and the one that waits its turn");
+	cr_expect_eq(asked.outcome, SUPERVISOR_GONE);
+	clock_move(PAST(START_MS));
+}
+
 static void note_row(const char *path, unsigned depth, const struct child_row *row, void *arg)
 {
 	char *text = arg;
