@@ -16,6 +16,7 @@
 #include "core/timer.h"
 
 #define EVENTS_MAX 256
+#define AHEAD 3 /* events whose objects are being fetched while one is handled */
 #define TURN_END_PASSES 8 /* what still asks after that many waits for the next turn */
 #define SLEEP_MAX_MS 3600000 /* epoll_wait() counts in int */
 
@@ -157,11 +158,15 @@ static void bell_ready(struct watch *w UNUSED, uint32_t events UNUSED)
 
 static void run_events(struct shard *s)
 {
+	for (int i = 0; i < AHEAD && i < s->n_events; i++)
+		watch_soon(s->events[i].data.ptr);
 	for (s->at_event = 0; s->at_event < s->n_events;) {
 		struct epoll_event *ev = &s->events[s->at_event++];
 		struct watch *w = ev->data.ptr;
 		void (*ready)(struct watch * w, uint32_t events);
 
+		if (s->at_event + AHEAD <= s->n_events)
+			watch_soon(ev[AHEAD].data.ptr);
 		if (!w) /* unwatched by a handler before it */
 			continue;
 		ready = w->ready;
@@ -356,6 +361,7 @@ static int shard_new(unsigned index, struct shard **out)
 	s->now_ms = clock_us() / 1000;
 	s->wheel = wheel_new(s->now_ms);
 	s->mailbox = mailbox_new();
+	mailbox_look_ahead(s->mailbox, letters_soon);
 	s->stop.run = stop_asked;
 	s->bell = (struct watch){ mailbox_bell_fd(s->mailbox), EPOLLIN | EPOLLET, bell_ready };
 	CDS_INIT_LIST_HEAD(&s->turn_ends);
