@@ -30,18 +30,19 @@ static void random_resource(char *out)
 
 ON_SHARD static int set_jid(struct c2s *c, const char *resource)
 {
+	struct jid *jid;
 	char any[17];
 
-	jid_free(c->session.jid);
-	c->session.jid = NULL;
+	session_set_jid(&c->session, NULL);
 	if (!resource || !*resource) {
 		random_resource(any);
 		resource = any;
 	}
 	/* The local part was prepared at login, so what fails is the resource. */
-	return jid_make(c->user, c->session.host->name, resource, NULL, &c->session.jid)
-		? ERR_BAD_REQUEST
-		: 0;
+	if (jid_make(c->user, c->session.host->name, resource, NULL, &jid))
+		return ERR_BAD_REQUEST;
+	session_set_jid(&c->session, jid);
+	return 0;
 }
 
 /* ejabberd's name for it among the shaper_rules wins over the option. */
