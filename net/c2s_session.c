@@ -238,6 +238,14 @@ static int check_stanza(const struct stanza *s)
 	return 0;
 }
 
+/* Its receiver's addresses come from memory while its wire form is made, which it will need. */
+static void prepare_message(struct stanza *s)
+{
+	directory_soon(s->to, DIRECTORY_ACCOUNT);
+	buf_unref(stanza_wire(s));
+	directory_soon(s->to, DIRECTORY_SESSION);
+}
+
 /* From here on nobody changes it: house-style's step 4. Takes s. */
 ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
 {
@@ -248,6 +256,8 @@ ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
 	if (!s->to) /* RFC 6120 §10.3: for the account itself */
 		stanza_set_to(s, jid_bare(c->session.jid, &s->arena));
 	stanza_seal(s);
+	if (s->kind == STANZA_MESSAGE)
+		prepare_message(s);
 	route(s);
 }
 

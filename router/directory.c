@@ -103,11 +103,7 @@ static struct sessions_link *bucket_of(struct table *t, uint32_t bare_hash)
 
 static bool are_of(const struct sessions *s, const struct jid *j)
 {
-	if (s->bare_hash != j->bare_hash)
-		return false;
-	session_soon(s->at[0].session);
-	actor_soon(s->at[0].id);
-	return jid_equal_bare(s->at[0].session->jid, j);
+	return s->bare_hash == j->bare_hash && jid_equal_bare(s->at[0].session->jid, j);
 }
 
 /* An account's sessions, and what leads to them: their bucket or the ones before. */
@@ -344,11 +340,24 @@ void directory_presence(const struct session *ss, bool available, int priority)
 	pthread_mutex_unlock(&st->lock);
 }
 
-void directory_soon(const struct jid *any_of_account)
+/* Which account of its bucket it is, if any, is not looked for: most are alone. */
+void directory_soon(const struct jid *any_of_account, enum directory_step step)
 {
 	struct table *t = rcu_get(stripe_of(any_of_account)->table);
+	struct sessions_link *bucket = bucket_of(t, any_of_account->bare_hash);
+	struct sessions *first;
 
-	__builtin_prefetch(bucket_of(t, any_of_account->bare_hash));
+	if (step == DIRECTORY_BUCKET) {
+		__builtin_prefetch(bucket);
+		return;
+	}
+	first = rcu_get(*bucket);
+	if (step == DIRECTORY_ACCOUNT) {
+		__builtin_prefetch(first);
+	} else if (first && first->bare_hash == any_of_account->bare_hash) {
+		session_soon(first->at[0].session);
+		actor_soon(first->at[0].id);
+	}
 }
 
 const struct sessions *directory_find(const struct jid *any_of_account)

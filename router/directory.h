@@ -43,8 +43,10 @@ struct actor_id directory_replace(const struct session *ss);
 bool directory_leave(const struct session *ss);
 void directory_presence(const struct session *ss, bool available, int priority);
 
-/* directory_find() will be asked: what it needs first comes from memory meanwhile. */
-void directory_soon(const struct jid *any_of_account);
+/* directory_find() will be asked, and then something delivered: what that needs comes from memory
+ * meanwhile. One step leads to the next, so other work belongs between them. */
+enum directory_step { DIRECTORY_BUCKET, DIRECTORY_ACCOUNT, DIRECTORY_SESSION };
+void directory_soon(const struct jid *any_of_account, enum directory_step step);
 /* The account's sessions, or NULL: good until the thread's next quiescent state. */
 const struct sessions *directory_find(const struct jid *any_of_account);
 /* The session of that resource among them, or NULL. */
