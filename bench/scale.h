@@ -17,6 +17,8 @@ void fars_new(unsigned n, bool tls);
 void fars_free(void);
 /* Says hello. far_ready() is called once it has a session and has sent its presence. */
 ON_SHARD void far_start(unsigned number);
+/* Its own memory is wanted soon: fetched ahead, so that figures have the server's misses only. */
+void far_soon(unsigned number);
 /* Sends a message of 100 bytes to number `to`, which may be on any shard. */
 ON_SHARD void far_send(unsigned number, unsigned to);
 /* Its bare address's local part, once it is ready. Any thread. */

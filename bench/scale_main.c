@@ -1,6 +1,8 @@
 /* bench/scale_main.c - linnet-scale: all in, what they cost; messages at random, what one costs;
- * nothing at all, what that costs. The far ends' work is in the CPU figures, their memory is not.
- */
+ * nothing at all, what that costs. Messages go among an active set of the same size whatever the
+ * number of sessions, which says whether anything in the server grows with them, and then among
+ * all, which adds what memory costs that is in no cache. The far ends' work is in the CPU figures,
+ * their memory is not. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +26,10 @@
 #define PATIENCE_MS 600000u /* without anything happening */
 
 static struct {
-	unsigned sessions, shards, idle_s;
+	unsigned sessions, active, shards, idle_s;
 	uint64_t messages;
 	bool tls, json;
-} options = { .sessions = 10000, .shards = 2, .idle_s = 25, .messages = 1000000 };
+} options = { .sessions = 10000, .active = 10000, .shards = 2, .idle_s = 25, .messages = 1000000 };
 
 /* ---- what drives a shard's clients ---- */
 
@@ -37,12 +39,14 @@ struct driver {
 	unsigned shard, next; /* the session to start */
 	unsigned may; /* messages or logins it may begin now */
 	bool posted, chatting;
-	uint64_t left; /* messages to send */
 	uint64_t seed;
 	/* Main looks at them. */
 	_Atomic uint64_t ready, received;
 } __attribute__((aligned(64)));
 static struct driver drivers[SHARDS_MAX];
+/* Messages to send, by whichever shard hears enough of them: one of its own for each would leave
+ * the slower shard waiting for what the faster one keeps. */
+static _Atomic int64_t left;
 
 static struct driver *driver_of(unsigned number)
 {
@@ -71,19 +75,47 @@ static uint64_t random_of(struct driver *d)
 	return d->seed >> 33;
 }
 
-/* One of this shard's sessions. */
-static unsigned own_session(struct driver *d)
-{
-	unsigned n = (options.sessions - d->shard + options.shards - 1) / options.shards;
+/* Who writes: rows of one session of each shard, spread evenly but not regularly over all rows. */
+static struct {
+	unsigned rows, apart;
+} writers;
 
-	return (unsigned)(random_of(d) % n) * options.shards + d->shard;
+static void writers_are(unsigned sessions)
+{
+	writers.rows = sessions / options.shards;
+	writers.apart = options.sessions / options.shards / writers.rows;
+}
+
+static unsigned writer(struct driver *d, unsigned shard)
+{
+	unsigned row = (unsigned)(random_of(d) % writers.rows);
+	unsigned off = row * 2654435761u % writers.apart;
+
+	return (row * writers.apart + off) * options.shards + shard;
+}
+
+/* So many of what is left to send, or fewer. */
+static unsigned messages_taken(unsigned n)
+{
+	int64_t was = atomic_fetch_sub_explicit(&left, n, memory_order_relaxed);
+
+	return was <= 0 ? 0 : was < n ? (unsigned)was : n;
 }
 
 ON_SHARD static void send_some(struct driver *d)
 {
-	for (unsigned i = 0; i < TURN && d->may && d->left; i++, d->may--, d->left--)
-		far_send(own_session(d), (unsigned)(random_of(d) % options.sessions));
-	if (d->may && d->left)
+	unsigned from[TURN], to[TURN], n = messages_taken(d->may < TURN ? d->may : TURN);
+
+	for (unsigned i = 0; i < n; i++) {
+		from[i] = writer(d, d->shard);
+		to[i] = writer(d, (unsigned)(random_of(d) % options.shards));
+		far_soon(from[i]);
+		far_soon(to[i]);
+	}
+	for (unsigned i = 0; i < n; i++)
+		far_send(from[i], to[i]);
+	d->may -= n;
+	if (n && d->may)
 		drive(d);
 }
 
@@ -115,8 +147,7 @@ void far_received(unsigned number, unsigned messages)
 
 	atomic_fetch_add_explicit(&d->received, messages, memory_order_release);
 	d->may += messages;
-	if (d->left)
-		drive(d);
+	drive(d);
 }
 
 static void begin_here(void *arg)
@@ -228,20 +259,53 @@ static double metric_of(const char *name)
 /* Between two moments. */
 struct moment {
 	double cpu_us, us, turns, timers, slow;
+	int64_t lengths[METRIC_BUCKETS]; /* of turns */
 };
+
+static void copy_lengths(const struct metric *m, void *buckets)
+{
+	if (!strcmp(m->name, "shard_turn_seconds"))
+		metric_buckets(m, buckets);
+}
 
 static struct moment moment_now(void)
 {
-	return (struct moment){ cpu_us(), clock_us(CLOCK_MONOTONIC), metric_of("shard_turns_total"),
-		metric_of("shard_timers_total"), metric_of("shard_slow_turns_total") };
+	struct moment now = { cpu_us(), clock_us(CLOCK_MONOTONIC), metric_of("shard_turns_total"),
+		metric_of("shard_timers_total"), metric_of("shard_slow_turns_total"), { 0 } };
+
+	metric_each(copy_lengths, now.lengths);
+	return now;
 }
 
 static struct moment since(struct moment then)
 {
 	struct moment now = moment_now();
+	struct moment took = { now.cpu_us - then.cpu_us, now.us - then.us, now.turns - then.turns,
+		now.timers - then.timers, now.slow - then.slow, { 0 } };
 
-	return (struct moment){ now.cpu_us - then.cpu_us, now.us - then.us, now.turns - then.turns,
-		now.timers - then.timers, now.slow - then.slow };
+	for (unsigned i = 0; i < METRIC_BUCKETS; i++)
+		took.lengths[i] = now.lengths[i] - then.lengths[i];
+	return took;
+}
+
+/* The length in µs that so many of all turns do not exceed: within its power of two, as if those in
+ * there were spread evenly. 1: the upper bound of the longest. */
+static double turn_quantile(const struct moment *took, double of)
+{
+	double n = 0, sought, below = 0;
+	unsigned i;
+
+	for (i = 0; i < METRIC_BUCKETS; i++)
+		n += (double)took->lengths[i];
+	sought = n * of;
+	for (i = 0; i < METRIC_BUCKETS - 1; i++) {
+		double in = (double)took->lengths[i], from = i ? (double)(1u << (i - 1)) : 0;
+
+		if (in > 0 && below + in >= sought)
+			return from + ((double)(1u << i) - from) * (sought - below) / in;
+		below += in;
+	}
+	return (double)(1u << i);
 }
 
 /* ---- the parts of a run ---- */
@@ -275,29 +339,48 @@ static bool log_all_in(void)
 	return true;
 }
 
-static bool chat(void)
+/* The name of one of the figures of messages: "uniform_" and what it is. */
+static void tell_of(const char *among, const char *what, double value, const char *unit)
 {
-	uint64_t each = options.messages / options.shards, all = each * options.shards;
-	double n = (double)all;
+	static char names[ARRAY_LEN(figures)][48];
+
+	snprintf(names[n_figures], sizeof(names[0]), "%s_%s", among, what);
+	tell(names[n_figures], value, unit);
+}
+
+static void tell_messages(const char *among, const struct moment *took, double n)
+{
+	tell_of(among, "message_cpu_us", took->cpu_us / n, "us");
+	tell_of(among, "messages_per_second", n / (took->us / 1e6), "/s");
+	tell_of(among, "messages_per_turn", n / took->turns, "");
+	tell_of(among, "turn_p50_us", turn_quantile(took, 0.5), "us");
+	tell_of(among, "turn_p99_us", turn_quantile(took, 0.99), "us");
+	tell_of(among, "turn_p999_us", turn_quantile(took, 0.999), "us");
+	tell_of(among, "turn_max_us_below", turn_quantile(took, 1), "us");
+	tell_of(among, "handlers_over_20_ms", took->slow, "");
+}
+
+static uint64_t in_all; /* messages that were to come so far */
+
+/* Among so many of the sessions. */
+static bool chat(const char *among, unsigned sessions)
+{
 	struct moment took;
 
-	if (!all)
+	if (!options.messages)
 		return true;
+	writers_are(sessions);
 	took = moment_now();
-	for (unsigned i = 0; i < options.shards; i++) {
+	atomic_store(&left, (int64_t)options.messages);
+	for (unsigned i = 0; i < options.shards; i++)
 		drivers[i].chatting = true;
-		drivers[i].left = each;
-	}
 	for (unsigned i = 0; i < options.shards; i++)
 		on_shard(i, begin_here, &drivers[i]);
-	if (!await_count(all_received, all))
+	in_all += options.messages;
+	if (!await_count(all_received, in_all))
 		return false;
 	took = since(took);
-	tell("message_cpu_us", took.cpu_us / n, "us");
-	tell("messages_per_second", n / (took.us / 1e6), "/s");
-	tell("turn_mean_us", took.cpu_us / took.turns, "us");
-	tell("messages_per_turn", n / took.turns, "");
-	tell("handlers_over_20_ms", took.slow, "");
+	tell_messages(among, &took, (double)options.messages);
 	return true;
 }
 
@@ -368,7 +451,7 @@ static void tell_timers(void)
 
 static bool run(void)
 {
-	if (!log_all_in() || !chat())
+	if (!log_all_in() || !chat("active", options.active) || !chat("uniform", options.sessions))
 		return false;
 	idle(); /* before what needs memory of its own */
 	tell_look_up();
@@ -381,8 +464,13 @@ static bool run(void)
 
 static void print(void)
 {
-	printf(options.json ? "{\"sessions\":%u,\"tls\":%s" : "%u sessions, %s\n", options.sessions,
-		options.json ? (options.tls ? "true" : "false") : (options.tls ? "TLS" : "plain"));
+	if (options.json)
+		printf("{\"sessions\":%u,\"active\":%u,\"tls\":%s", options.sessions,
+			options.active, options.tls ? "true" : "false");
+	else
+		printf("%u sessions, %s; active_: messages among %u of them spread over all, "
+		       "uniform_: among all\n",
+			options.sessions, options.tls ? "TLS" : "plain", options.active);
 	for (unsigned i = 0; i < n_figures; i++) {
 		const struct figure *f = &figures[i];
 
@@ -402,7 +490,8 @@ static void usage(FILE *to)
 		"  --sessions N    how many (10000)\n"
 		"  --tls           each with STARTTLS\n"
 		"  --shards N      (2)\n"
-		"  --messages N    from random sessions to random sessions (1000000)\n"
+		"  --active N      how many of them write first, before all do (10000)\n"
+		"  --messages N    among the active, and again among all, at random (1000000)\n"
 		"  --idle SECONDS  to be idle before memory is looked at again; buffers go back\n"
 		"                  after 20 (25)\n"
 		"  --json          as one JSON object\n");
@@ -412,6 +501,7 @@ static void read_options(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{ "sessions", required_argument, NULL, 's' },
+		{ "active", required_argument, NULL, 'a' },
 		{ "shards", required_argument, NULL, 'n' },
 		{ "messages", required_argument, NULL, 'm' },
 		{ "idle", required_argument, NULL, 'i' },
@@ -426,6 +516,9 @@ static void read_options(int argc, char **argv)
 		switch (c) {
 		case 's':
 			options.sessions = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'a':
+			options.active = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		case 'n':
 			options.shards = (unsigned)strtoul(optarg, NULL, 10);
@@ -447,10 +540,13 @@ static void read_options(int argc, char **argv)
 			exit(c == 'h' ? 0 : 2);
 		}
 	}
-	if (!options.shards || options.shards > SHARDS_MAX || options.sessions < options.shards) {
+	if (!options.shards || options.shards > SHARDS_MAX || options.sessions < options.shards ||
+		options.active < options.shards) {
 		usage(stderr);
 		exit(2);
 	}
+	if (options.active > options.sessions)
+		options.active = options.sessions;
 }
 
 int main(int argc, char **argv)

@@ -148,6 +148,18 @@ struct actor *actor_find(struct actor_id id)
 	return s->generation == id_generation(id) ? s->actor : NULL;
 }
 
+void actor_soon(struct actor_id id)
+{
+	struct shard *here = shard_self();
+	struct table *t;
+
+	if (!here || id_shard(id) != shard_index(here))
+		return;
+	t = table_of(id_shard(id));
+	if (t && id_slot(id) < t->used)
+		__builtin_prefetch(slot_at(t, id_slot(id)));
+}
+
 struct shard *actor_shard(struct actor_id id)
 {
 	return id.v ? shard_at(id_shard(id)) : NULL;
@@ -172,6 +184,28 @@ void letter_post(struct letter *l)
 {
 	l->msg.run = letter_run;
 	shard_post(shard_at(id_shard(l->to)), &l->msg); /* nobody's shard is 0 */
+}
+
+static struct slot *letter_slot(const struct msg *m)
+{
+	const struct letter *l = caa_container_of(m, struct letter, msg);
+	struct table *t = table_of(id_shard(l->to));
+
+	return t && id_slot(l->to) < t->used ? slot_at(t, id_slot(l->to)) : NULL;
+}
+
+void letters_soon(struct msg *const *m, unsigned n)
+{
+	struct slot *slots[MAILBOX_AHEAD];
+
+	shard_check(NULL);
+	for (unsigned i = 0; i < n; i++) {
+		slots[i] = m[i]->run == letter_run ? letter_slot(m[i]) : NULL;
+		__builtin_prefetch(slots[i]);
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (slots[i])
+			object_soon((uintptr_t)slots[i]->actor, 4);
 }
 
 /* --- names: few, and never on a stanza's way, so a tree under a mutex --- */

@@ -37,6 +37,8 @@ ON_SHARD void actor_begin(struct actor *a, const struct actor_class *class);
 ON_SHARD void actor_end(struct actor *a);
 /* The live actor of an id that names the running shard, or NULL. */
 ON_SHARD struct actor *actor_find(struct actor_id id);
+/* actor_find() will be asked, if this is its shard. */
+ANY_THREAD void actor_soon(struct actor_id id);
 ANY_THREAD struct shard *actor_shard(struct actor_id id); /* NULL for ACTOR_NONE */
 ANY_THREAD unsigned actor_count(unsigned shard); /* live ones there, about */
 
@@ -49,6 +51,9 @@ struct letter {
 /* Takes l. Letters of one sender to one actor arrive in order. ACTOR_NONE: opened with NULL on
  * shard 0. */
 ANY_THREAD void letter_post(struct letter *l);
+
+/* For mailbox_look_ahead(): fetches the addressees of what of these messages is letters. */
+void letters_soon(struct msg *const *m, unsigned n);
 
 /* Names of this node, as gen_server's {local, Name}. Any thread; a name is held by one actor. */
 #define ACTOR_NAME_TAKEN 1

@@ -81,6 +81,13 @@ uint64_t child_heartbeat_ms(const struct child *c)
 	}
 }
 
+uint64_t child_start_ms(const struct child *c)
+{
+	if (c->spec.start_ms)
+		return c->spec.start_ms;
+	return c->spec.type == CHILD_SUPERVISOR ? 0 : CHILD_START_MS;
+}
+
 void *child_arg(const struct child *c, void *arg)
 {
 	return c->has_extra ? c->extra.data : arg;
@@ -209,13 +216,6 @@ static void time_is_up(struct timer *t)
 
 /* --- starts --- */
 
-static uint64_t start_ms(const struct child *c)
-{
-	if (c->spec.start_ms)
-		return c->spec.start_ms;
-	return c->spec.type == CHILD_SUPERVISOR ? 0 : CHILD_START_MS;
-}
-
 static void up(struct child *c)
 {
 	shard_check(NULL);
@@ -225,7 +225,7 @@ static void up(struct child *c)
 
 static void wait_for_start(struct child *c)
 {
-	uint64_t ms = start_ms(c);
+	uint64_t ms = child_start_ms(c);
 
 	shard_check(NULL);
 	/* An actor's shard counts too, and is to be first if it turns at all. */

@@ -56,7 +56,8 @@ struct child_thread {
 };
 
 /* A process ends with its exit status, or when it misses a heartbeat. Asked to stop: SIGTERM;
- * killed: SIGKILL; both go to the whole group of processes that it has begun. */
+ * killed: SIGKILL; both go to the whole group of processes that it has begun. Its start holds the
+ * supervisor's shard while the system makes it: not a thing for each stanza. */
 struct child_process {
 	const char *const *argv; /* the program's path or name, its arguments, NULL */
 	/* On the supervisor's shard, at each start: fd is our end of a socket pair whose other end

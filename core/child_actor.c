@@ -94,9 +94,7 @@ static enum start_outcome start(struct child *c)
 	struct life *life = xcalloc(1, sizeof(*life));
 	struct start how = {
 		.name = spec->name,
-		.init_ms = c->spec.start_ms                ? c->spec.start_ms
-			: c->spec.type == CHILD_SUPERVISOR ? 0
-							   : CHILD_START_MS,
+		.init_ms = child_start_ms(c),
 		.started = began,
 		.ended = ended,
 		.arg = life,

@@ -58,5 +58,6 @@ ON_SHARD void child_tell(const struct child *c, struct child_row *row);
 /* For the kinds. */
 void *child_arg(const struct child *c, void *arg); /* that, or the extra one */
 uint64_t child_heartbeat_ms(const struct child *c); /* 0: none is expected */
+uint64_t child_start_ms(const struct child *c); /* 0: as long as it needs */
 ON_SHARD void child_began(struct child *c, enum start_outcome outcome, const char *reason);
 ON_SHARD void child_ended(struct child *c, const char *reason); /* life is gone already */

@@ -30,6 +30,7 @@ struct mailbox {
 	struct __cds_wfcq_head head __attribute__((aligned(CACHE_LINE)));
 	_Atomic uint32_t ran; /* relaxed, wraps around; written by the owner alone */
 	int bell_fd; /* constant */
+	void (*soon)(struct msg *const *m, unsigned n); /* constant; NULL: nobody is told */
 };
 
 struct mailbox *mailbox_new(void)
@@ -41,6 +42,7 @@ struct mailbox *mailbox_new(void)
 	atomic_init(&mb->posted, 0);
 	atomic_init(&mb->asleep, false);
 	atomic_init(&mb->ran, 0);
+	mb->soon = NULL;
 	mb->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	REQUIRE(mb->bell_fd >= 0);
 	return mb;
@@ -53,6 +55,11 @@ void mailbox_free(struct mailbox *mb)
 	REQUIRE(cds_wfcq_empty(&mb->head, &mb->tail));
 	close(mb->bell_fd);
 	free(mb);
+}
+
+void mailbox_look_ahead(struct mailbox *mb, void (*soon)(struct msg *const *m, unsigned n))
+{
+	mb->soon = soon;
 }
 
 int mailbox_bell_fd(const struct mailbox *mb)
@@ -124,26 +131,35 @@ static bool take_all(struct mailbox *mb, struct __cds_wfcq_head *head, struct cd
 	return taken != CDS_WFCQ_RET_SRC_EMPTY;
 }
 
+static void run_few(struct mailbox *mb, struct msg *const *few, unsigned n)
+{
+	if (mb->soon && n > 1)
+		mb->soon(few, n);
+	for (unsigned i = 0; i < n; i++) {
+		void (*run)(struct msg * m) = few[i]->run;
+
+		run(few[i]);
+		stall_ran("mail", (void *)run);
+	}
+}
+
 unsigned mailbox_run(struct mailbox *mb)
 {
-	struct cds_wfcq_node *node, *next;
+	struct msg *few[MAILBOX_AHEAD];
+	struct cds_wfcq_node *node;
 	struct __cds_wfcq_head head;
 	struct cds_wfcq_tail tail;
-	unsigned ran = 0;
+	unsigned ran = 0, n;
 
 	if (!take_all(mb, &head, &tail)) /* what is posted from now on waits for the next turn */
 		return 0;
-	for (node = first_of(&head, &tail); node; node = next) {
-		struct msg *m = caa_container_of(node, struct msg, node);
-		void (*run)(struct msg * m);
-
-		next = after(&head, &tail, node);
-		__builtin_prefetch(next);
-		tsan_acquire(m);
-		run = m->run;
-		run(m);
-		ran++;
-		stall_ran("mail", (void *)run);
+	for (node = first_of(&head, &tail); node; ran += n) {
+		for (n = 0; node && n < MAILBOX_AHEAD; n++) {
+			few[n] = caa_container_of(node, struct msg, node);
+			tsan_acquire(few[n]);
+			node = after(&head, &tail, node);
+		}
+		run_few(mb, few, n);
 	}
 	atomic_fetch_add_explicit(&mb->ran, ran, memory_order_relaxed);
 	return ran;

@@ -20,6 +20,11 @@ void mailbox_free(struct mailbox *mb); /* must be empty */
 /* To be watched with EPOLLIN | EPOLLET: each edge says that the box is to be looked into. */
 ANY_THREAD int mailbox_bell_fd(const struct mailbox *mb);
 
+/* Told of a few messages before the first of them runs, on the owner's thread, so that what they
+ * need comes from memory meanwhile. Before the first mailbox_run(). */
+#define MAILBOX_AHEAD 8
+void mailbox_look_ahead(struct mailbox *mb, void (*soon)(struct msg *const *m, unsigned n));
+
 /* Takes m. Returns true when the box was empty, so that someone must ring. */
 ANY_THREAD bool mailbox_post(struct mailbox *mb, struct msg *m);
 /* Wakes the owner if it sleeps; costs a system call only then. */

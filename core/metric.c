@@ -14,7 +14,7 @@
 
 #define CHUNK_SLOTS 64u
 #define CHUNKS 256u
-#define BUCKETS 28u /* values up to 1, 2, 4 ... 2^26, and all beyond */
+#define BUCKETS ((unsigned)METRIC_BUCKETS) /* values up to 1, 2, 4 ... 2^26, and all beyond */
 #define SLOT_SUM BUCKETS /* a histogram's slots: the buckets, then the sum */
 #define HISTOGRAM_SLOTS (BUCKETS + 1)
 
@@ -216,6 +216,16 @@ int64_t metric_value(const struct metric *m)
 		value = counted(slot);
 	pthread_mutex_unlock(&registry);
 	return value;
+}
+
+void metric_buckets(const struct metric *m, int64_t out[METRIC_BUCKETS])
+{
+	unsigned slot = (unsigned)atomic_load_explicit(&m->slot, memory_order_acquire);
+
+	REQUIRE(m->kind == METRIC_KIND_HISTOGRAM);
+	pthread_mutex_lock(&registry);
+	counted_buckets(slot, out);
+	pthread_mutex_unlock(&registry);
 }
 
 void metric_each(void (*fn)(const struct metric *m, void *arg), void *arg)

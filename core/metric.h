@@ -51,6 +51,9 @@ void metric_add(struct metric *m, int64_t by); /* counter, gauge (by may be nega
 void metric_time(struct metric *m, uint64_t us); /* METRIC_TIME */
 void metric_spread(struct metric *m, uint64_t n); /* METRIC_SPREAD */
 int64_t metric_value(const struct metric *m); /* a histogram's count */
+/* How many of a histogram's were in each bucket: up to 1, 2, 4 ... and, in the last, beyond. */
+#define METRIC_BUCKETS 28
+void metric_buckets(const struct metric *m, int64_t out[METRIC_BUCKETS]);
 
 /* Calls fn for each registered metric, in order of name and label. */
 void metric_each(void (*fn)(const struct metric *m, void *arg), void *arg);

@@ -16,6 +16,7 @@
 #include "core/timer.h"
 
 #define EVENTS_MAX 256
+#define AHEAD 3 /* events whose objects are being fetched while one is handled */
 #define TURN_END_PASSES 8 /* what still asks after that many waits for the next turn */
 #define SLEEP_MAX_MS 3600000 /* epoll_wait() counts in int */
 
@@ -29,6 +30,7 @@ struct shard {
 	struct msg stop; /* posted once by shards_stop() */
 	struct watch bell;
 	uint64_t now_ms;
+	uint64_t turn_began_us; /* 0: has slept since the last one */
 	struct cds_list_head turn_ends;
 	uint64_t to_ring[(SHARDS_MAX + 63) / 64]; /* bit i: shard i has got mail this turn */
 	bool stopping;
@@ -47,6 +49,8 @@ static struct metric messages =
 static struct metric events_taken =
 	METRIC_COUNTER("shard_events_total", "Descriptor events the shards handled");
 static struct metric timers_fired = METRIC_COUNTER("shard_timers_total", "Timers that fired");
+static struct metric turn_lengths =
+	METRIC_TIME("shard_turn_seconds", "Lengths of turns: what else is ready waits so long");
 
 unsigned shards_count(void)
 {
@@ -154,11 +158,15 @@ static void bell_ready(struct watch *w UNUSED, uint32_t events UNUSED)
 
 static void run_events(struct shard *s)
 {
+	for (int i = 0; i < AHEAD && i < s->n_events; i++)
+		watch_soon(s->events[i].data.ptr);
 	for (s->at_event = 0; s->at_event < s->n_events;) {
 		struct epoll_event *ev = &s->events[s->at_event++];
 		struct watch *w = ev->data.ptr;
 		void (*ready)(struct watch * w, uint32_t events);
 
+		if (s->at_event + AHEAD <= s->n_events)
+			watch_soon(ev[AHEAD].data.ptr);
 		if (!w) /* unwatched by a handler before it */
 			continue;
 		ready = w->ready;
@@ -244,15 +252,24 @@ static void run_timers(struct shard *s)
 		metric_add(&timers_fired, fired);
 }
 
+/* Busy, one turn ends where the next begins; otherwise where the shard looks how long to sleep. */
+static void end_turn(struct shard *s, uint64_t now_us)
+{
+	if (s->turn_began_us)
+		metric_time(&turn_lengths, now_us - s->turn_began_us);
+	s->turn_began_us = 0;
+}
+
 /* How long nothing will be due, in whole milliseconds rounded up: so no timer is woken for early.
  */
 static int idle_ms(struct shard *s)
 {
-	uint64_t left = wheel_next_ms(s->wheel), passed;
+	uint64_t left = wheel_next_ms(s->wheel), now_us = clock_us(), passed;
 
+	end_turn(s, now_us);
 	if (left == UINT64_MAX)
 		return -1;
-	passed = clock_ms() - s->now_ms;
+	passed = now_us / 1000 - s->now_ms;
 	left = left > passed ? left - passed : 0;
 	return left < SLEEP_MAX_MS ? (int)left : SLEEP_MAX_MS;
 }
@@ -281,7 +298,11 @@ static void await_events(struct shard *s)
 /* Once a turn, before anything runs: whatever is set in this turn counts from here. */
 static void read_clock(struct shard *s)
 {
-	s->now_ms = clock_ms();
+	uint64_t now_us = clock_us();
+
+	end_turn(s, now_us);
+	s->turn_began_us = now_us;
+	s->now_ms = now_us / 1000;
 	wheel_tick(s->wheel, s->now_ms);
 }
 
@@ -337,9 +358,10 @@ static int shard_new(unsigned index, struct shard **out)
 	REQUIRE(s);
 	memset(s, 0, offsetof(struct shard, events));
 	s->index = index;
-	s->now_ms = clock_ms();
+	s->now_ms = clock_us() / 1000;
 	s->wheel = wheel_new(s->now_ms);
 	s->mailbox = mailbox_new();
+	mailbox_look_ahead(s->mailbox, letters_soon);
 	s->stop.run = stop_asked;
 	s->bell = (struct watch){ mailbox_bell_fd(s->mailbox), EPOLLIN | EPOLLET, bell_ready };
 	CDS_INIT_LIST_HEAD(&s->turn_ends);
@@ -404,6 +426,7 @@ int shards_start(unsigned n)
 	metric_register(&messages);
 	metric_register(&events_taken);
 	metric_register(&timers_fired);
+	metric_register(&turn_lengths);
 	while (n_shards < n && !err) {
 		err = shard_new(n_shards, &shards[n_shards]);
 		n_shards += !err;

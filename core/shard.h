@@ -14,12 +14,26 @@
 struct shard;
 #define SHARDS_MAX 250
 
+/* So many cache lines from there on will be needed. Any address will do, 0 too. */
+static inline void object_soon(uintptr_t at, unsigned lines)
+{
+	for (unsigned i = 0; i < lines; i++)
+		__builtin_prefetch((const void *)(at + i * 64));
+}
+
 /* Something with a descriptor. Part of its owner's object. */
 struct watch {
 	int fd;
 	uint32_t events; /* EPOLLIN, EPOLLOUT, ... as asked for */
 	void (*ready)(struct watch *w, uint32_t events); /* runs on the owning shard */
 };
+
+/* Its ready() will be called soon: what it needs comes from memory meanwhile. That is the object it
+ * is part of: the cache line before the watch, and the five behind. */
+static inline void watch_soon(const struct watch *w)
+{
+	object_soon((uintptr_t)w - 64, 7);
+}
 
 /* Something to do once before the shard sleeps. Part of its owner's object. */
 struct turn_end {

@@ -148,6 +148,8 @@ static void stanza(struct stream *st, struct stanza *s)
 	shard_check(NULL);
 	if (s->kind < ARRAY_LEN(received_metrics))
 		metric_add(&received_metrics[s->kind], 1);
+	if (s->to)
+		directory_soon(s->to, DIRECTORY_BUCKET);
 	c2s_log_stanza(c, "received", s);
 	fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_STANZA, .data = s });
 	if (deliver_congested())

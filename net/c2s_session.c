@@ -30,18 +30,19 @@ static void random_resource(char *out)
 
 ON_SHARD static int set_jid(struct c2s *c, const char *resource)
 {
+	struct jid *jid;
 	char any[17];
 
-	jid_free(c->session.jid);
-	c->session.jid = NULL;
+	session_set_jid(&c->session, NULL);
 	if (!resource || !*resource) {
 		random_resource(any);
 		resource = any;
 	}
 	/* The local part was prepared at login, so what fails is the resource. */
-	return jid_make(c->user, c->session.host->name, resource, NULL, &c->session.jid)
-		? ERR_BAD_REQUEST
-		: 0;
+	if (jid_make(c->user, c->session.host->name, resource, NULL, &jid))
+		return ERR_BAD_REQUEST;
+	session_set_jid(&c->session, jid);
+	return 0;
 }
 
 /* ejabberd's name for it among the shaper_rules wins over the option. */
@@ -237,6 +238,14 @@ static int check_stanza(const struct stanza *s)
 	return 0;
 }
 
+/* Its receiver's addresses come from memory while its wire form is made, which it will need. */
+static void prepare_message(struct stanza *s)
+{
+	directory_soon(s->to, DIRECTORY_ACCOUNT);
+	buf_unref(stanza_wire(s));
+	directory_soon(s->to, DIRECTORY_SESSION);
+}
+
 /* From here on nobody changes it: house-style's step 4. Takes s. */
 ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
 {
@@ -247,6 +256,8 @@ ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
 	if (!s->to) /* RFC 6120 §10.3: for the account itself */
 		stanza_set_to(s, jid_bare(c->session.jid, &s->arena));
 	stanza_seal(s);
+	if (s->kind == STANZA_MESSAGE)
+		prepare_message(s);
 	route(s);
 }
 

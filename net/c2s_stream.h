@@ -16,8 +16,8 @@
 
 struct c2s {
 	struct fsm fsm; /* the actor is in it */
-	struct session session; /* host is set from the first stream header on */
 	struct stream stream;
+	struct session session; /* host is set from the first stream header on */
 	struct cds_list_head on_shard; /* all of this shard's */
 	struct rcu_head rcu;
 	struct listener *listener; /* counted */
@@ -26,6 +26,7 @@ struct c2s {
 	struct sasl *sasl; /* owned, while one goes on */
 	char *user; /* owned: authenticated local part; NULL before */
 	uint32_t offered; /* SASL mechanisms in the last features */
+	unsigned follow_version; /* 0: ask again */
 	struct timer timer; /* the negotiation's end; afterwards, idleness */
 	uint64_t idle_heard_ms; /* the last byte when the idle hook was last asked */
 	uint64_t idle_pinged_ms, idle_again_ms; /* router/idle.h */
@@ -34,10 +35,11 @@ struct c2s {
 	bool limited; /* counts in net/limits.h */
 	bool bound; /* in the directory */
 	bool left; /* was bound and has left it */
-	struct stanza *legacy; /* owned: the XEP-0078 request that waits for its check */
 	bool followed; /* what log_follow() had said at follow_version */
-	unsigned follow_version; /* 0: ask again */
+	struct stanza *legacy; /* owned: the XEP-0078 request that waits for its check */
 };
+_Static_assert(sizeof(struct c2s) <= 640, "ten cache lines, of which jemalloc has a class");
+_Static_assert(offsetof(struct c2s, session.jid) / 64 == SESSION_LINES, "see session_soon()");
 
 enum c2s_event {
 	C2S_OPENED, /* data: struct c2s_opened */

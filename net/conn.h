@@ -40,26 +40,29 @@ struct conn_events {
 struct out_piece; /* private */
 
 struct conn {
-	const struct conn_events *events;
+	/* What bytes on their way touch stands together, first of all what both directions do: of a
+	 * great many connections none is in a cache when its turn comes. */
 	struct watch watch;
 	struct turn_end at_turn_end;
-	struct timer timer; /* end of a rest, or of a close */
-	struct tls *tls; /* owned; NULL: plain */
-	struct out_piece *out; /* owned ring */
-	uint32_t out_first, out_count, out_room;
-	uint32_t out_offset; /* bytes of the first one already written */
-	uint64_t out_held; /* bytes of memory that what waits keeps from being freed */
-	uint64_t out_max_held; /* beyond it the connection is lost; 0: no bound */
-	char *kept; /* owned: input its owner could not take yet */
-	uint32_t kept_bytes;
 	uint8_t state, doom; /* private */
 	uint8_t paused; /* bits, private */
 	bool wants_write; /* EPOLLOUT is on */
+	uint32_t out_first, out_count, out_room;
+	struct out_piece *out; /* owned ring; NULL when nothing waits */
+	uint64_t out_held; /* bytes of memory that what waits keeps from being freed */
+	uint64_t out_max_held; /* beyond it the connection is lost; 0: no bound */
+	struct tls *tls; /* owned; NULL: plain */
+	uint32_t out_offset; /* bytes of the first one already written */
+	uint32_t kept_bytes;
+	uint64_t heard_ms; /* shard_now_ms() at the last byte received */
+	uint64_t in_bytes, sent_bytes; /* totals */
+	const struct conn_events *events;
+	const void *soon; /* what bytes() looks at first, fetched while they come; may be NULL */
 	struct shaper_rate rate;
 	int64_t tokens; /* bytes it may read now; may go below zero */
 	uint64_t tokens_at_ms;
-	uint64_t heard_ms; /* shard_now_ms() at the last byte received */
-	uint64_t in_bytes, sent_bytes; /* totals */
+	char *kept; /* owned: input its owner could not take yet */
+	struct timer timer; /* end of a rest, or of a close */
 };
 
 /* Takes fd (non-blocking). 0, or a negative errno and fd is closed. */

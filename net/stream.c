@@ -222,6 +222,7 @@ int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
 		return rc;
 	st->events = events;
 	st->parser = parser_new(shard_pool(), limits, &parser_calls, st);
+	st->conn.soon = st->parser;
 	return 0;
 }
 
@@ -230,6 +231,7 @@ void stream_end(struct stream *st)
 	conn_end(&st->conn);
 	parser_free(st->parser);
 	st->parser = NULL;
+	st->conn.soon = NULL;
 }
 
 /* --- what goes out ------------------------------------------------------------------------- */

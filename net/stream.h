@@ -56,11 +56,11 @@ struct stream {
 	struct conn conn;
 	const struct stream_events *events;
 	struct parser *parser; /* owned */
-	uint64_t id; /* random, of the present stream */
-	const char *name; /* ours, in the last header; not owned, NULL before the first */
 	bool header_sent; /* for the present stream */
 	bool busy; /* stream_wait() */
 	bool starting_tls; /* asked for within a callback */
+	uint64_t id; /* random, of the present stream */
+	const char *name; /* ours, in the last header; not owned, NULL before the first */
 	struct tls_store *tls; /* with starting_tls: not owned */
 	const char *tls_host; /* with starting_tls: not owned */
 };

@@ -20,9 +20,10 @@ struct wire {
 	struct turn_end ready; /* plays epoll's part */
 	struct watch *watch; /* the connection's; NULL: not watched */
 	char *in; /* owned: what the connection has yet to read */
-	uint32_t in_at, in_len;
-	bool ended; /* nothing follows what is in there */
+	uint32_t in_at;
+	uint32_t in_len : 31, ended : 1; /* nothing follows what is in there */
 };
+_Static_assert(sizeof(struct wire) == 64, "one cache line, so that it costs a benchmark little");
 
 /* Makes room for n of them, numbered from 0; main, before any is used. wires_free(): after all. */
 void wires_new(unsigned n);

@@ -1,6 +1,6 @@
 /* router/directory.h - who is connected: bare JID to sessions, ejabberd's session manager.
  * Looked up for every stanza to an account, so it is an RCU hash table; one account's sessions are
- * one small array, replaced when they change. Writers are the sessions' own shards. */
+ * one small array in it, replaced when they change. Writers are the sessions' own shards. */
 #pragma once
 
 #include "core/actor.h"
@@ -16,10 +16,16 @@ struct session_entry {
 	int8_t priority;
 	bool available; /* has sent initial presence and not taken it back */
 };
-/* Immutable once published. */
+struct sessions_link {
+	struct sessions *_Atomic rcu_only; /* as RCU_PTR's */
+};
+/* Immutable once published but for its links, never empty. An account's only session is in one
+ * cache line with what leads there. */
 struct sessions {
+	struct sessions_link next[2]; /* in its bucket; the table says which of them is in use */
 	struct rcu_head rcu;
-	unsigned n;
+	uint32_t bare_hash;
+	uint32_t n;
 	struct session_entry at[];
 };
 
@@ -37,6 +43,10 @@ struct actor_id directory_replace(const struct session *ss);
 bool directory_leave(const struct session *ss);
 void directory_presence(const struct session *ss, bool available, int priority);
 
+/* directory_find() will be asked, and then something delivered: what that needs comes from memory
+ * meanwhile. One step leads to the next, so other work belongs between them. */
+enum directory_step { DIRECTORY_BUCKET, DIRECTORY_ACCOUNT, DIRECTORY_SESSION };
+void directory_soon(const struct jid *any_of_account, enum directory_step step);
 /* The account's sessions, or NULL: good until the thread's next quiescent state. */
 const struct sessions *directory_find(const struct jid *any_of_account);
 /* The session of that resource among them, or NULL. */

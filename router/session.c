@@ -256,10 +256,21 @@ void session_unavailable(struct session *ss, const char *status)
 	tell_directed_unavailable(ss, status);
 }
 
+void session_set_jid(struct session *ss, struct jid *j)
+{
+	if (ss->jid != (struct jid *)ss->jid_room)
+		jid_free(ss->jid);
+	ss->jid = j;
+	if (!j || jid_bytes(j) > sizeof(ss->jid_room))
+		return;
+	ss->jid = memcpy(ss->jid_room, j, jid_bytes(j));
+	jid_free(j);
+}
+
 void session_fini(struct session *ss)
 {
 	directed_clear(ss);
 	stanza_unref(ss->presence);
-	jid_free(ss->jid);
+	session_set_jid(ss, NULL);
 	host_unref(ss->host);
 }

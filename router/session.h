@@ -14,11 +14,15 @@
 
 struct directed; /* whom this session has sent directed presence; private to session.c */
 
+/* Bytes of a JID that lies in its session, where a look-up goes anyway. */
+#define SESSION_JID_ROOM 72
+
 struct session {
 	/* Constant once bound. */
 	struct actor_id id;
 	struct host *host; /* counted */
-	struct jid *jid; /* full; owned */
+	struct jid *jid; /* full; session_set_jid() */
+	char jid_room[SESSION_JID_ROOM] __attribute__((aligned(8))); /* most fit */
 	struct conf_prefix address; /* the client's */
 	uint16_t port;
 	bool tls;
@@ -31,11 +35,21 @@ struct session {
 /* Directed presence is remembered for at most so many addresses at once. */
 #define SESSION_DIRECTED_MAX 2000
 
+/* Its address will be read, and if it is this shard's, something delivered to it: what that needs
+ * of the stream that it is part of lies before. */
+#define SESSION_LINES 5u
+static inline void session_soon(const struct session *ss)
+{
+	object_soon((uintptr_t)ss - SESSION_LINES * 64, SESSION_LINES + 2);
+}
+
 /* The client's own presence stanza, sealed, with or without `to`: RFC 6121 §4.2-4.6. Takes s. */
 ON_SHARD void session_presence_out(struct session *ss, struct stanza *s);
 /* The stream is gone or going: unavailable goes to all who were told otherwise. status may be
  * NULL. Idempotent. */
 ON_SHARD void session_unavailable(struct session *ss, const char *status);
+/* Before it is entered into the directory. Takes j, from the heap; NULL: none. */
+void session_set_jid(struct session *ss, struct jid *j);
 /* Frees what a session owns, the struct itself excepted. After a grace period. */
 void session_fini(struct session *ss);
 

@@ -296,14 +296,14 @@ struct jid *jid_of_domain(const struct jid *j, struct arena *a)
 	return assemble("", 0, jid_domain(j), j->domain_len, "", 0, a);
 }
 
-static size_t size_of(const struct jid *j)
+size_t jid_bytes(const struct jid *j)
 {
 	return sizeof(*j) + (size_t)j->local_len + j->domain_len + j->resource_len + 3;
 }
 
 struct jid *jid_dup(const struct jid *j, struct arena *a)
 {
-	return memcpy(take(a, size_of(j)), j, size_of(j));
+	return memcpy(take(a, jid_bytes(j)), j, jid_bytes(j));
 }
 
 void jid_free(struct jid *j)

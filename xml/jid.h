@@ -53,6 +53,7 @@ int jid_make(const char *local, const char *domain, const char *resource, struct
 int jid_with_resource(const struct jid *j, const char *resource, struct arena *a, struct jid **out);
 struct jid *jid_bare(const struct jid *j, struct arena *a);
 struct jid *jid_of_domain(const struct jid *j, struct arena *a);
+size_t jid_bytes(const struct jid *j); /* of memory */
 struct jid *jid_dup(const struct jid *j, struct arena *a);
 void jid_free(struct jid *j); /* heap ones only; NULL is fine */
 

@@ -9,7 +9,7 @@
 #include "core/mem.h"
 #include "router/directory.h"
 
-enum { WRITERS = 3, READERS = 3, ACCOUNTS = 64, ROUNDS = 20000 };
+enum { WRITERS = 3, READERS = 3, ACCOUNTS = 2048, ROUNDS = 40000, TIDE = 5000 };
 
 #define ALIVE 0x11f3
 
@@ -42,6 +42,12 @@ static struct stressed *stressed_new(unsigned account, unsigned resource, uint64
 	return st;
 }
 
+/* Accounts come for a while and then go, so that the table grows and shrinks. */
+static bool rises(unsigned round, unsigned *seed)
+{
+	return round / TIDE % 2 == 0 || rand_r(seed) % 8 == 0;
+}
+
 /* Each writer has its own resources, so that it knows what must be there; accounts are shared. */
 static void *write_sessions(void *arg)
 {
@@ -55,9 +61,11 @@ static void *write_sessions(void *arg)
 		struct actor_id holder;
 
 		if (!mine[a]) {
+			if (!rises(round, &seed))
+				continue;
 			mine[a] = stressed_new(a, me, next_id++);
 			REQUIRE(!directory_enter(&mine[a]->session, 100, &holder));
-		} else if (rand_r(&seed) % 3) {
+		} else if (rises(round, &seed) && rand_r(&seed) % 3) {
 			const struct session_entry *e;
 			int priority = rand_r(&seed) % 256 - 128;
 

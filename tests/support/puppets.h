@@ -116,6 +116,8 @@ UNUSED static void calm_after(size_t journal_len)
 }
 
 #define ASK_MS 30000
+/* When a timer of so long is over for certain: it may be a 64th late. */
+#define PAST(ms) ((ms) + (ms) / 32)
 
 UNUSED static struct supervisor_answer *ask_id(
 	struct actor_id sup, enum supervisor_request_kind kind, const char *id)

@@ -195,3 +195,23 @@ Test(metric, many)
 	for (int i = 0; i < 500; i++)
 		cr_expect_eq(metric_value(&many[i]), i);
 }
+
+Test(metric, counts_in_buckets)
+{
+	static struct metric lengths = METRIC_TIME("t_lengths_seconds", "Lengths");
+	static const struct {
+		uint64_t us;
+		unsigned bucket;
+	} rows[] = { { 0, 0 }, { 1, 0 }, { 2, 1 }, { 3, 2 }, { 4, 2 }, { 5, 3 }, { 1 << 26, 26 },
+		{ (1 << 26) + 1, 27 }, { UINT64_MAX, 27 } };
+	int64_t before[METRIC_BUCKETS], after[METRIC_BUCKETS];
+
+	metric_register(&lengths);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		metric_buckets(&lengths, before);
+		metric_time(&lengths, rows[i].us);
+		metric_buckets(&lengths, after);
+		for (unsigned b = 0; b < METRIC_BUCKETS; b++)
+			cr_expect_eq(after[b] - before[b], b == rows[i].bucket, "%zu: %u", i, b);
+	}
+}

@@ -7,7 +7,7 @@
 #include "tests/support/moved_clock.h"
 #include "tests/support/puppets.h"
 
-enum { CHILDREN = 6, WORLDS = 300, STEPS = 60, MAX_S = 10 };
+enum { CHILDREN = 6, WORLDS = 300, STEPS = 60, MAX_S = 1000 };
 
 static unsigned seed, n_ends;
 

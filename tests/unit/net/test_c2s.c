@@ -379,17 +379,23 @@ static void find(const char *text)
 
 Test(c2s, an_idle_one_gives_memory_back)
 {
+	static const char iq[] = "<iq id='1' type='get'><x xmlns='y'/></iq>";
 	struct visitor c;
-	char jid[200];
+	char jid[200], many[10 * sizeof(iq)] = "";
 
 	arrive(&c, 0);
 	logs_in(&c, jid);
 	find(jid);
+	tries(&c, iq, "<service-unavailable ");
+	cr_expect_eq(found->stream.conn.out_room, 0, "little is no longer held than it waits");
+	for (int i = 0; i < 10; i++)
+		strcat(many, iq);
+	tries(&c, many, "<service-unavailable ");
 	clock_move(19000);
 	cr_expect_gt(found->stream.conn.out_room, 0);
 	clock_move(3000);
 	cr_expect_eq(found->stream.conn.out_room, 0);
-	tries(&c, "<iq id='1' type='get'><x xmlns='y'/></iq>", "<service-unavailable ");
+	tries(&c, iq, "<service-unavailable ");
 	goes(&c);
 }
 

@@ -548,10 +548,18 @@ Test(stream, starttls_without_a_certificate)
 
 /* --- rest --- */
 
+static void send_many(struct stream *st)
+{
+	for (int i = 0; i < 10; i++)
+		send_stanza(st);
+}
+
 Test(stream, hibernation_gives_memory_back)
 {
 	tell(HEADER "<message/>");
 	run(send_stanza);
+	cr_expect_eq(side.stream.conn.out_room, 0, "little is no longer held than it waits");
+	run(send_many);
 	cr_expect_gt(side.stream.conn.out_room, 0);
 	run(stream_hibernate);
 	cr_expect_eq(side.stream.conn.out_room, 0);

@@ -395,3 +395,26 @@ Test(session, tells_modules_of_each_change)
 	cr_expect_str_eq(seen, "I+a+u-I+u-");
 	hook_remove(world_host->hooks, &session_presence_hook, 50, see, NULL);
 }
+
+/* Short ones lie in the session, long ones do not fit; either is replaced by either. */
+Test(session_jid, fits_or_not)
+{
+	static const char *const texts[] = { "romeo@montague.example/orchard",
+		"juliet@capulet.example/the-balcony-of-her-chamber-above-the-orchard-at-night",
+		"nurse@capulet.example" };
+	struct session *ss = xcalloc(1, sizeof(*ss));
+
+	for (size_t i = 0; i < 2 * ARRAY_LEN(texts); i++) {
+		const char *text = texts[i % ARRAY_LEN(texts)];
+		char written[JID_TEXT_MAX];
+		struct jid *j;
+
+		cr_assert_eq(jid_parse(text, strlen(text), NULL, &j), JID_OK);
+		session_set_jid(ss, j);
+		jid_write(ss->jid, written);
+		cr_expect_str_eq(written, text);
+	}
+	session_set_jid(ss, NULL);
+	cr_expect_null(ss->jid);
+	free(ss);
+}
