@@ -190,7 +190,8 @@ int main(void)
 	snprintf(log_path, sizeof(log_path), "%s/log", folder);
 	log_level = LOG_LEVEL_INFO;
 	REQUIRE(log_open(log_path, LOG_FORMAT_JSON) == 0);
-	REQUIRE(shards_start(SHARDS) == 0); /* it outlives the database's writer, which posts to it */
+	REQUIRE(shards_start(SHARDS) ==
+		0); /* it outlives the database's writer, which posts to it */
 	REQUIRE(db_open(&conf, &db) == 0 && db_migrate(db, tables) == 0);
 	run_all();
 	REQUIRE(db_read(db, &thing_count, DB_NO_PARAMS, take_int, &n) == 1);

@@ -179,9 +179,12 @@ class Server:
 
     def kill(self):
         if self.process and self.process.poll() is None:
-            for pid in [self.process.pid, *self.children()]:     # first who would start it again
+            below = self.children()
+            # The monitor would start the server again, the server end well without its monitor.
+            for pid, signo in [*((pid, signal.SIGSTOP) for pid in below),
+                               *((pid, signal.SIGKILL) for pid in [self.process.pid, *below])]:
                 try:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signo)
                 except ProcessLookupError:
                     pass
             self.process.wait()
