@@ -66,19 +66,6 @@ static int go_to_background(void)
 	return error;
 }
 
-/* Every thread is started with these blocked; main takes them one by one. */
-static sigset_t our_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
-	return set;
-}
-
 static void reopen_log(void)
 {
 	int error = log_reopen();
@@ -122,7 +109,7 @@ static void tell_history(void)
 static int run(void *arg)
 {
 	const struct start *start = arg;
-	sigset_t set = our_signals();
+	sigset_t set = daemon_signals(); /* blocked for every thread; main takes them one by one */
 	int status = EXIT_FAILURE;
 
 	crash_watch();

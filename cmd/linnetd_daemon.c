@@ -80,6 +80,18 @@ void daemon_ready(void)
 	daemon_notify("READY=1");
 }
 
+sigset_t daemon_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	return set;
+}
+
 pid_t daemon_pid(void)
 {
 	return keep_is_served() ? getppid() : getpid();

@@ -2,6 +2,7 @@
  * Main thread, and daemon_begin() before any other thread exists. */
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "core/attr.h"
@@ -15,6 +16,8 @@ void daemon_ready(void); /* also tells systemd; without daemon_begin() that is a
 /* The monitor's part of the same, once the server below it is ready. */
 void daemon_released(void);
 
+/* Those that tell the server something: SIGTERM, SIGINT, SIGHUP, SIGUSR1. */
+sigset_t daemon_signals(void);
 /* The process that signals are for: the monitor where there is one. */
 pid_t daemon_pid(void);
 /* Writes that; 0 or negative errno. */

@@ -33,23 +33,14 @@ const struct monitor_history *monitor_history(void)
 	return &monitor.history;
 }
 
-static sigset_t watched(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGCHLD);
-	return set;
-}
-
 /* A group of its own: what a terminal's Ctrl-C means for the server comes from here, once. It ends
- * when the monitor is killed, since the next one could not have its ports. */
+ * when the monitor is killed, since the next one could not have its ports. What it is told stays
+ * blocked until main takes it: who is asked to end while it starts ends well. */
 static void become_server(void)
 {
+	const sigset_t orders = daemon_signals();
+
+	sigprocmask(SIG_SETMASK, &orders, NULL);
 	keep_serve();
 	close(monitor.signals);
 	setpgid(0, 0);
@@ -145,20 +136,19 @@ static bool comes_back(int status)
 
 int monitor_run(int (*serve)(void *arg), void *arg)
 {
-	sigset_t set = watched(), before;
+	sigset_t set = daemon_signals();
 	int status = 0;
 	pid_t child;
 
 	monitor.self = getpid();
-	sigprocmask(SIG_BLOCK, &set, &before);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	monitor.signals = signalfd(-1, &set, SFD_CLOEXEC);
 	intensity_init(&monitor.intensity, MONITOR_RESTARTS, MONITOR_WITHIN_MS);
 	do {
 		child = monitor.signals < 0 ? -errno : start_server();
-		if (child == 0) {
-			sigprocmask(SIG_SETMASK, &before, NULL);
+		if (child == 0)
 			return serve(arg);
-		}
 		if (child < 0) {
 			fprintf(stderr, "linnetd: cannot start the server: %s\n", strerror(-child));
 			return EXIT_FAILURE;

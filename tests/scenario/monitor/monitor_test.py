@@ -176,6 +176,17 @@ class Lives(unittest.TestCase):
                 self.assertEqual(server.bad_lines(), [])
                 server.start()
 
+    def test_asked_to_end_while_it_starts(self):
+        """As soon as there is a server it can be told to end, and ends well."""
+        with Server() as server:
+            server.stop()
+            for _ in range(20):
+                server._spawn()
+                self.assertTrue(until(server.children))
+                server.process.send_signal(signal.SIGTERM)
+                self.assertEqual(server.process.wait(WAIT_S), 0)
+            server.start()
+
     def test_a_server_that_cannot_start(self):
         with Server() as server:
             done = subprocess.run(server.command(), cwd=server.dir, stdin=subprocess.DEVNULL,
