@@ -23,6 +23,8 @@ static struct monitor {
 	int signals; /* signalfd */
 	bool was_ready; /* a server has been */
 	bool ending; /* it was asked to */
+	uint64_t due_ms; /* by when it is to say that it lives, or be gone; 0: nothing is said */
+	bool hung; /* it did not, and was told to end */
 	struct intensity intensity;
 	struct monitor_history history;
 	char why[64];
@@ -80,10 +82,33 @@ static void take_signal(void)
 
 static void told(const char *what)
 {
-	if (strcmp(what, MONITOR_READY))
+	unsigned within_ms;
+
+	if (!strcmp(what, MONITOR_READY)) {
+		monitor.was_ready = true;
+		daemon_released();
+	} else if (!monitor.hung && sscanf(what, MONITOR_ALIVE, &within_ms) == 1) {
+		monitor.due_ms = clock_ms() + within_ms;
+	}
+}
+
+/* Tells a server that hangs to write down where, then to end. */
+static void look_at_heart(void)
+{
+	if (!monitor.due_ms || clock_ms() < monitor.due_ms)
 		return;
-	monitor.was_ready = true;
-	daemon_released();
+	kill(monitor.child, monitor.hung ? SIGKILL : SIGABRT);
+	monitor.hung = true;
+	monitor.due_ms = clock_ms() + MONITOR_ABORT_MS;
+}
+
+static int until_due_ms(void)
+{
+	uint64_t now_ms = clock_ms();
+
+	if (!monitor.due_ms)
+		return -1;
+	return monitor.due_ms > now_ms ? (int)(monitor.due_ms - now_ms) : 0;
 }
 
 /* Returns with the child's wait status. */
@@ -93,11 +118,14 @@ static int watch_server(void)
 		{ .fd = keep_channel(), .events = POLLIN } };
 	int status;
 
+	monitor.due_ms = 0;
+	monitor.hung = false;
 	while (waitpid(monitor.child, &status, WNOHANG) != monitor.child) {
-		poll(fds, ARRAY_LEN(fds), -1);
+		poll(fds, ARRAY_LEN(fds), until_due_ms());
 		if (fds[0].revents)
 			take_signal();
 		keep_listen(told);
+		look_at_heart();
 	}
 	keep_listen(told); /* its last words */
 	return status;
@@ -106,7 +134,8 @@ static int watch_server(void)
 static void note_end(int status)
 {
 	if (WIFSIGNALED(status))
-		snprintf(monitor.why, sizeof(monitor.why), "signal %d (%s)", WTERMSIG(status),
+		snprintf(monitor.why, sizeof(monitor.why), "%ssignal %d (%s)",
+			monitor.hung ? "hanging, " : "", WTERMSIG(status),
 			strsignal(WTERMSIG(status)));
 	else
 		snprintf(monitor.why, sizeof(monitor.why), "status %d", WEXITSTATUS(status));

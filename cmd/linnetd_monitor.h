@@ -8,7 +8,7 @@
 /* How the server before this one ended; why NULL: this is the first. */
 struct monitor_history {
 	unsigned restarts;
-	const char *why; /* "signal 9 (Killed)", "status 1" */
+	const char *why; /* "signal 9 (Killed)", "hanging, signal 6 (Aborted)", "status 1" */
 };
 
 /* Forks and calls serve(arg) in the child; returns in both: in the child what serve() returned, in
@@ -20,4 +20,8 @@ const struct monitor_history *monitor_history(void); /* the server's */
 
 #define MONITOR_RESTARTS 5u
 #define MONITOR_WITHIN_MS 60000u
-#define MONITOR_READY "ready" /* what a server that has started says by keep_tell() */
+/* What the server says by keep_tell(): it has started; it lives, and hangs if it does not say so
+ * again within so many milliseconds. */
+#define MONITOR_READY "ready"
+#define MONITOR_ALIVE "alive %u"
+#define MONITOR_ABORT_MS 5000u /* how long one that hangs has to write down where */

@@ -9,6 +9,7 @@
 
 #include "cmd/linnetd.h"
 #include "cmd/linnetd_daemon.h"
+#include "cmd/linnetd_pulse.h"
 #include "cmd/linnetd_server.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -224,6 +225,7 @@ static void commit(struct reload *r)
 	listeners_commit(r->listeners);
 	c2s_shape_all();
 	atomic_store(&log_level, s->loglevel);
+	pulse_within(s->hang_timeout_ms);
 	server.settings = r->new;
 	rcu_wait(); /* modules' handlers may still look at their options as they were */
 	settings_free(r->old);

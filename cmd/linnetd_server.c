@@ -14,6 +14,7 @@
 
 #include "cmd/linnetd.h"
 #include "cmd/linnetd_daemon.h"
+#include "cmd/linnetd_pulse.h"
 #include "core/command.h"
 #include "core/db.h"
 #include "core/job.h"
@@ -194,6 +195,12 @@ static int start_shards(void)
 	return error ? failed("%u shards cannot be started: %s", n, strerror(-error)) : 0;
 }
 
+static int start_pulse(void)
+{
+	pulse_start(server.settings->server.hang_timeout_ms);
+	return 0;
+}
+
 static int start_jobs(void)
 {
 	unsigned n = server_conf_jobs(&server.settings->server);
@@ -341,6 +348,7 @@ static const struct step {
 	{ start_tls, stop_tls },
 	{ start_access, stop_access },
 	{ start_shards, shards_stop }, /* before all whose threads post to shards */
+	{ start_pulse, pulse_stop },
 	{ start_database, stop_database },
 	{ start_jobs, jobs_stop },
 	{ start_accounts, auth_stop },

@@ -17,6 +17,7 @@
 #define FRAMES_MAX 64
 static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 static char log_path[PATH_MAX];
+_Atomic pid_t crash_suspect;
 
 static void put(int fd, const char *text)
 {
@@ -52,14 +53,27 @@ static void describe(int fd, int signo)
 	backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), fd);
 }
 
-static void handle(int signo)
+/* Whether the end that another process asked for is on its way to the thread that it is about. */
+static bool hand_on(int signo, const siginfo_t *info)
 {
-	int fd = log_path[0] ? open(log_path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+	pid_t suspect = atomic_load(&crash_suspect);
 
+	return signo == SIGABRT && info->si_code == SI_USER && suspect && suspect != gettid() &&
+		tgkill(getpid(), suspect, signo) == 0;
+}
+
+static void handle(int signo, siginfo_t *info, void *context UNUSED)
+{
+	int fd;
+
+	if (hand_on(signo, info))
+		return;
+	fd = log_path[0] ? open(log_path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
 	if (fd >= 0)
 		describe(fd, signo);
 	describe(STDERR_FILENO, signo);
-	raise(signo); /* now as the system does it: SA_RESETHAND */
+	signal(signo, SIG_DFL);
+	raise(signo); /* now as the system does it */
 }
 
 void crash_write_to(const char *path)
@@ -71,7 +85,7 @@ void crash_write_to(const char *path)
 
 void crash_watch(void)
 {
-	struct sigaction act = { .sa_handler = handle, .sa_flags = SA_RESETHAND };
+	struct sigaction act = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO };
 	void *frame[1];
 
 	backtrace(frame, 1); /* loads its library now, which a handler must not */

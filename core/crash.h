@@ -3,7 +3,14 @@
  * binary. */
 #pragma once
 
+#include <stdatomic.h>
+#include <sys/types.h>
+
 #include "core/attr.h"
+
+/* The thread whose calls are written down when another process asks for an end by SIGABRT; 0:
+ * main's. */
+extern _Atomic pid_t crash_suspect;
 
 /* From now on SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT are written down before they end the
  * process; those that somebody else handles already (a sanitizer) are left alone. main. */

@@ -146,6 +146,7 @@ static void notify(enum what what, const char *name, int fd)
 	union control control = { .bytes = { 0 } };
 	struct iovec body = { &n, sizeof(n) };
 	struct msghdr m = { .msg_iov = &body, .msg_iovlen = 1 };
+	const int flags = MSG_NOSIGNAL | (what == WHAT_TELL ? MSG_DONTWAIT : 0);
 
 	REQUIRE(strlen(name) < KEEP_NAME_MAX);
 	strcpy(n.name, name);
@@ -157,7 +158,7 @@ static void notify(enum what what, const char *name, int fd)
 			.cmsg_len = CMSG_LEN(sizeof(fd)) };
 		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &fd, sizeof(fd));
 	}
-	while (sendmsg(ends[1], &m, MSG_NOSIGNAL) < 0 && errno == EINTR)
+	while (sendmsg(ends[1], &m, flags) < 0 && errno == EINTR)
 		; /* a monitor that is gone keeps nothing, and the server ends with it */
 }
 

@@ -27,4 +27,6 @@ int keep_take(const char *name);
 void keep_put(const char *name, int fd); /* keeps a copy */
 void keep_drop(const char *name);
 void keep_drop_rest(void); /* those that nobody took since keep_serve() */
-void keep_tell(const char *what); /* to the monitor: at most KEEP_NAME_MAX - 1 bytes */
+/* To the monitor: at most KEEP_NAME_MAX - 1 bytes. Any thread; does not wait for a monitor that
+ * does not listen. */
+void keep_tell(const char *what);

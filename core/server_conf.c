@@ -45,6 +45,11 @@ const struct conf_item server_conf_items[] = {
 		.item = folder_item, .item_size = sizeof(const char *),
 		.example = "[/usr/lib/linnet/modules]",
 		.help = "Folders with modules that were built outside of the server." },
+	{ "hang_timeout", CONF_TIME, FIELD(struct server_conf, hang_timeout_ms, int64_t),
+		.preset = "30 s", .min = 1000, .max = 3600000,
+		.help = "A server that hangs for so long (a shard does not turn) is ended by its "
+			"monitor, with the calls it hangs in written to the log, and started "
+			"again." },
 	{ "negotiation_timeout", CONF_TIME,
 		FIELD(struct server_conf, negotiation_timeout_ms, int64_t), .preset = "2 min",
 		.min = 1000, .max = 3600000,

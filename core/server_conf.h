@@ -14,6 +14,7 @@ struct server_conf {
 	const char *control_socket;
 	int64_t control_socket_mode;
 	struct conf_list module_path; /* of const char *: folders with modules as shared objects */
+	int64_t hang_timeout_ms; /* a server that does not turn for so long is ended */
 	int64_t negotiation_timeout_ms; /* for listeners that set none of their own */
 };
 extern const struct conf_item server_conf_items[];

@@ -1,4 +1,5 @@
-/* core/thread.h - a thread with a name, deaf to signals: those are the main thread's. */
+/* core/thread.h - a thread with a name, deaf to signals but faults: those are the main
+ * thread's. */
 #pragma once
 
 #include <pthread.h>
