@@ -27,6 +27,7 @@
 #include "net/c2s.h"
 #include "net/listener.h"
 #include "router/access.h"
+#include "router/account.h"
 #include "router/auth.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -215,7 +216,15 @@ static int start_accounts(void)
 
 	job_check();
 	error = auth_start(db_main());
+	if (!error)
+		accounts_start();
 	return error ? failed("accounts cannot be asked for: %s", strerror(-error)) : 0;
+}
+
+static void stop_accounts(void)
+{
+	accounts_stop();
+	auth_stop();
 }
 
 struct host *host_make(const struct settings_host *from)
@@ -351,7 +360,7 @@ static const struct step {
 	{ start_pulse, pulse_stop },
 	{ start_database, stop_database },
 	{ start_jobs, jobs_stop },
-	{ start_accounts, auth_stop },
+	{ start_accounts, stop_accounts },
 	{ start_hosts, stop_hosts },
 	{ start_listeners, stop_listeners },
 	{ start_control, command_close },

@@ -66,7 +66,8 @@ void c2s_leave(struct c2s *c, const char *status)
 	c->left = true;
 	session_unavailable(&c->session, status);
 	directory_leave(&c->session);
-	hook_run(c->session.host->hooks, &session_closed_hook, &c->session);
+	if (c->open)
+		hook_run(c->session.host->hooks, &session_closed_hook, &c->session);
 }
 
 struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text)

@@ -217,7 +217,7 @@ static void login_answered(struct auth_request *r)
 		struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
 
 		fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_AUTH, .data = r });
-		if (!stream_closing(&c->stream))
+		if (!stream_closing(&c->stream) && (!c->bound || c->open))
 			stream_go_on(&c->stream);
 	}
 	auth_request_fini(r);

@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "net/c2s_stream.h"
 #include "router/access.h"
+#include "router/account.h"
 #include "router/deliver.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -79,6 +80,44 @@ ON_SHARD static int resolve_conflict(struct c2s *c)
 	}
 }
 
+ON_SHARD static void session_opened(struct c2s *c)
+{
+	c->open = true;
+	c2s_log(c, LOG_LEVEL_INFO, "session opened");
+	hook_run(c->session.host->hooks, &session_opened_hook, &c->session);
+}
+
+static void account_ready(struct actor_id session, int error)
+{
+	struct actor *a = actor_find(session);
+	struct c2s *c = a ? container_of(a, struct c2s, fsm.gen.actor) : NULL;
+
+	shard_check(NULL);
+	if (!c || c->left || stream_closing(&c->stream))
+		return;
+	if (error) {
+		c2s_fail(c, STREAM_INTERNAL_SERVER_ERROR, "the account's data cannot be read");
+		return;
+	}
+	session_opened(c);
+	stream_go_on(&c->stream);
+}
+
+/* The session is in the directory; its client is told so at once, and read on when what the server
+ * has stored about the account is there. */
+ON_SHARD static int await_account(struct c2s *c)
+{
+	int waiting = account_need(&c->session, account_ready);
+
+	if (!waiting)
+		session_opened(c);
+	else if (waiting > 0)
+		stream_wait(&c->stream);
+	else
+		c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "too many logins");
+	return 0;
+}
+
 int c2s_bind(struct c2s *c, const char *resource)
 {
 	struct actor_id holder;
@@ -99,9 +138,7 @@ int c2s_bind(struct c2s *c, const char *resource)
 	c->bound = true;
 	c->follow_version = 0; /* it may be the JID that is followed */
 	timer_set(&c->timer, FIRST_LOOK_MS);
-	c2s_log(c, LOG_LEVEL_INFO, "session opened");
-	hook_run(c->session.host->hooks, &session_opened_hook, &c->session);
-	return 0;
+	return await_account(c);
 }
 
 ON_SHARD static void send_and_end(struct c2s *c, struct builder *b)
@@ -249,6 +286,12 @@ static void prepare_message(struct stanza *s)
 /* From here on nobody changes it: house-style's step 4. Takes s. */
 ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
 {
+	struct session_packet packet = { &c->session, s };
+
+	if (hook_run(c->session.host->hooks, &user_send_hook, &packet) == HOOK_STOP) {
+		stanza_unref(s);
+		return;
+	}
 	if (s->kind == STANZA_PRESENCE) {
 		session_presence_out(&c->session, s);
 		return;

@@ -35,6 +35,7 @@ struct c2s {
 	bool limited; /* counts in net/limits.h */
 	bool bound; /* in the directory */
 	bool left; /* was bound and has left it */
+	bool open; /* bound, and its account's data is there: session_opened_hook has run */
 	bool followed; /* what log_follow() had said at follow_version */
 	struct stanza *legacy; /* owned: the XEP-0078 request that waits for its check */
 };

@@ -9,6 +9,7 @@
 
 #include "core/mem.h"
 #include "core/metric.h"
+#include "router/account.h"
 
 _Static_assert(sizeof(struct sessions) + sizeof(struct session_entry) <= 64, "one cache line");
 
@@ -222,11 +223,17 @@ static void add_account(struct stripe *st, const struct session *ss)
 	count_accounts(st, 1);
 }
 
+static void share_account(const struct sessions *with, const struct session *ss)
+{
+	account_give(ss, rcu_get(with->at[0].session->account));
+}
+
 static void add_session(struct place *p, const struct session *ss)
 {
 	unsigned n = p->sessions->n;
 	struct sessions *now = sessions_copy(p->sessions, n + 1);
 
+	share_account(p->sessions, ss);
 	now->at[n] = (struct session_entry){ .id = ss->id, .session = ss };
 	replace(p, now);
 }
@@ -268,6 +275,7 @@ struct actor_id directory_replace(const struct session *ss)
 		struct sessions *now = sessions_copy(p.sessions, p.sessions->n);
 
 		was = now->at[at].id;
+		share_account(p.sessions, ss);
 		now->at[at] = (struct session_entry){ .id = ss->id, .session = ss };
 		replace(&p, now);
 	} else {
@@ -337,6 +345,19 @@ void directory_presence(const struct session *ss, bool available, int priority)
 		now->at[at].priority = (int8_t)priority;
 		replace(&p, now);
 	}
+	pthread_mutex_unlock(&st->lock);
+}
+
+void directory_set_account(const struct jid *any_of_account, struct account *a)
+{
+	struct stripe *st = stripe_of(any_of_account);
+	struct sessions *all;
+	struct place p;
+
+	pthread_mutex_lock(&st->lock);
+	all = find(any_of_account, &p);
+	for (unsigned i = 0; all && i < all->n; i++)
+		account_give(all->at[i].session, a);
 	pthread_mutex_unlock(&st->lock);
 }
 

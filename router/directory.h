@@ -42,6 +42,9 @@ struct actor_id directory_replace(const struct session *ss);
 /* Leaves, if it still holds the resource; true when it did. */
 bool directory_leave(const struct session *ss);
 void directory_presence(const struct session *ss, bool available, int priority);
+/* All sessions of the account, if it has any, point to this snapshot from now on, each with a
+ * reference of its own. A session that enters later gets it from them. Any registered thread. */
+void directory_set_account(const struct jid *any_of_account, struct account *a);
 
 /* directory_find() will be asked, and then something delivered: what that needs comes from memory
  * meanwhile. One step leads to the next, so other work belongs between them. */

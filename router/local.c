@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
+#include "core/job.h"
 #include "core/mem.h"
+#include "router/account.h"
 #include "router/auth.h"
 #include "router/deliver.h"
 #include "router/iq.h"
@@ -129,27 +131,59 @@ ON_SHARD static void deliver_chosen(const struct sessions *all, enum local_to to
 			deliver(all->at[i].id, s, how);
 }
 
-/* A request to an account nobody is connected to: does the account exist? RFC 6121 §8.5.1. */
+/* A request to an account nobody is connected to: does it exist, and would it have it? RFC 6121
+ * §8.5.1. */
 struct account_question {
-	struct auth_request auth;
+	struct job job;
+	struct host *host; /* counted */
 	struct stanza *stanza; /* one reference */
+	int error; /* enum stanza_error; 0: it may be answered; -1: dropped without a word */
 };
 
 static void question_free(struct account_question *q)
 {
-	auth_request_fini(&q->auth);
+	host_unref(q->host);
 	stanza_unref(q->stanza);
 	free(q);
 }
 
-static void account_known(struct auth_request *r)
+ON_JOB static int ask_for_account(struct host *h, struct stanza *s)
 {
-	struct account_question *q = container_of(r, struct account_question, auth);
+	const struct jid *bare = jid_bare(s->to, NULL);
+	struct auth_account found;
+	struct account *a;
+	int error = auth_find(h, jid_local(s->to), &found);
+
+	if (!error)
+		error = account_hold(h, bare, &a);
+	if (error > 0) {
+		error = ERR_SERVICE_UNAVAILABLE;
+	} else if (error) {
+		error = ERR_INTERNAL_SERVER_ERROR;
+	} else {
+		error = account_admits(h, a, s);
+		account_drop(a);
+	}
+	jid_free((struct jid *)bare);
+	return error;
+}
+
+static void question_work(struct job *j)
+{
+	struct account_question *q = container_of(j, struct account_question, job);
+
+	job_check();
+	q->error = ask_for_account(q->host, q->stanza);
+}
+
+static void question_done(struct job *j)
+{
+	struct account_question *q = container_of(j, struct account_question, job);
 
 	shard_check(NULL);
-	if (r->result < 0)
-		route_error(q->stanza, ERR_INTERNAL_SERVER_ERROR, NULL);
-	else if (r->result || dispatch_iq(r->host, IQ_SM, q->stanza) == IQ_NO_HANDLER)
+	if (q->error > 0)
+		route_error(q->stanza, q->error, NULL);
+	else if (!q->error && dispatch_iq(q->host, IQ_SM, q->stanza) == IQ_NO_HANDLER)
 		route_error(q->stanza, ERR_SERVICE_UNAVAILABLE, NULL);
 	question_free(q);
 }
@@ -158,9 +192,11 @@ ON_SHARD static void dispatch_to_absent(struct host *h, struct stanza *s)
 {
 	struct account_question *q = xcalloc(1, sizeof(*q));
 
-	auth_request_init(&q->auth, AUTH_ASK_FIND, h, jid_local(s->to), NULL, account_known);
+	q->job.work = question_work;
+	q->job.done = question_done;
+	q->host = host_ref(h);
 	q->stanza = stanza_ref(s);
-	if (auth_ask(&q->auth)) {
+	if (account_work(s->to, &q->job)) {
 		route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
 		question_free(q);
 	}
@@ -180,7 +216,13 @@ enum verdict local_route(struct host *h, struct stanza *s)
 	const struct session_entry *one =
 		all && jid_is_full(s->to) ? sessions_find(all, s->to) : NULL;
 	struct local_decision d = local_decide(s, all, one);
+	int refused = all ? account_admits(h, account_of(all->at[0].session), s) : 0;
 
+	if (refused) {
+		if (refused > 0)
+			route_error(s, refused, NULL);
+		return refused > 0 ? ROUTE_BOUNCE : ROUTE_DROP;
+	}
 	switch (d.verdict) {
 	case ROUTE_DELIVER:
 		if (d.to == LOCAL_ONE)

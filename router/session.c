@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "router/account.h"
 #include "router/deliver.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -13,6 +14,7 @@
 HOOK(session_opened);
 HOOK(session_closed);
 HOOK(session_presence);
+HOOK(user_send);
 
 /* Addresses told directly that this session is available: RFC 6121 §4.6.3. */
 struct directed {
@@ -272,5 +274,6 @@ void session_fini(struct session *ss)
 	directed_clear(ss);
 	stanza_unref(ss->presence);
 	session_set_jid(ss, NULL);
+	account_drop(rcu_get(ss->account));
 	host_unref(ss->host);
 }

@@ -9,9 +9,11 @@
 #include "core/attr.h"
 #include "core/conf.h"
 #include "core/hook.h"
+#include "core/rcu.h"
 #include "router/host.h"
 #include "xml/stanza.h"
 
+struct account; /* router/account.h */
 struct directed; /* whom this session has sent directed presence; private to session.c */
 
 /* Bytes of a JID that lies in its session, where a look-up goes anyway. */
@@ -23,12 +25,17 @@ struct session {
 	struct host *host; /* counted */
 	struct jid *jid; /* full; session_set_jid() */
 	char jid_room[SESSION_JID_ROOM] __attribute__((aligned(8))); /* most fit */
+	/* Read under RCU by any thread, written by the directory: account_of(). */
+	RCU_PTR(struct account) account; /* counted; NULL: not loaded */
+	/* Constant again. */
 	struct conf_prefix address; /* the client's */
 	uint16_t port;
 	bool tls;
-	uint64_t since_ms; /* wall clock */
 	/* Owning shard only. */
 	int8_t priority;
+	/* Constant. */
+	uint64_t since_ms; /* wall clock */
+	/* Owning shard only. */
 	struct stanza *presence; /* the last broadcast one; NULL: not available */
 	struct directed *directed; /* owned */
 };
@@ -54,8 +61,16 @@ void session_set_jid(struct session *ss, struct jid *j);
 void session_fini(struct session *ss);
 
 /* Run on the session's shard; subject: struct session. */
-extern struct hook session_opened_hook; /* after bind */
+extern struct hook session_opened_hook; /* after bind, when its account's data is there */
 extern struct hook session_closed_hook; /* after it has left the directory */
+/* What a client sends, before it is sealed and goes its way: `from` is stamped, and the rules of
+ * RFC 6120 §8 are kept. A function may add to it, or answer it itself and return HOOK_STOP: then it
+ * goes no further. Subject: struct session_packet. */
+struct session_packet {
+	struct session *session;
+	struct stanza *stanza; /* unsealed; to NULL: for the account itself, or presence for all */
+};
+extern struct hook user_send_hook;
 /* Also told of each change of presence; subject: struct session_presence. */
 struct session_presence {
 	struct session *session;

@@ -8,6 +8,7 @@
 
 #include "core/job.h"
 #include "core/mem.h"
+#include "router/account.h"
 #include "router/directory.h"
 #include "router/session.h"
 #include "tests/support/hearing.h"
@@ -33,6 +34,7 @@ UNUSED static void world_begin(void)
 	directory_init();
 	cr_assert_eq(jobs_start(2), 0);
 	cr_assert_eq(shards_start(2), 0);
+	accounts_start();
 	conf->name = WORLD_HOST;
 	conf->max_sessions = 10;
 	world_host = host_new(WORLD_HOST, conf);
@@ -42,6 +44,7 @@ UNUSED static void world_begin(void)
 UNUSED static void world_end(void)
 {
 	route_unregister(WORLD_HOST);
+	accounts_stop();
 	host_unref(world_host);
 	shards_stop();
 	jobs_stop();
