@@ -38,12 +38,15 @@ struct tls_change;
 void certificate_differences(
 	struct tls_store *store, const struct tls_change *change, difference_fn *fn, void *arg);
 
-/* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c */
+/* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c, linnetd_stored.c */
 void commands_add(void); /* all of them; once */
 void commands_add_accounts(void);
 void commands_add_sessions(void);
+void commands_add_stored(void);
 /* The argument `host`, counted, or NULL and the answer says why. */
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
+/* The same, and the argument `user` prepared into user (JID_PART_MAX + 1 bytes). */
+struct host *account_of_args(const json_t *args, char *user, struct command_answer *answer);
 unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const char *text);
 enum hook_next end_removed_sessions(void *subject, void *arg); /* hangs on account_removed_hook */
 json_t *time_value(int64_t seconds); /* "2026-11-21T12:00:00Z" */

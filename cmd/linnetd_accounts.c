@@ -28,8 +28,8 @@ struct host *host_of_args(const json_t *args, struct command_answer *answer)
 	return h ? host_ref(h) : NULL;
 }
 
-/* The host, counted, and the name of an account there; NULL: the answer says why not. */
-static struct host *account_of_args(const json_t *args, char *user, struct command_answer *answer)
+/* NULL: the answer says why not. */
+struct host *account_of_args(const json_t *args, char *user, struct command_answer *answer)
 {
 	const char *given = command_text(args, "user");
 	struct host *h = host_of_args(args, answer);

@@ -375,4 +375,5 @@ void commands_add(void)
 		command_add(&commands[i]);
 	commands_add_accounts();
 	commands_add_sessions();
+	commands_add_stored();
 }

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -47,6 +48,14 @@ def _take(port):
         return False
     _taken.append(mine)
     return True
+
+
+def _watch(pid):
+    """A descriptor that is readable once the process has ended; None when it is gone already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def free_port(in_a_row=1):
@@ -180,6 +189,7 @@ class Server:
     def kill(self):
         if self.process and self.process.poll() is None:
             below = self.children()
+            ends = [end for end in map(_watch, below) if end is not None]
             # The monitor would start the server again, the server end well without its monitor.
             for pid, signo in [*((pid, signal.SIGSTOP) for pid in below),
                                *((pid, signal.SIGKILL) for pid in [self.process.pid, *below])]:
@@ -188,6 +198,9 @@ class Server:
                 except ProcessLookupError:
                     pass
             self.process.wait()
+            for end in ends:        # its sockets are open until then, and reset who connects
+                select.select([end], [], [])
+                os.close(end)
 
     def clean(self):
         if os.environ.get('PLAY_KEEP'):

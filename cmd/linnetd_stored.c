@@ -1,0 +1,101 @@
+/* cmd/linnetd_stored.c - commands about what accounts keep on the server: private XML. */
+#include <string.h>
+
+#include "cmd/linnetd.h"
+#include "core/db.h"
+#include "core/job.h"
+#include "modules/private.h"
+#include "modules/registry.h"
+#include "router/host.h"
+
+/* The account, where the module runs whose tables are looked at; NULL: the answer says why not. */
+static struct host *account_of_module(
+	const char *module, const json_t *args, char *user, struct command_answer *answer)
+{
+	struct host *h = account_of_args(args, user, answer);
+
+	if (!h || registry_find(h, module))
+		return h;
+	command_fail(answer, "mod_%s does not run on %s", module, h->name);
+	host_unref(h);
+	return NULL;
+}
+
+static void answer_failure(struct command_answer *answer, int result)
+{
+	command_fail(answer, "the database: %s", strerrordesc_np(-result));
+}
+
+static void add_private(const struct private_item *item, void *list)
+{
+	json_array_append_new(list,
+		json_pack("{s:s, s:s, s:I, s:o}", "element", item->element, "namespace", item->ns,
+			"bytes", (json_int_t)item->bytes, "changed", time_value(item->changed)));
+}
+
+static void run_private(const json_t *args, struct command_answer *answer)
+{
+	char user[JID_PART_MAX + 1];
+	struct host *h = account_of_module("private", args, user, answer);
+	int result;
+
+	job_check();
+	if (!h)
+		return;
+	answer->result = json_array();
+	result = private_each(h->name, user, add_private, answer->result);
+	if (result < 0)
+		answer_failure(answer, result);
+	host_unref(h);
+}
+
+static void run_private_delete(const json_t *args, struct command_answer *answer)
+{
+	const char *element = command_text(args, "element"), *ns = command_text(args, "namespace");
+	char user[JID_PART_MAX + 1];
+	struct host *h;
+	int result;
+
+	job_check();
+	if (!element != !ns) {
+		command_fail(answer, "--element and --namespace go together");
+		return;
+	}
+	h = account_of_module("private", args, user, answer);
+	if (!h)
+		return;
+	result = private_delete(h->name, user, element, ns);
+	if (result < 0)
+		answer_failure(answer, result);
+	else
+		answer->result = json_pack("{s:i}", "deleted", result);
+	host_unref(h);
+}
+
+#define ACCOUNT_ARGS                                                             \
+	{ "user", ARG_STRING, .help = "The part of the address before the @." }, \
+	{                                                                        \
+		"host", ARG_HOST, .help = "A host of this server."               \
+	}
+
+static const struct command_arg account_args[] = { ACCOUNT_ARGS, { 0 } };
+static const struct command_arg private_delete_args[] = { ACCOUNT_ARGS,
+	{ "element", ARG_STRING, .optional = true, .option = true,
+		.help = "Only the element of this name and --namespace." },
+	{ "namespace", ARG_STRING, .optional = true, .option = true,
+		.help = "The element's namespace." },
+	{ 0 } };
+
+static const struct command commands[] = {
+	{ "private", "stored", "List the private XML that an account's clients keep here.",
+		account_args, run_private,
+		(const char *const[]){ "element", "namespace", "bytes", "changed", NULL } },
+	{ "private-delete", "stored", "Delete an account's private XML, all of it or one element.",
+		private_delete_args, run_private_delete },
+};
+
+void commands_add_stored(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		command_add(&commands[i]);
+}
