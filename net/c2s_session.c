@@ -89,10 +89,12 @@ ON_SHARD static void session_opened(struct c2s *c)
 
 static void account_ready(struct actor_id session, int error)
 {
-	struct actor *a = actor_find(session);
-	struct c2s *c = a ? container_of(a, struct c2s, fsm.gen.actor) : NULL;
+	struct actor *a;
+	struct c2s *c;
 
 	shard_check(NULL);
+	a = actor_find(session);
+	c = a ? container_of(a, struct c2s, fsm.gen.actor) : NULL;
 	if (!c || c->left || stream_closing(&c->stream))
 		return;
 	if (error) {

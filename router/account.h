@@ -26,7 +26,7 @@ struct account_kind {
 	const char *name; /* "roster" */
 	/* *out: with one reference, or NULL for nothing known. 0, or a negative errno: then the
 	 * account cannot be served now. */
-	ON_JOB int (*load)(
+	int (*load)(/* on a job thread */
 		void *arg, struct host *h, const struct jid *bare, struct account_part **out);
 	_Atomic unsigned place; /* private; given when first added, counted from 1 */
 };
