@@ -11,6 +11,7 @@
 
 #include "core/mem.h"
 #include "core/metric.h"
+#include "core/stall.h"
 
 #define SLOT_BITS 24
 #define SLAB_SLOTS 4096u
@@ -175,9 +176,12 @@ unsigned actor_count(unsigned shard)
 static void letter_run(struct msg *m)
 {
 	struct letter *l = caa_container_of(m, struct letter, msg);
+	struct actor *a;
 
 	shard_check(NULL);
-	l->open(l->to.v ? actor_find(l->to) : NULL, l);
+	a = l->to.v ? actor_find(l->to) : NULL;
+	stall_about(a ? a->class->name : NULL, (void *)l->open);
+	l->open(a, l);
 }
 
 void letter_post(struct letter *l)

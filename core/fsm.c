@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/stall.h"
 
 _Static_assert(sizeof(struct fsm) <= 96, "there is one in every client stream");
 
@@ -39,7 +40,10 @@ static struct next fsm_init(struct gen *g, void *arg)
 static struct next handle_event(
 	struct gen *g, struct next (*fn)(struct fsm *f, struct term *event), struct term *event)
 {
-	return likely(fn) ? fn(fsm_of(g), event) : fsm_stopped(STOP_NO_HANDLER);
+	if (unlikely(!fn))
+		return fsm_stopped(STOP_NO_HANDLER);
+	stall_about(g->actor.class->name, (void *)fn);
+	return fn(fsm_of(g), event);
 }
 
 static struct next handle_sync_event(struct gen *g,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/stall.h"
 
 struct entry {
 	int order;
@@ -86,11 +87,14 @@ static unsigned resume(const struct chain *c, unsigned i, const struct entry *la
 enum hook_next hook_run(struct hook_set *s, struct hook *h, void *subject)
 {
 	struct chain *c = chain_of(s, h);
+	enum hook_next next;
 	struct entry e;
 
 	for (unsigned i = 0; c && i < c->n; i = c ? resume(c, i, &e) : 0) {
 		e = c->entries[i];
-		if (e.fn(subject, e.arg) == HOOK_STOP)
+		next = e.fn(subject, e.arg);
+		stall_ran_inside("hook", h->name, (void *)e.fn);
+		if (next == HOOK_STOP)
 			return HOOK_STOP;
 		c = chain_of(s, h);
 	}

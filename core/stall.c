@@ -8,14 +8,17 @@
 #include "core/log.h"
 #include "core/metric.h"
 
+_Atomic uint32_t stall_ms = STALL_MS;
 _Thread_local uint64_t stall_since_ms;
+_Thread_local const char *stall_name;
+_Thread_local void *stall_fn;
 
-static struct metric slow_turns =
-	METRIC_COUNTER("shard_slow_turns_total", "Handlers that held a shard for over 20 ms");
+static struct metric slow_turns = METRIC_COUNTER(
+	"shard_slow_turns_total", "Handlers that held a shard for longer than shard_turn_warning");
 
 /* "conn_readable", or "linnetd+0x1234" for addr2line when the function is not exported: dladdr()
  * then offers its nearest exported neighbour, which would be a lie. */
-static const char *name_of(void *fn, char *out, size_t size)
+static void put_function(void *fn, char *out, size_t size)
 {
 	const char *file;
 	Dl_info at;
@@ -29,20 +32,29 @@ static const char *name_of(void *fn, char *out, size_t size)
 		snprintf(out, size, "%s+0x%zx", file ? file + 1 : at.dli_fname,
 			(size_t)((char *)fn - (char *)at.dli_fbase));
 	}
+}
+
+/* "urn:xmpp:ping/ping_get", "c2s/conn_ready", "conn_ready". */
+static const char *name_of(const char *name, void *fn, char *out, size_t size)
+{
+	size_t len;
+
+	snprintf(out, size, "%.100s%s", name ? name : "", name ? "/" : "");
+	len = strlen(out);
+	put_function(fn, out + len, size - len);
 	return out;
 }
 
-void stall_report(const char *kind, void *fn, uint64_t took_ms)
+void stall_report(const char *kind, const char *name, void *fn, uint64_t took_ms)
 {
 	static struct log_seldom seldom;
-	const char *name;
 	uint32_t left_out;
-	char space[128];
+	char space[256];
 
 	metric_add(&slow_turns, 1);
 	if (!log_seldom(&seldom, &left_out))
 		return;
-	name = name_of(fn, space, sizeof(space));
 	log_warning("shard", "a handler held its shard", L_STR("kind", kind),
-		L_STR("handler", name), L_INT("ms", took_ms), L_INT("left_out", left_out));
+		L_STR("handler", name_of(name, fn, space, sizeof(space))), L_INT("ms", took_ms),
+		L_INT("left_out", left_out));
 }

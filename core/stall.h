@@ -1,16 +1,22 @@
 /* core/stall.h - who held a shard for too long.
- * The loops that call handlers say after each one what ran. The clock behind it is the kernel's
- * coarse one (some 4 ms, 5 ns to read), which is enough to tell 20 ms and costs next to nothing.
- * Threads that did not ask to be watched pay one load. */
+ * The loops that call handlers say after each one what ran; what a handler calls in its turn (a
+ * hook's function, an IQ handler) answers for itself. The clock behind it is the kernel's coarse
+ * one (some 4 ms, 5 ns to read), which is enough to tell 20 ms and costs next to nothing. Threads
+ * that did not ask to be watched pay one load. */
 #pragma once
 
+#include <stdatomic.h>
 #include <time.h>
 
 #include "core/attr.h"
 
 #define STALL_MS 20u
 
+extern _Atomic uint32_t stall_ms; /* longer is too long; relaxed. The setting shard_turn_warning */
 extern _Thread_local uint64_t stall_since_ms; /* when the running handler began; 0: not watched */
+/* What the running handler is about: an actor's class and the function of it, or NULL. */
+extern _Thread_local const char *stall_name;
+extern _Thread_local void *stall_fn;
 
 static inline uint64_t stall_clock_ms(void)
 {
@@ -29,11 +35,12 @@ static inline void stall_end(void)
 {
 	stall_since_ms = 0;
 }
-/* Logs (at most one line a second) and counts: private to stall_ran(). */
-void stall_report(const char *kind, void *fn, uint64_t took_ms);
+/* Logs (at most one line a second) and counts: private to those below. name: see stall_name. */
+void stall_report(const char *kind, const char *name, void *fn, uint64_t took_ms);
 
-/* The handler fn of this kind ("watch", "mail", "timer", "turn_end") has just returned. */
-static inline void stall_ran(const char *kind, void *fn)
+/* Within a handler: fn of this kind ("hook", "iq") and name has just returned. What the handler did
+ * before it counts for it, too. */
+static inline void stall_ran_inside(const char *kind, const char *name, void *fn)
 {
 	uint64_t now_ms, took_ms;
 
@@ -42,6 +49,21 @@ static inline void stall_ran(const char *kind, void *fn)
 	now_ms = stall_clock_ms();
 	took_ms = now_ms - stall_since_ms;
 	stall_since_ms = now_ms;
-	if (unlikely(took_ms > STALL_MS))
-		stall_report(kind, fn, took_ms);
+	if (unlikely(took_ms > atomic_load_explicit(&stall_ms, memory_order_relaxed)))
+		stall_report(kind, name, fn, took_ms);
+}
+
+/* The handler fn of this kind ("watch", "mail", "timer", "turn_end") has just returned. If it said
+ * what it was about, that is told. */
+static inline void stall_ran(const char *kind, void *fn)
+{
+	stall_ran_inside(kind, stall_name, stall_fn ? stall_fn : fn);
+	stall_name = NULL;
+	stall_fn = NULL;
+}
+/* The running handler works for an actor of this class. name: static. */
+static inline void stall_about(const char *name, void *fn)
+{
+	stall_name = name;
+	stall_fn = fn;
 }

@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "core/shard.h"
+#include "core/stall.h"
 #include "router/route.h"
 
 /* A registered handler. Its table holds one reference, each request under way another. */
@@ -306,6 +307,7 @@ ON_SHARD static void run_inline(
 
 	build_iq_result(&b, s);
 	rc = e->spec.fn(&iq, &b);
+	stall_ran_inside("iq", e->ns, (void *)e->spec.fn);
 	answer(s, &b, rc);
 }
 

@@ -114,7 +114,7 @@ Test(stall, a_handler_is_named)
 {
 	AUTO(free_ptr) char *text = NULL;
 
-	stall_report("turn_end", (void *)lfind, 33);
+	stall_report("turn_end", NULL, (void *)lfind, 33);
 	text = logged();
 	cr_expect(strstr(text, "kind=turn_end handler=lfind ms=33 left_out=0"), "%s", text);
 }
@@ -126,13 +126,53 @@ Test(stall, a_handler_without_a_name_has_a_place)
 	const char *place;
 	Dl_info here;
 
-	stall_report("watch", (void *)not_exported, 33);
+	stall_report("watch", NULL, (void *)not_exported, 33);
 	text = logged();
 	place = strstr(text, "+0x");
 	cr_assert(place, "%s", text);
 	offset = strtoul(place + 3, NULL, 16);
 	cr_assert_neq(dladdr((void *)not_exported, &here), 0);
 	cr_expect_eq((char *)here.dli_fbase + offset, (char *)not_exported);
+}
+
+/* Who it works for stands before it, and is nobody else's. */
+Test(stall, a_handler_is_told_with_its_actor)
+{
+	AUTO(free_ptr) char *text = NULL;
+
+	stall_about("c2s", (void *)lfind);
+	ran_for(200, malloc);
+	text = logged();
+	cr_expect(strstr(text, "kind=mail handler=c2s/lfind ms="), "%s", text);
+	cr_expect_null(stall_name);
+	cr_expect_null(stall_fn);
+	stall_end();
+}
+
+/* A hook's function and an IQ handler answer for themselves; who called them does not. */
+Test(stall, what_runs_inside_answers_for_itself)
+{
+	AUTO(free_ptr) char *text = NULL;
+
+	stall_begin();
+	stall_since_ms -= 200;
+	stall_ran_inside("iq", "urn:xmpp:ping", (void *)lfind);
+	stall_ran("watch", malloc);
+	text = logged();
+	cr_expect_eq(slow_turns(), 1);
+	cr_expect(strstr(text, "kind=iq handler=urn:xmpp:ping/lfind ms="), "%s", text);
+	stall_end();
+}
+
+/* The setting shard_turn_warning. */
+Test(stall, how_long_is_too_long_can_be_set)
+{
+	atomic_store(&stall_ms, 1000);
+	ran_for(200, malloc);
+	cr_expect_eq(slow_turns(), 0);
+	ran_for(3000, malloc);
+	cr_expect_eq(slow_turns(), 1);
+	stall_end();
 }
 
 static unsigned count_lines(const char *text)
@@ -149,7 +189,7 @@ Test(stall, a_line_a_second_is_enough_and_all_are_counted)
 	AUTO(free_ptr) char *text = NULL;
 
 	for (int i = 0; i < 4; i++)
-		stall_report("watch", (void *)lfind, 44);
+		stall_report("watch", NULL, (void *)lfind, 44);
 	text = logged();
 	cr_expect_eq(slow_turns(), 4);
 	cr_expect_lt(count_lines(text), 4, "%s", text);
