@@ -53,6 +53,10 @@ const struct conf_item db_items[] = {
 		.help = "Writes that may wait; further ones are refused with a request to try "
 			"again "
 			"later." },
+	{ "slow_warning", CONF_TIME, FIELD(struct db_conf, slow_warning_ms, int64_t),
+		.preset = "500 ms", .max = 3600000,
+		.help = "A statement or a commit that takes longer is counted and named in the "
+			"log. 0: none is." },
 	{ 0 }
 };
 
@@ -230,6 +234,7 @@ int db_open(const struct db_conf *conf, struct db **out)
 		return -EINVAL;
 	}
 	db_failures_register();
+	db_slow_warning(conf->slow_warning_ms);
 	db_writer_register();
 	metric_register(&read_time);
 	db = db_new(conf, driver);

@@ -36,6 +36,7 @@ struct db_conf {
 	int64_t cache_bytes; /* of the writer; each reader has a quarter of it */
 	int64_t max_bytes; /* of the file; 0: what the disk holds */
 	int64_t max_queue; /* writes that may wait */
+	int64_t slow_warning_ms; /* a statement that takes longer is logged; 0: none is */
 };
 extern const struct conf_item db_items[];
 
@@ -45,6 +46,8 @@ int db_open(const struct db_conf *conf, struct db **out);
 /* Commits what waits, then closes. Nobody may be in a call. NULL is fine. main. */
 void db_close(struct db *db);
 /* The server's database: set by main before modules start, NULL without one. */
+/* slow_warning, of all databases; db_open() sets it too. Any thread. */
+void db_slow_warning(int64_t ms);
 struct db *db_main(void);
 void db_main_set(struct db *db);
 
@@ -167,6 +170,7 @@ struct db_work {
 /* 0, or -EAGAIN and w is still the caller's. Writes of one thread are run in the order asked. */
 ANY_THREAD int db_write_later(struct db *db, struct db_work *w) MUST_USE;
 ANY_THREAD unsigned db_waiting(const struct db *db); /* writes that wait, about */
+ANY_THREAD unsigned db_max_queue(const struct db *db); /* how many may */
 
 /* --- migrations ------------------------------------------------------------------------------ */
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/db_inside.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -42,8 +43,34 @@ void db_failed(struct db_conn *c, const char *what, int error)
 			L_STR("error", strerrordesc_np(-error)), L_INT("left_out", left_out));
 }
 
+/* How long one statement may take before it is told of. */
+static _Atomic int64_t slow_ms;
+static struct metric slow = METRIC_COUNTER(
+	"db_slow_total", "Statements and commits that took longer than slow_warning");
+
+void db_slow_warning(int64_t ms)
+{
+	atomic_store_explicit(&slow_ms, ms, memory_order_relaxed);
+}
+
+static void took(const char *what, uint64_t began_us)
+{
+	static struct log_seldom seldom;
+	int64_t limit_ms = atomic_load_explicit(&slow_ms, memory_order_relaxed);
+	int64_t took_ms = (int64_t)(clock_us() - began_us) / 1000;
+	uint32_t left_out;
+
+	if (likely(!limit_ms || took_ms <= limit_ms))
+		return;
+	metric_add(&slow, 1);
+	if (log_seldom(&seldom, &left_out))
+		log_warning("db", "slow", L_STR("statement", what), L_INT("ms", took_ms),
+			L_INT("left_out", left_out));
+}
+
 void db_failures_register(void)
 {
+	metric_register(&slow);
 	for (unsigned i = 0; i < ARRAY_LEN(failure_kinds); i++)
 		metric_register(&failure_kinds[i].count);
 }
@@ -176,10 +203,12 @@ int db_query(struct db_conn *c, struct db_stmt *s, struct db_params params, db_r
 	void *arg, int64_t *changed)
 {
 	struct rows taker = { .fn = fn, .arg = arg };
+	uint64_t began_us = clock_us();
 	int rows, error;
 
 	error = c->driver->query(
 		c, s, index_of(s), params, fn ? hand_on : NULL, &taker, &rows, changed);
+	took(s->name, began_us);
 	if (error) {
 		db_failed(c, s->name, error);
 		return error;
@@ -189,8 +218,10 @@ int db_query(struct db_conn *c, struct db_stmt *s, struct db_params params, db_r
 
 int db_control(struct db_conn *c, enum db_control what, const char *name)
 {
+	uint64_t began_us = clock_us();
 	int error = c->driver->control(c, what);
 
+	took(name, began_us);
 	if (error)
 		db_failed(c, name, error);
 	return error;

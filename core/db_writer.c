@@ -281,3 +281,8 @@ int db_write(struct db *db, int (*fn)(struct db_tx *tx, void *arg), void *arg)
 	sem_destroy(&w.done);
 	return error ? error : w.work.result;
 }
+
+unsigned db_max_queue(const struct db *db)
+{
+	return (unsigned)db->conf.max_queue;
+}
