@@ -42,6 +42,8 @@ struct carrier {
 	enum carrier_kind kind;
 	struct pool *pool; /* NULL for CARRIER_INLINE */
 	unsigned n_lanes, max_queue;
+	char *name; /* owned */
+	struct cds_list_head node; /* in carriers, under carriers_lock */
 	/* Under pool->lock. */
 	bool closing;
 	pthread_cond_t idle; /* closing, and the last job is done */
@@ -54,6 +56,10 @@ static struct pool common = {
 	.work = PTHREAD_COND_INITIALIZER,
 	.ready = CDS_LIST_HEAD_INIT(common.ready),
 };
+
+/* All but inline ones. */
+static pthread_mutex_t carriers_lock = PTHREAD_MUTEX_INITIALIZER;
+static CDS_LIST_HEAD(carriers);
 
 static struct metric queued = METRIC_GAUGE("jobs_queued", "Jobs that wait or run");
 static struct metric run_total = METRIC_COUNTER("jobs_total", "Jobs run");
@@ -279,6 +285,13 @@ struct carrier *carrier_new(
 		c->pool = pool_new(name);
 	else if (kind != CARRIER_INLINE)
 		c->pool = &common;
+	c->name = xstrdup(name);
+	CDS_INIT_LIST_HEAD(&c->node);
+	if (c->pool) {
+		pthread_mutex_lock(&carriers_lock);
+		cds_list_add_tail(&c->node, &carriers);
+		pthread_mutex_unlock(&carriers_lock);
+	}
 	return c;
 }
 
@@ -290,6 +303,9 @@ void carrier_free(struct carrier *c)
 		return;
 	job_check();
 	reading = rcu_offline();
+	pthread_mutex_lock(&carriers_lock);
+	cds_list_del(&c->node);
+	pthread_mutex_unlock(&carriers_lock);
 	if (c->pool) {
 		pthread_mutex_lock(&c->pool->lock);
 		c->closing = true;
@@ -301,6 +317,7 @@ void carrier_free(struct carrier *c)
 		pool_free(c->pool);
 	rcu_online(reading);
 	pthread_cond_destroy(&c->idle);
+	free(c->name);
 	free(c);
 }
 
@@ -345,4 +362,15 @@ int carrier_submit(struct carrier *c, uint64_t key, struct job *j)
 unsigned carrier_waiting(const struct carrier *c)
 {
 	return atomic_load_explicit(&c->waiting, memory_order_relaxed);
+}
+
+void carriers_each(
+	void (*fn)(const char *name, unsigned waiting, unsigned max_queue, void *arg), void *arg)
+{
+	struct carrier *c;
+
+	pthread_mutex_lock(&carriers_lock);
+	cds_list_for_each_entry (c, &carriers, node)
+		fn(c->name, carrier_waiting(c), c->max_queue, arg);
+	pthread_mutex_unlock(&carriers_lock);
 }

@@ -39,5 +39,9 @@ void carrier_free(struct carrier *c);
 /* 0 and the carrier has taken j, or CARRIER_FULL and j is still the caller's. */
 ANY_THREAD int carrier_submit(struct carrier *c, uint64_t key, struct job *j) MUST_USE;
 ANY_THREAD unsigned carrier_waiting(const struct carrier *c);
+/* Each that has a queue: its name, jobs waiting or running, and its bound. fn is quick: nobody
+ * makes or frees a carrier meanwhile. */
+ANY_THREAD void carriers_each(
+	void (*fn)(const char *name, unsigned waiting, unsigned max_queue, void *arg), void *arg);
 
 ANY_THREAD void job_check(void) TAKES_JOB_ROLE; /* aborts when on a shard */

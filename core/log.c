@@ -52,7 +52,7 @@ struct order {
 
 /* Any thread. */
 static struct intake items;
-static _Atomic uint32_t waiting_bytes;
+static _Atomic uint32_t waiting_bytes, waiting_lines;
 static _Atomic uint64_t lost; /* lines since this was last told */
 static _Atomic bool is_open;
 static _Atomic int format_now;
@@ -369,6 +369,7 @@ static bool write_items(struct output *o)
 
 			output_line(o, l);
 			atomic_fetch_sub_explicit(&waiting_bytes, l->len, memory_order_relaxed);
+			atomic_fetch_sub_explicit(&waiting_lines, 1, memory_order_relaxed);
 			free(l);
 		} else {
 			end |= obey(o, container_of(i, struct order, item));
@@ -424,6 +425,7 @@ void log_write(enum log_level level, const char *part, const char *what,
 		atomic_fetch_sub_explicit(&waiting_bytes, (uint32_t)len, memory_order_relaxed);
 		lose(1);
 	} else {
+		atomic_fetch_add_explicit(&waiting_lines, 1, memory_order_relaxed);
 		l = xmalloc(sizeof(*l) + len);
 		l->item.kind = ITEM_LINE;
 		l->len = (uint32_t)len;
@@ -532,6 +534,11 @@ void log_abandon(int prepared)
 {
 	if (prepared >= 0 && prepared != STDERR_FILENO)
 		close(prepared);
+}
+
+unsigned log_waiting(void)
+{
+	return atomic_load_explicit(&waiting_lines, memory_order_relaxed);
 }
 
 int log_reopen(void)

@@ -76,6 +76,7 @@ int log_open(const char *path, enum log_format format);
 int log_prepare(const char *path);
 void log_commit(int prepared, const char *path, enum log_format format);
 void log_abandon(int prepared);
+unsigned log_waiting(void); /* lines not yet handed to the destination, about. Any thread */
 int log_reopen(void); /* after the file was moved away */
 void log_flush(void); /* waits until all lines so far are written */
 void log_close(void); /* flushes, ends the writer, back to stderr */

@@ -31,6 +31,40 @@ void mem_give_back(void)
 	mallctl("background_thread", NULL, NULL, &on, sizeof(on));
 }
 
+int64_t mem_resident_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long total = 0, resident = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld %ld", &total, &resident) != 2)
+		resident = 0;
+	fclose(f);
+	return (int64_t)resident * sysconf(_SC_PAGESIZE);
+}
+
+int64_t mem_heap_bytes(const char *which)
+{
+	uint64_t epoch = 1; /* asks for figures of now */
+	size_t bytes = 0, len = sizeof(bytes);
+
+	if (!mallctl)
+		return 0;
+	mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
+	return mallctl(which, &bytes, &len, NULL, 0) == 0 ? (int64_t)bytes : 0;
+}
+
+bool mem_has_heap_figures(void)
+{
+	return mallctl != NULL;
+}
+
+int64_t mem_in_use_bytes(void)
+{
+	return mallctl ? mem_heap_bytes("stats.allocated") : mem_resident_bytes();
+}
+
 static void *or_die(void *p, size_t bytes)
 {
 	if (unlikely(!p)) {

@@ -19,6 +19,13 @@ char *xprintf(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((malloc, 
  * also when nothing is allocated any more. Once, after the last fork(). */
 void mem_give_back(void);
 
+int64_t mem_resident_bytes(void);
+/* jemalloc's figure of that name, "stats.allocated", as of now; 0 where it is not linked in. */
+int64_t mem_heap_bytes(const char *which);
+bool mem_has_heap_figures(void);
+/* Heap memory in use: what was asked for and not freed; without jemalloc, what is resident. */
+int64_t mem_in_use_bytes(void);
+
 /* For AUTO(): frees what the pointer points to. */
 void free_ptr(void *pointer_to_pointer);
 /* For AUTO() and steal: closes unless -1. */

@@ -4,29 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "core/mem.h"
 #include "core/metric.h"
 
-/* jemalloc's, where it is linked. */
-int mallctl(const char *name, void *old, size_t *old_len, void *new_value, size_t new_len)
-	__attribute__((weak));
-
 static int64_t started_s;
-
-static int64_t resident_bytes(void)
-{
-	FILE *f = fopen("/proc/self/statm", "re");
-	long total = 0, resident = 0;
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%ld %ld", &total, &resident) != 2)
-		resident = 0;
-	fclose(f);
-	return (int64_t)resident * sysconf(_SC_PAGESIZE);
-}
 
 static int64_t cpu_us(void)
 {
@@ -52,14 +37,18 @@ static int64_t entries_of(const char *path)
 	return n;
 }
 
-static int64_t open_files(void)
+int64_t process_open_files(void)
 {
-	int64_t n = entries_of("/proc/self/fd");
+	int64_t n;
+	struct stat s;
 
+	if (stat("/proc/self/fd", &s) == 0 && s.st_size > 0) /* Linux 6.2 and later count them */
+		return s.st_size;
+	n = entries_of("/proc/self/fd");
 	return n ? n - 1 : 0; /* less the one that looked */
 }
 
-static int64_t max_files(void)
+int64_t process_max_files(void)
 {
 	struct rlimit limit;
 
@@ -79,39 +68,31 @@ static int64_t uptime_s(void)
 	return now.tv_sec - started_s;
 }
 
-static int64_t jemalloc_bytes(const char *name)
-{
-	uint64_t epoch = 1; /* asks for figures of now */
-	size_t bytes = 0, len = sizeof(bytes);
-
-	mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
-	return mallctl(name, &bytes, &len, NULL, 0) == 0 ? (int64_t)bytes : 0;
-}
-
 static int64_t heap_allocated(void)
 {
-	return jemalloc_bytes("stats.allocated");
+	return mem_heap_bytes("stats.allocated");
 }
 
 static int64_t heap_active(void)
 {
-	return jemalloc_bytes("stats.active");
+	return mem_heap_bytes("stats.active");
 }
 
 static int64_t heap_resident(void)
 {
-	return jemalloc_bytes("stats.resident");
+	return mem_heap_bytes("stats.resident");
 }
 
 static struct metric process_metrics[] = {
-	METRIC_GAUGE_READ("process_resident_memory_bytes", "Resident memory", resident_bytes),
+	METRIC_GAUGE_READ("process_resident_memory_bytes", "Resident memory", mem_resident_bytes),
 	{ .name = "process_cpu_seconds_total",
 		.help = "User and system CPU time of all threads",
 		.kind = METRIC_KIND_COUNTER,
 		.read = cpu_us,
 		.per_unit = 1000000 },
-	METRIC_GAUGE_READ("process_open_fds", "Open file descriptors", open_files),
-	METRIC_GAUGE_READ("process_max_fds", "File descriptors the process may open", max_files),
+	METRIC_GAUGE_READ("process_open_fds", "Open file descriptors", process_open_files),
+	METRIC_GAUGE_READ(
+		"process_max_fds", "File descriptors the process may open", process_max_files),
 	METRIC_GAUGE_READ("process_threads", "Threads", threads),
 	METRIC_GAUGE_READ("process_uptime_seconds", "Time since the start", uptime_s),
 };
@@ -129,7 +110,7 @@ static void register_all(void)
 	started_s = now.tv_sec;
 	for (unsigned i = 0; i < ARRAY_LEN(process_metrics); i++)
 		metric_register(&process_metrics[i]);
-	for (unsigned i = 0; mallctl && i < ARRAY_LEN(jemalloc_metrics); i++)
+	for (unsigned i = 0; mem_has_heap_figures() && i < ARRAY_LEN(jemalloc_metrics); i++)
 		metric_register(&jemalloc_metrics[i]);
 }
 
