@@ -42,8 +42,7 @@ int64_t c2s_count(void)
 	return atomic_load_explicit(&count, memory_order_relaxed);
 }
 
-/* This shard's streams. */
-ON_SHARD static struct cds_list_head *shard_streams(void)
+ON_SHARD struct cds_list_head *shard_streams(void)
 {
 	static _Thread_local struct cds_list_head list;
 

@@ -21,4 +21,9 @@ ANY_THREAD void c2s_kick_host(const struct host *h, enum stream_condition c);
  * now.
  */
 ANY_THREAD void c2s_shape_all(void);
+/* Closes those that hold the most memory (what waits in their output and input), largest first,
+ * until they held so much together; none that holds less than C2S_SHED_MIN. Does not wait; false:
+ * those of the last call are still being closed. Told in the log. */
+#define C2S_SHED_MIN 65536
+ANY_THREAD bool c2s_shed(uint64_t bytes);
 ANY_THREAD int64_t c2s_count(void); /* streams, bound or not */

@@ -1,6 +1,7 @@
 /* net/c2s_stream.h - the inside of a client stream, shared by the files that make it up:
  * c2s.c (its life and what it receives), c2s_login.c (the states before a session),
- * c2s_session.c (bind, and the established session), c2s_log.c. Owning shard only. */
+ * c2s_session.c (bind, and the established session), c2s_shed.c (closed to free memory), c2s_log.c.
+ * Owning shard only. */
 #pragma once
 
 #include <urcu/list.h>
@@ -69,6 +70,8 @@ ON_SHARD struct next wait_for_auth(struct fsm *f, struct term *e);
 ON_SHARD struct next wait_for_bind(struct fsm *f, struct term *e);
 ON_SHARD struct next wait_for_session(struct fsm *f, struct term *e);
 ON_SHARD struct next session_established(struct fsm *f, struct term *e);
+
+ON_SHARD struct cds_list_head *shard_streams(void); /* this shard's, by on_shard */
 
 static inline struct c2s *c2s_of(struct fsm *f)
 {

@@ -187,6 +187,49 @@ ON_SHARD static void give_back(struct conn *c)
 	}
 }
 
+/* How many pieces have begun to leave: their rest must follow, or the stream would break. */
+static uint32_t out_begun(const struct conn *c)
+{
+	size_t begun = c->out_offset + (c->tls ? tls_begun_bytes(c->tls) : 0), covered = 0;
+	uint32_t n = 0;
+
+	while (n < c->out_count && covered < begun)
+		covered += c->out[(c->out_first + n++) % c->out_room].buf->len;
+	return n;
+}
+
+void conn_drop_output(struct conn *c)
+{
+	uint32_t first = c->out_first, count = c->out_count, room = c->out_room;
+	uint32_t begun = out_begun(c);
+	struct out_piece *ring = c->out;
+
+	if (c->state == LOST || begun == count)
+		return;
+	c->out = NULL;
+	c->out_first = c->out_count = c->out_room = 0;
+	c->out_held = 0;
+	for (uint32_t i = 0; i < begun; i++) {
+		struct out_piece piece = ring[(first + i) % room];
+
+		out_push(c, piece.buf, piece.stanza);
+		stanza_unref(piece.stanza); /* the ring has taken one of its own */
+	}
+	for (uint32_t i = begun; i < count; i++) {
+		struct out_piece piece = ring[(first + i) % room];
+
+		if (piece.stanza)
+			c->events->unsent(c, piece.stanza);
+		piece_drop(piece);
+	}
+	free(ring);
+}
+
+uint64_t conn_held_bytes(const struct conn *c)
+{
+	return c->out_held + c->kept_bytes;
+}
+
 ON_SHARD static void lose(struct conn *c, enum conn_loss why)
 {
 	if (c->state == LOST)

@@ -75,6 +75,9 @@ ON_SHARD void conn_end(struct conn *c);
 ON_SHARD void conn_write(struct conn *c, struct buf *b, struct stanza *s);
 /* Writes what waits, then ends: half-closes, lets the peer finish for a moment, lost(). */
 ON_SHARD void conn_close(struct conn *c);
+/* What waits goes back by unsent() and is forgotten, but for what has begun to leave: so that last
+ * words need not wait behind it. */
+ON_SHARD void conn_drop_output(struct conn *c);
 ON_SHARD bool conn_closing(const struct conn *c);
 
 /* Writes what waits as plain text and begins a handshake: secured() follows. -EAGAIN when the
@@ -93,3 +96,4 @@ ON_SHARD void conn_set_shaper(struct conn *c, struct shaper_rate rate);
 ON_SHARD void conn_change_shaper(struct conn *c, struct shaper_rate rate);
 /* Gives back buffers that an idle connection does not need. */
 ON_SHARD void conn_hibernate(struct conn *c);
+ON_SHARD uint64_t conn_held_bytes(const struct conn *c); /* memory that waits in it, about */

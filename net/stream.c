@@ -390,3 +390,8 @@ void stream_hibernate(struct stream *st)
 {
 	conn_hibernate(&st->conn);
 }
+
+uint64_t stream_held_bytes(const struct stream *st)
+{
+	return conn_held_bytes(&st->conn) + (st->parser ? parser_held_bytes(st->parser) : 0);
+}

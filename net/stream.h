@@ -96,3 +96,4 @@ ON_SHARD void stream_error(struct stream *st, enum stream_condition c, const cha
 ON_SHARD void stream_close(struct stream *st); /* without an error */
 ON_SHARD bool stream_closing(const struct stream *st);
 ON_SHARD void stream_hibernate(struct stream *st);
+ON_SHARD uint64_t stream_held_bytes(const struct stream *st); /* what waits, in and out, about */

@@ -419,6 +419,11 @@ int tls_write(struct tls *t, const struct iovec *pieces, unsigned n, size_t *wri
 	return 0;
 }
 
+size_t tls_begun_bytes(const struct tls *t)
+{
+	return t->out_plain;
+}
+
 void tls_ending(struct tls *t)
 {
 	t->ending = true;

@@ -101,6 +101,8 @@ int tls_read(struct tls *t, void *room, size_t room_bytes, size_t *got);
  * when writable with the same bytes from *written on, at another address and with more behind them
  * if that suits; TLS_CLOSED; TLS_FAILED. */
 int tls_write(struct tls *t, const struct iovec *pieces, unsigned n, size_t *written);
+/* Bytes that have been encrypted and wait for the socket, which *written has not counted yet. */
+size_t tls_begun_bytes(const struct tls *t);
 /* What is written from now on may leave in one packet with close_notify and the socket's end. */
 void tls_ending(struct tls *t);
 void tls_shutdown(struct tls *t); /* sends close_notify if the socket takes it; waits for nothing */
