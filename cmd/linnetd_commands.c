@@ -16,6 +16,7 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "core/shard.h"
+#include "core/sysmon.h"
 #include "modules/registry.h"
 #include "net/listener.h"
 #include "net/tls.h"
@@ -62,21 +63,25 @@ static void add_connections(
 static void run_status(const json_t *args UNUSED, struct command_answer *answer)
 {
 	int64_t connections = 0;
+	AUTO(free_ptr) char *state = sysmon_state();
 	int hosts = 0;
 
 	route_each_host(count_host, &hosts);
 	listeners_each(add_connections, &connections);
 	answer->result = json_pack(
-		"{s:s, s:i, s:i, s:i, s:I, s:s, s:i, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:s}",
+		"{s:s, s:i, s:i, s:i, s:I, s:s, s:i, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, s:s, s:s}",
 		"version", LINNET_VERSION, "pid", (int)daemon_pid(), "server_pid", (int)getpid(),
 		"restarts", (int)monitor_history()->restarts, "uptime_s",
 		metric_named("process_uptime_seconds"), "settings", server_settings_path(), "hosts",
 		hosts, "sessions", (json_int_t)directory_count(), "accounts_online",
 		(json_int_t)directory_count_accounts(), "connections", (json_int_t)connections,
 		"shards", (int)shards_count(), "threads", metric_named("process_threads"),
-		"memory_bytes", metric_named("process_resident_memory_bytes"), "open_files",
-		metric_named("process_open_fds"), "max_files", metric_named("process_max_fds"),
-		"log_level", log_level_name(atomic_load(&log_level)));
+		"memory_bytes", (json_int_t)mem_resident_bytes(), "memory_in_use_bytes",
+		(json_int_t)mem_in_use_bytes(), "memory_limit_bytes",
+		(json_int_t)sysmon_memory_limit(), "open_files", (json_int_t)process_open_files(),
+		"max_files", (json_int_t)process_max_files(), "log_level",
+		log_level_name(atomic_load(&log_level)), "state", state);
 }
 
 static void run_metrics(const json_t *args UNUSED, struct command_answer *answer)

@@ -226,6 +226,7 @@ static void commit(struct reload *r)
 	c2s_shape_all();
 	atomic_store(&log_level, s->loglevel);
 	pulse_within(s->hang_timeout_ms);
+	server_set_limits(r->new);
 	server.settings = r->new;
 	rcu_wait(); /* modules' handlers may still look at their options as they were */
 	settings_free(r->old);

@@ -4,6 +4,7 @@
 #include "cmd/linnetd_server.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,8 @@
 #include "core/metric.h"
 #include "core/rcu.h"
 #include "core/shard.h"
+#include "core/supervisor.h"
+#include "core/sysmon.h"
 #include "modules/registry.h"
 #include "net/c2s.h"
 #include "net/listener.h"
@@ -297,6 +300,51 @@ static int start_hosts(void)
 	return error;
 }
 
+/* ---- The system monitor: a thread below a supervisor of its own. */
+
+static const struct child_spec monitor_child[] = {
+	{ .id = "system monitor",
+		.shutdown_ms = 2000,
+		THREAD_CHILD(sysmon_run, .arg = (void *)&server_sysmon,
+			.heartbeat_ms = SYSMON_HEARTBEAT_MS) },
+};
+static const struct supervisor_plan monitor_plan = {
+	.strategy = ONE_FOR_ONE,
+	.max_restarts = 5,
+	.within_s = 60,
+	SUPERVISOR_CHILDREN(monitor_child),
+};
+static struct actor_id monitor;
+static sem_t monitor_ended;
+
+static void note_monitor_end(struct actor_id id UNUSED, const char *reason UNUSED, void *arg UNUSED)
+{
+	sem_post(&monitor_ended);
+}
+
+static int start_monitor(void)
+{
+	const struct start how = { .ended = note_monitor_end };
+	struct start_result r;
+
+	server_set_limits(server.settings);
+	sem_init(&monitor_ended, 0, 0);
+	r = supervisor_spawn_wait(shard_at(0), &monitor_plan, &how);
+	monitor = r.id;
+	return r.outcome == STARTED ? 0 : failed("the system monitor does not start: %s", r.reason);
+}
+
+static void stop_monitor(void)
+{
+	bool reading = rcu_offline();
+
+	gen_stop_id(monitor, STOP_SHUTDOWN);
+	while (sem_wait(&monitor_ended) < 0)
+		;
+	rcu_online(reading);
+	sem_destroy(&monitor_ended);
+}
+
 static int start_listeners(void)
 {
 	const struct settings *s = server.settings;
@@ -362,6 +410,7 @@ static const struct step {
 	{ start_jobs, jobs_stop },
 	{ start_accounts, stop_accounts },
 	{ start_hosts, stop_hosts },
+	{ start_monitor, stop_monitor },
 	{ start_listeners, stop_listeners },
 	{ start_control, command_close },
 };

@@ -4,6 +4,7 @@
 
 #include "cmd/linnetd_settings.h"
 #include "core/attr.h"
+#include "core/sysmon.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "router/host.h"
@@ -16,6 +17,11 @@ extern struct server {
 	size_t n_hosts; /* started so far */
 	struct tls_store *tls;
 } server;
+
+/* For sysmon_run(). cmd/linnetd_sysmon.c */
+extern const struct sysmon_plan server_sysmon;
+/* From when on it warns, and what it does, as these settings say; may be called again. */
+void server_set_limits(const struct settings *s);
 
 /* A host without modules that nobody finds yet. */
 struct host *host_make(const struct settings_host *from);

@@ -50,6 +50,21 @@ const struct conf_item server_conf_items[] = {
 		.help = "A server that hangs for so long (a shard does not turn) is ended by its "
 			"monitor, with the calls it hangs in written to the log, and started "
 			"again." },
+	{ "memory_limit", CONF_SIZE, FIELD(struct server_conf, memory_limit, int64_t),
+		.preset = "0", .max = INT64_C(1) << 50,
+		.help = "Heap memory in use at most: from 90 % of it on new logins are refused, "
+			"until it is below 80 %; beyond it the clients that hold the most of it "
+			"are closed. 0: no limit. What the process takes from the system is "
+			"somewhat more." },
+	{ "queue_warning", CONF_INT, FIELD(struct server_conf, queue_warning, int64_t),
+		.preset = "10000", .max = 1000000000, .unit = "items",
+		.help = "A queue in the server that is longer is named in the log; one with a "
+			"bound is so from half of that on. 0: none is." },
+	{ "shard_turn_warning", CONF_TIME,
+		FIELD(struct server_conf, shard_turn_warning_ms, int64_t), .preset = "20 ms",
+		.min = 5, .max = 60000,
+		.help = "What holds a shard for longer, and all its clients with it, is counted "
+			"and named in the log." },
 	{ "negotiation_timeout", CONF_TIME,
 		FIELD(struct server_conf, negotiation_timeout_ms, int64_t), .preset = "2 min",
 		.min = 1000, .max = 3600000,

@@ -15,6 +15,9 @@ struct server_conf {
 	int64_t control_socket_mode;
 	struct conf_list module_path; /* of const char *: folders with modules as shared objects */
 	int64_t hang_timeout_ms; /* a server that does not turn for so long is ended */
+	int64_t memory_limit; /* bytes; 0: none */
+	int64_t queue_warning; /* messages; 0: no warnings */
+	int64_t shard_turn_warning_ms;
 	int64_t negotiation_timeout_ms; /* for listeners that set none of their own */
 };
 extern const struct conf_item server_conf_items[];

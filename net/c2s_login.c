@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
+#include "core/sysmon.h"
 #include "net/c2s_stream.h"
 #include "net/limits.h"
 #include "router/prelogin.h"
@@ -20,6 +21,9 @@ static struct metric login_metric =
 	METRIC_COUNTER_OF("logins_total", "result=\"ok\"", "SASL and legacy logins by result.");
 static struct metric login_failed_metric =
 	METRIC_COUNTER_OF("logins_total", "result=\"failed\"", "SASL and legacy logins by result.");
+
+static struct metric login_refused_metric = METRIC_COUNTER_OF(
+	"logins_total", "result=\"refused\"", "SASL and legacy logins by result.");
 
 /* --- the stream header --------------------------------------------------------------------- */
 
@@ -45,6 +49,16 @@ static enum version read_version(const char *text)
 ON_SHARD static bool tls_missing(const struct c2s *c)
 {
 	return c->options->conf.starttls && c->options->conf.starttls_required && !c2s_is_secure(c);
+}
+
+/* Whether memory is short; each time counts as one that was turned away. */
+static bool logins_refused(void)
+{
+	bool refused = sysmon_memory_short();
+
+	if (refused)
+		metric_add(&login_refused_metric, 1);
+	return refused;
 }
 
 /* The host of a stream is the first header's; a later header may not name another. */
@@ -190,6 +204,8 @@ struct next wait_for_stream(struct fsm *f, struct term *e)
 		return c2s_fail(c, error, NULL);
 	version = read_version(elem_attr(head, "version"));
 	greet(c, elem_attr(head, "from"));
+	if (!c->user && logins_refused()) /* RFC 6120 §4.9.3.17 */
+		return c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "the server is short of memory");
 	if (version == VERSION_NONE && c->conf->legacy_auth && c2s_is_secure(c))
 		return fsm_next(WAIT_FOR_AUTH); /* no features for those who know none */
 	if (version != VERSION_1)
@@ -402,6 +418,10 @@ ON_SHARD static struct next begin_sasl(struct c2s *c, struct stanza *s)
 		send_sasl_failure(c, SASL_ENCRYPTION_REQUIRED);
 		return fsm_same();
 	}
+	if (logins_refused()) { /* RFC 6120 §6.5.11 */
+		send_sasl_failure(c, SASL_TEMPORARY_AUTH_FAILURE);
+		return fsm_same();
+	}
 	if (sasl_binds(mechanism))
 		tls_channel(c->stream.conn.tls, &channel);
 	else
@@ -547,7 +567,7 @@ ON_SHARD static void legacy_login(struct c2s *c, struct stanza *s, const struct 
 		legacy_answer(c, s, ERR_NOT_AUTHORIZED);
 		return;
 	}
-	if (!ask(c, AUTH_ASK_CHECK, prepared, password)) {
+	if (logins_refused() || !ask(c, AUTH_ASK_CHECK, prepared, password)) {
 		legacy_answer(c, s, ERR_RESOURCE_CONSTRAINT);
 		return;
 	}

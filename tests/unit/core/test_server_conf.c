@@ -41,6 +41,9 @@ Test(server_conf, has_a_default_for_everything)
 	cr_expect_str_eq(c.control_socket, "/run/linnet/control.sock");
 	cr_expect_eq(c.control_socket_mode, 0600, "whoever opens it may do anything");
 	cr_expect_eq(c.module_path.n, 0);
+	cr_expect_eq(c.memory_limit, 0);
+	cr_expect_eq(c.queue_warning, 10000);
+	cr_expect_eq(c.shard_turn_warning_ms, 20);
 	cr_expect_eq(c.negotiation_timeout_ms, 120000);
 	arena_fini(&a);
 }
