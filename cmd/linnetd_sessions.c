@@ -4,6 +4,7 @@
 
 #include "cmd/linnetd.h"
 #include "core/command.h"
+#include "core/lang.h"
 #include "net/c2s.h"
 #include "router/directory.h"
 #include "xml/jid.h"
@@ -100,7 +101,7 @@ unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const 
 /* account_removed_hook: whoever is logged in with it has no account any more. */
 enum hook_next end_removed_sessions(void *subject, void *arg UNUSED)
 {
-	kick_sessions(subject, STREAM_NOT_AUTHORIZED, "The account was removed.");
+	kick_sessions(subject, STREAM_NOT_AUTHORIZED, TR("The account was removed."));
 	return HOOK_GO_ON;
 }
 

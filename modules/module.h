@@ -11,6 +11,7 @@
 #include "core/attr.h"
 #include "core/conf.h"
 #include "core/hook.h"
+#include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -27,7 +28,7 @@
 #include "xml/stanza.h"
 
 /* Raised whenever anything a module can see changes its layout or meaning. */
-#define LINNET_MODULE_ABI 1
+#define LINNET_MODULE_ABI 2
 
 /* What modules/ gives to modules built outside of it; all else in there stays its own, so that
  * their names cannot meet. */

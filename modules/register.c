@@ -73,8 +73,10 @@ static const struct conf_item register_items[] = {
 		FIELD(struct register_conf, password_min_length, int64_t), .preset = "8", .min = 1,
 		.max = 256, .unit = "characters", .help = "Shorter passwords are refused." },
 	{ "instructions", CONF_STRING, FIELD(struct register_conf, instructions, const char *),
-		.preset = "Choose a username and password for use with this server.",
-		.help = "What the client shows above the form." },
+		.preset = TR("Choose a username and password for use with this server."),
+		.help = "What the client shows above the form. The preset text comes in the "
+			"client's "
+			"language." },
 	{ "redirect_url", CONF_STRING, FIELD(struct register_conf, redirect_url, const char *),
 		.help = "A web page to register at, for those who may not do it in band." },
 	{ "welcome_message", CONF_GROUP,
@@ -141,21 +143,18 @@ static struct stanza *build_refusal(const struct stanza *request, struct refusal
 	build_attr(&b, "type", stanza_error_type(r.cond));
 	build_open(&b, stanza_error_name(r.cond), NS_STANZAS);
 	build_close(&b);
-	if (r.text) {
-		build_open(&b, "text", NS_STANZAS);
-		build_attr_ns(&b, "lang", NS_XML, "en");
-		build_cdata(&b, r.text, strlen(r.text));
-		build_close(&b);
-	}
+	if (r.text)
+		build_said(&b, "text", NS_STANZAS, stanza_lang(request), r.text);
 	build_close(&b);
 	metric_add(&refused_metric, 1);
 	return build_end(&b);
 }
 
-static void build_form(struct builder *b, const struct register_conf *conf)
+static void build_form(
+	struct builder *b, const struct register_conf *conf, const struct stanza *request)
 {
 	build_open(b, "query", NS_REGISTER);
-	build_text(b, "instructions", conf->instructions);
+	build_text(b, "instructions", tr(stanza_lang(request), conf->instructions));
 	build_text(b, "username", NULL);
 	build_text(b, "password", NULL);
 	build_close(b);
@@ -172,11 +171,10 @@ static void build_registered(struct builder *b, const struct jid *owner)
 }
 
 /* §5 */
-static void build_redirect(struct builder *b, const char *url)
+static void build_redirect(struct builder *b, const char *url, const struct stanza *request)
 {
-	char text[512];
+	AUTO(free_ptr) char *text = xprintf(tr(stanza_lang(request), "To register, visit %s"), url);
 
-	snprintf(text, sizeof(text), "To register, visit %s", url);
 	build_open(b, "query", NS_REGISTER);
 	build_text(b, "instructions", text);
 	build_open(b, "x", NS_OOB);
@@ -223,9 +221,9 @@ static int64_t count_characters(const char *utf8)
 static struct refusal judge_password(const struct register_conf *conf, const char *password)
 {
 	if (count_characters(password) < conf->password_min_length)
-		return (struct refusal){ ERR_NOT_ACCEPTABLE, "This password is too short." };
+		return (struct refusal){ ERR_NOT_ACCEPTABLE, TR("This password is too short.") };
 	if (strlen(password) > PASSWORD_BYTES_MAX)
-		return (struct refusal){ ERR_NOT_ACCEPTABLE, "This password is too long." };
+		return (struct refusal){ ERR_NOT_ACCEPTABLE, TR("This password is too long.") };
 	return GRANTED;
 }
 
@@ -239,10 +237,11 @@ static struct refusal judge_account(const struct register_conf *conf, const stru
 	if (!r->username || !*r->username || !r->password || !*r->password)
 		return (struct refusal){ ERR_NOT_ACCEPTABLE, NULL }; /* §3.1 */
 	if (jid_make(r->username, h->name, NULL, a, out_account) != JID_OK)
-		return (struct refusal){ ERR_JID_MALFORMED, "This is not a valid username." };
+		return (struct refusal){ ERR_JID_MALFORMED, TR("This is not a valid username.") };
 	subject.jid = *out_account;
 	if (!access_allowed(conf->access, h->name, &subject))
-		return (struct refusal){ ERR_FORBIDDEN, "This username may not be registered." };
+		return (struct refusal){ ERR_FORBIDDEN,
+			TR("This username may not be registered.") };
 	return judge_password(conf, r->password);
 }
 
@@ -254,7 +253,7 @@ static struct refusal judge_frequency(
 	if (!window || recent_take(g->recent, key, clock_ms(), window, TRIES_MAX))
 		return GRANTED;
 	return (struct refusal){ ERR_RESOURCE_CONSTRAINT,
-		"Accounts are registered too quickly from here; try again later." };
+		TR("Accounts are registered too quickly from here; try again later.") };
 }
 
 /* ---- Making an account */
@@ -269,7 +268,7 @@ ON_JOB static struct refusal make_account(
 	if (error == AUTH_READ_ONLY)
 		return (struct refusal){ ERR_NOT_ALLOWED, NULL };
 	if (error == -EINVAL)
-		return (struct refusal){ ERR_NOT_ACCEPTABLE, "This password is not allowed." };
+		return (struct refusal){ ERR_NOT_ACCEPTABLE, TR("This password is not allowed.") };
 	if (error)
 		return (struct refusal){ ERR_INTERNAL_SERVER_ERROR, NULL };
 	return GRANTED;
@@ -291,8 +290,8 @@ static void post_message(
 
 /* The account is there: tells the log, its owner and who watches. where: the address it came
  * from, or the account that asked for it. */
-static void announce(const struct host *h, const struct register_conf *conf,
-	const struct jid *account, const char *where)
+static void announce(struct host *h, const struct register_conf *conf, const struct jid *account,
+	const char *where)
 {
 	const char *const *watchers = conf->registration_watchers.at;
 	char buffer[JID_TEXT_MAX];
@@ -304,7 +303,7 @@ static void announce(const struct host *h, const struct register_conf *conf,
 	log_info("register", "account registered", L_STR("jid", name), L_STR("from", where));
 	if (conf->welcome_message.body)
 		post_message(h, name, conf->welcome_message.subject, conf->welcome_message.body);
-	news = xprintf("The account %s was registered from %s.", name, where);
+	news = xprintf(tr(host_lang(h), "The account %s was registered from %s."), name, where);
 	for (size_t i = 0; i < conf->registration_watchers.n; i++)
 		post_message(h, watchers[i], NULL, news);
 }
@@ -411,9 +410,9 @@ static void prelogin_get(const struct register_conf *conf, const struct prelogin
 
 	build_iq_result(&b, p->iq);
 	if (open_to(conf, p->host, p->address)) {
-		build_form(&b, conf);
+		build_form(&b, conf, p->iq);
 	} else if (conf->redirect_url) {
-		build_redirect(&b, conf->redirect_url);
+		build_redirect(&b, conf->redirect_url, p->iq);
 	} else {
 		build_drop(&b);
 		refuse_stream(p, (struct refusal){ ERR_SERVICE_UNAVAILABLE, NULL });
@@ -500,9 +499,9 @@ static int register_get(const struct iq *iq, struct builder *answer)
 	if (owns_account_here(iq))
 		build_registered(answer, iq->from);
 	else if (may_add_accounts(conf, iq))
-		build_form(answer, conf);
+		build_form(answer, conf, iq->stanza);
 	else if (conf->redirect_url)
-		build_redirect(answer, conf->redirect_url);
+		build_redirect(answer, conf->redirect_url, iq->stanza);
 	else
 		return ERR_SERVICE_UNAVAILABLE;
 	return 0;
@@ -574,7 +573,7 @@ ON_JOB static struct refusal change_password(
 	if (error == AUTH_NO_SUCH_USER || error == AUTH_READ_ONLY)
 		return (struct refusal){ ERR_NOT_ALLOWED, NULL };
 	if (error == -EINVAL)
-		return (struct refusal){ ERR_NOT_ACCEPTABLE, "This password is not allowed." };
+		return (struct refusal){ ERR_NOT_ACCEPTABLE, TR("This password is not allowed.") };
 	if (error)
 		return (struct refusal){ ERR_INTERNAL_SERVER_ERROR, NULL };
 	return GRANTED;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -73,7 +74,9 @@ struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text
 {
 	c2s_log(c, LOG_LEVEL_DEBUG, "stream error", L_STR("condition", stream_condition_name(cond)),
 		L_STR("text", text));
-	c2s_leave(c, cond == STREAM_CONFLICT ? "Replaced by new connection" : NULL);
+	c2s_leave(c,
+		cond == STREAM_CONFLICT ? tr(lang_tag(c->stream.lang), "Replaced by new connection")
+					: NULL);
 	stream_error(&c->stream, cond, text);
 	return fsm_same();
 }
@@ -148,6 +151,7 @@ static void stanza(struct stream *st, struct stanza *s)
 	shard_check(NULL);
 	if (s->kind < ARRAY_LEN(received_metrics))
 		metric_add(&received_metrics[s->kind], 1);
+	s->lang_else = lang_tag(c->stream.lang);
 	if (s->to)
 		directory_soon(s->to, DIRECTORY_BUCKET);
 	c2s_log_stanza(c, "received", s);
@@ -260,7 +264,7 @@ ON_SHARD static bool ask_idle_hook(struct c2s *c, uint64_t silent_ms)
 	c->idle_pinged_ms = idle.pinged_ms;
 	c->idle_again_ms = idle.again_ms;
 	if (idle.dead)
-		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "no answer to a ping");
+		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "No answer to a ping.");
 	return !idle.dead;
 }
 
@@ -274,7 +278,7 @@ static void timer_fired(struct timer *t)
 	if (stream_closing(&c->stream))
 		return;
 	if (!c->bound) {
-		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "login took too long");
+		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "Login took too long.");
 		return;
 	}
 	silent_ms = shard_now_ms() - c->stream.conn.heard_ms;
@@ -377,7 +381,7 @@ void c2s_accepted(struct msg *m)
 	timer_set(&c->timer, (uint64_t)c->options->conf.negotiation_timeout_ms);
 	if (c->options->conf.tls &&
 		conn_start_tls(&c->stream.conn, c->options->tls, NULL, TLS_DIRECT))
-		c2s_fail(c, STREAM_INTERNAL_SERVER_ERROR, "no certificate");
+		c2s_fail(c, STREAM_INTERNAL_SERVER_ERROR, "There is no certificate.");
 }
 
 /* --- kicking ------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -170,9 +171,11 @@ ON_SHARD static void send_features(struct c2s *c)
 }
 
 /* The answer to the client's header, in the host's name. RFC 6120 §4.7.2: to is the bare JID that
- * the client said it has, if it did. */
-ON_SHARD static void greet(struct c2s *c, const char *from)
+ * the client said it has, if it did. §4.7.4: the language is the client's, where there are texts.
+ */
+ON_SHARD static void greet(struct c2s *c, const struct stanza *head)
 {
+	const char *from = elem_attr(head->root, "from");
 	char bare[JID_TEXT_MAX];
 	struct jid *client = NULL;
 
@@ -181,8 +184,8 @@ ON_SHARD static void greet(struct c2s *c, const char *from)
 	else
 		bare[0] = 0;
 	jid_free(client);
-	stream_send_header(
-		&c->stream, c->session.host->name, bare[0] ? bare : NULL, c->conf->language);
+	stream_send_header(&c->stream, c->session.host->name, bare[0] ? bare : NULL,
+		lang_pick(head->lang, c->conf->texts));
 }
 
 struct next wait_for_stream(struct fsm *f, struct term *e)
@@ -203,9 +206,9 @@ struct next wait_for_stream(struct fsm *f, struct term *e)
 	if (!take_host(c, elem_attr(head, "to"), &error))
 		return c2s_fail(c, error, NULL);
 	version = read_version(elem_attr(head, "version"));
-	greet(c, elem_attr(head, "from"));
+	greet(c, o->head);
 	if (!c->user && logins_refused()) /* RFC 6120 §4.9.3.17 */
-		return c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "the server is short of memory");
+		return c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "The server is short of memory.");
 	if (version == VERSION_NONE && c->conf->legacy_auth && c2s_is_secure(c))
 		return fsm_next(WAIT_FOR_AUTH); /* no features for those who know none */
 	if (version != VERSION_1)
@@ -308,7 +311,7 @@ ON_SHARD static bool login_failed(struct c2s *c, const char *user, const char *w
 	c->auth_guesses += user != NULL;
 	if (++c->auth_attempts < ATTEMPTS_MAX && c->auth_guesses < GUESSES_MAX)
 		return true;
-	c2s_fail(c, STREAM_POLICY_VIOLATION, "too many failed logins");
+	c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many failed logins.");
 	return false;
 }
 
@@ -413,7 +416,7 @@ ON_SHARD static struct next begin_sasl(struct c2s *c, struct stanza *s)
 	struct tls_channel channel;
 
 	if (login_blocked(c))
-		return c2s_fail(c, STREAM_POLICY_VIOLATION, "too many failed logins");
+		return c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many failed logins.");
 	if (tls_missing(c)) { /* RFC 6120 §6.5.4 */
 		send_sasl_failure(c, SASL_ENCRYPTION_REQUIRED);
 		return fsm_same();
@@ -615,7 +618,7 @@ struct next wait_for_auth(struct fsm *f, struct term *e)
 		next = s->kind == STANZA_IQ ? prelogin_request(c, s)
 					    : c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
 	else if (login_blocked(c))
-		next = c2s_fail(c, STREAM_POLICY_VIOLATION, "too many failed logins");
+		next = c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many failed logins.");
 	else if (s->type == IQ_GET)
 		legacy_fields(c, s);
 	else if (s->type == IQ_SET)

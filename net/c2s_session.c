@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "net/c2s_stream.h"
@@ -66,7 +67,7 @@ ON_SHARD static int resolve_conflict(struct c2s *c)
 	case CONFLICT_CLOSE_OLD:
 		holder = directory_replace(&c->session);
 		if (holder.v)
-			c2s_kick(holder, STREAM_CONFLICT, "Replaced by new connection");
+			c2s_kick(holder, STREAM_CONFLICT, TR("Replaced by new connection"));
 		return 0;
 	case CONFLICT_SET_RESOURCE:
 		error = set_jid(c, NULL);
@@ -98,7 +99,7 @@ static void account_ready(struct actor_id session, int error)
 	if (!c || c->left || stream_closing(&c->stream))
 		return;
 	if (error) {
-		c2s_fail(c, STREAM_INTERNAL_SERVER_ERROR, "the account's data cannot be read");
+		c2s_fail(c, STREAM_INTERNAL_SERVER_ERROR, "The account's data cannot be read.");
 		return;
 	}
 	session_opened(c);
@@ -116,7 +117,7 @@ ON_SHARD static int await_account(struct c2s *c)
 	else if (waiting > 0)
 		stream_wait(&c->stream);
 	else
-		c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "too many logins");
+		c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "Too many logins at once.");
 	return 0;
 }
 
@@ -170,7 +171,7 @@ ON_SHARD static struct next refuse_bind(struct c2s *c, const struct stanza *s, i
 		build_error(&b, s, error, NULL);
 	send_and_end(c, &b);
 	if (++c->bind_attempts == BIND_ATTEMPTS_MAX)
-		c2s_fail(c, STREAM_POLICY_VIOLATION, "too many refused resources");
+		c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many refused resources.");
 	return fsm_same();
 }
 
@@ -205,7 +206,7 @@ struct next wait_for_bind(struct fsm *f, struct term *e)
 	if (bind && elem_is(bind, "bind", NS_BIND))
 		next = bind_request(c, s, bind);
 	else /* RFC 6120 §7.1: nothing else before a resource is bound */
-		next = c2s_fail(c, STREAM_NOT_AUTHORIZED, "bind a resource first");
+		next = c2s_fail(c, STREAM_NOT_AUTHORIZED, "Bind a resource first.");
 	stanza_unref(s);
 	return next;
 }

@@ -63,7 +63,7 @@ static void closing_open(struct actor *a, struct letter *l)
 		metric_add(&shed_metric, 1);
 		c2s_leave(c, NULL); /* so that what waits is not sent here again */
 		conn_drop_output(&c->stream.conn);
-		c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "the server is short of memory");
+		c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "The server is short of memory.");
 	}
 	if (done(closing->of))
 		shedding_end(closing->of);

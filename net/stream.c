@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/lang.h"
 #include "core/mem.h"
 #include "router/route.h"
 #include "xml/ns.h"
@@ -276,6 +277,7 @@ ON_SHARD static void send_header(
 void stream_send_header(struct stream *st, const char *from, const char *to, const char *lang)
 {
 	st->name = from;
+	st->lang = (uint8_t)lang_index(lang);
 	send_header(st, from, to, lang);
 }
 
@@ -369,12 +371,8 @@ void stream_error(struct stream *st, enum stream_condition c, const char *text)
 	build_begin(&b, "error", NS_STREAM);
 	build_open(&b, conditions[c], NS_STREAMS);
 	build_close(&b);
-	if (text) {
-		build_open(&b, "text", NS_STREAMS);
-		build_attr_ns(&b, "lang", NS_XML, "en");
-		build_cdata(&b, text, strlen(text));
-		build_close(&b);
-	}
+	if (text)
+		build_said(&b, "text", NS_STREAMS, lang_tag(st->lang), text);
 	s = build_end(&b);
 	send_framed(st, "error", s);
 	stanza_unref(s);

@@ -59,6 +59,7 @@ struct stream {
 	bool header_sent; /* for the present stream */
 	bool busy; /* stream_wait() */
 	bool starting_tls; /* asked for within a callback */
+	uint8_t lang; /* lang_index(): what we say to the peer is in */
 	uint64_t id; /* random, of the present stream */
 	const char *name; /* ours, in the last header; not owned, NULL before the first */
 	struct tls_store *tls; /* with starting_tls: not owned */
@@ -71,8 +72,7 @@ ON_SHARD int stream_begin(struct stream *st, int fd, const struct parser_limits 
 ON_SHARD void stream_end(struct stream *st); /* frees what it holds */
 
 /* The answer to the peer's start tag. from is kept and outlives the stream; to and lang may be
- * NULL.
- */
+ * NULL. */
 ON_SHARD void stream_send_header(
 	struct stream *st, const char *from, const char *to, const char *lang);
 /* <stream:features> with the children of what was built; ends the builder. */
@@ -89,7 +89,8 @@ ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls, const c
 ON_SHARD void stream_wait(struct stream *st);
 ON_SHARD void stream_go_on(struct stream *st);
 
-/* <stream:error>, </stream:stream>, and the connection closes. text may be NULL. Once. A header is
+/* <stream:error>, </stream:stream>, and the connection closes. text is English, for core/lang.h to
+ * find in the stream's language, and may be NULL. Once. A header is
  * sent first if none was (RFC 6120 §4.9.1.2), in our last header's name or, before there was one,
  * in that of one of our hosts (§4.9.1.3). */
 ON_SHARD void stream_error(struct stream *st, enum stream_condition c, const char *text);

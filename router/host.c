@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/lang.h"
 #include "core/mem.h"
 #include "router/iq.h"
 #include "xml/jid.h"
@@ -83,4 +84,13 @@ void host_unref(struct host *h)
 {
 	if (h && atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1)
 		rcu_later(&h->rcu, host_free);
+}
+
+const char *host_lang(struct host *h)
+{
+	struct host_conf *c = host_conf_hold(h);
+	const char *lang = c->texts;
+
+	host_conf_drop(c);
+	return lang_pick(lang, NULL);
 }

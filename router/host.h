@@ -40,6 +40,7 @@ struct host_conf {
 	const char *certfile; /* PEM with chain; NULL: the server's certfiles by name */
 	const char *keyfile; /* NULL: in certfile */
 	const char *language; /* xml:lang for those who ask none */
+	const char *texts; /* lang_pick() of it: what texts for them are in; NULL: en */
 	int64_t max_out_bytes; /* of memory, output waiting for one client before it is closed */
 	int64_t auth_fails; /* failed logins per address ... */
 	int64_t auth_fail_window_ms; /* ... within this time, then refused until it is over */
@@ -70,5 +71,7 @@ void host_unref(struct host *h); /* the last one frees after a grace period; NUL
 /* The conf, counted for the caller. Any registered thread. */
 struct host_conf *host_conf_hold(struct host *h);
 void host_conf_drop(struct host_conf *c); /* the last one frees; NULL is fine */
+/* What it says to nobody in particular is in: lang_pick() of its `language`. */
+const char *host_lang(struct host *h);
 /* An empty snapshot with one reference, to be filled from settings (router/host_conf.c). */
 struct host_conf *host_conf_new(void);

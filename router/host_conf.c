@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/lang.h"
 #include "core/mem.h"
 
 static const char *const auth_words[] = { "internal|mnesia|sql", "anonymous", NULL };
@@ -76,7 +77,9 @@ const struct conf_item host_conf_items[] = {
 			"certfile." },
 	{ "language", CONF_STRING, FIELD(struct host_conf, language, const char *), .preset = "en",
 		.per_host = true, .check = check_language,
-		.help = "The language of texts for clients that ask for none." },
+		.help = "The language of texts for clients that ask for none, or for one that "
+			"there are no "
+			"texts in." },
 	{ "max_out_bytes", CONF_SIZE, FIELD(struct host_conf, max_out_bytes, int64_t),
 		.preset = "8 MB", .min = 65536, .max = 1 << 30, .per_host = true,
 		.help = "Memory that output waiting for one client may hold; past it the client is "
@@ -104,6 +107,7 @@ static void conclude(struct host_conf *c)
 		c->sasl_mechanisms &= ~(uint32_t)SASL_ANONYMOUS;
 	if (!(c->auth_methods & AUTH_INTERNAL))
 		c->sasl_mechanisms &= SASL_ANONYMOUS;
+	c->texts = lang_pick(c->language, NULL);
 }
 
 #define PARTS_MAX 16

@@ -192,7 +192,8 @@ ON_SHARD static void broadcast(struct session *ss, struct stanza *s)
 
 	if (!read_priority(s, &s->arena, &priority)) {
 		stanza_seal(s);
-		route_error(s, ERR_BAD_REQUEST, "priority is an integer from -128 to 127");
+		route_error(
+			s, ERR_BAD_REQUEST, "The priority must be an integer from -128 to 127.");
 		return;
 	}
 	stanza_set_to(s, bare);
@@ -223,7 +224,8 @@ void session_presence_out(struct session *ss, struct stanza *s)
 		if (note_directed(ss, s))
 			route(stanza_ref(s));
 		else
-			route_error(s, ERR_RESOURCE_CONSTRAINT, "too many directed presences");
+			route_error(s, ERR_RESOURCE_CONSTRAINT,
+				"There are too many directed presences.");
 	} else if (s->type == PRES_AVAILABLE || s->type == PRES_UNAVAILABLE) {
 		broadcast(ss, s);
 	} else {

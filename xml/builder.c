@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/lang.h"
+
 /* A bounced stanza carries its payload back only up to here; the sender knows the id. */
 #define ERROR_PAYLOAD_MAX 8192u
 
@@ -464,6 +466,17 @@ void build_text(struct builder *b, const char *name, const char *text)
 	build_close(b);
 }
 
+void build_said(
+	struct builder *b, const char *name, const char *ns, const char *lang, const char *english)
+{
+	const char *text = tr(lang, english);
+
+	build_open(b, name, ns);
+	build_attr_ns(b, NAME_LANG, NS_XML, lang_pick(text == english ? NULL : lang, NULL));
+	build_cdata(b, text, strlen(text));
+	build_close(b);
+}
+
 void build_int(struct builder *b, const char *name, int64_t value)
 {
 	char text[24];
@@ -595,11 +608,7 @@ void build_error_as(
 	build_attr(b, NAME_TYPE, type);
 	build_open(b, stanza_error_name(cond), NS_STANZAS);
 	build_close(b);
-	if (text) {
-		build_open(b, NAME_TEXT, NS_STANZAS);
-		build_attr_ns(b, NAME_LANG, NS_XML, "en");
-		build_cdata(b, text, strlen(text));
-		build_close(b);
-	}
+	if (text)
+		build_said(b, NAME_TEXT, NS_STANZAS, stanza_lang(about), text);
 	build_close(b);
 }

@@ -19,7 +19,8 @@ void build_begin(struct builder *b, const char *name, const char *ns);
 /* <iq type='result' id= to=from from=to> for a request; the answer's payload follows. */
 void build_iq_result(struct builder *b, const struct stanza *request);
 /* type='error', addresses swapped, the request's payload, <error/>. cond is an enum stanza_error;
- * text may be NULL. RFC 6120 §8.3. */
+ * text is for people, in English (core/lang.h finds it in the sender's language); it may be NULL.
+ * RFC 6120 §8.3. */
 void build_error(struct builder *b, const struct stanza *about, int cond, const char *text);
 /* The same with another type than the condition's usual one. */
 void build_error_as(struct builder *b, const struct stanza *about, const char *type, int cond,
@@ -40,6 +41,10 @@ void build_close(struct builder *b);
 void build_cdata(struct builder *b, const char *text, size_t len);
 /* <name>text</name>, in the parent's namespace. NULL text: an empty element. */
 void build_text(struct builder *b, const char *name, const char *text);
+/* The same for people, in the language asked for, with its xml:lang. english: as tr() takes it. ns
+ * NULL: the parent's. */
+void build_said(
+	struct builder *b, const char *name, const char *ns, const char *lang, const char *english);
 void build_int(struct builder *b, const char *name, int64_t value);
 void build_copy(struct builder *b, const struct elem *e); /* the whole tree below and with e */
 

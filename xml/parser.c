@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/lang.h"
 #include "core/mem.h"
 #include "xml/context.h"
 #include "xml/scanner.h"
@@ -351,13 +352,14 @@ int parse_stanza(
 const char *parser_error_text(int error)
 {
 	static const char *const texts[] = { [PARSER_OK] = "no error",
-		[PARSER_NOT_WELL_FORMED] = "not well-formed XML",
-		[PARSER_RESTRICTED] = "a DTD, an entity, a comment or a processing instruction",
-		[PARSER_BAD_PREFIX] = "a namespace prefix that is not declared",
+		[PARSER_NOT_WELL_FORMED] = TR("The XML is not well-formed."),
+		[PARSER_RESTRICTED] =
+			TR("A DTD, an entity, a comment or a processing instruction was sent."),
+		[PARSER_BAD_PREFIX] = TR("A namespace prefix is not declared."),
 		[PARSER_TOO_BIG] =
-			"an element that is too big, too deep or has too many attributes",
-		[PARSER_BAD_ENCODING] = "an encoding other than UTF-8",
-		[PARSER_TEXT_OUTSIDE] = "text between stanzas",
+			TR("An element is too big, too deep or has too many attributes."),
+		[PARSER_BAD_ENCODING] = TR("The encoding is not UTF-8."),
+		[PARSER_TEXT_OUTSIDE] = TR("There is text between stanzas."),
 		[PARSER_STOPPED] = "stopped" };
 
 	return error >= 0 && error < (int)ARRAY_LEN(texts) ? texts[error] : "an unknown error";

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/lang.h"
 #include "core/mem.h"
 #include "xml/builder.h"
 
@@ -190,6 +191,11 @@ void stanza_seal(struct stanza *s)
 {
 	REQUIRE(s->root && !s->sealed);
 	s->sealed = true;
+}
+
+const char *stanza_lang(const struct stanza *s)
+{
+	return lang_pick(s->lang, s->lang_else);
 }
 
 struct buf *stanza_wire(struct stanza *s)

@@ -74,6 +74,7 @@ struct stanza {
 	const struct jid *to; /* NULL: none */
 	const char *id; /* NULL: none */
 	const char *lang; /* xml:lang of the stanza, or the stream's; NULL: none */
+	const char *lang_else; /* of lang_pick(): what its sender gets for want of that; NULL: en */
 	/* The children as they came, from behind the start tag's '>' to before the end tag; NULL
 	 * when they use a prefix declared outside or there is none. raw_len 0 and raw set: no
 	 * children. */
@@ -103,6 +104,8 @@ void stanza_set_from(struct stanza *s, const struct jid *j);
 void stanza_set_to(struct stanza *s, const struct jid *j);
 void stanza_set_lang(struct stanza *s, const char *lang); /* only if it has none of its own */
 void stanza_seal(struct stanza *s);
+/* The language of an answer to its sender, as lang_pick() gives it. */
+const char *stanza_lang(const struct stanza *s);
 
 /* The bytes for a stream whose default namespace is jabber:client (or :server: then ns says so).
  * A new reference. Sealed stanzas only. */
