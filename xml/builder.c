@@ -285,17 +285,30 @@ void xml_escape(const char *text, size_t len, struct buf **out)
 	}
 }
 
-/* A new start tag around the children's bytes as they came. */
+/* The first of what build_more() has added. */
+static const struct node *added_to(const struct stanza *st)
+{
+	if (!st->more)
+		return NULL;
+	return st->came_last ? st->came_last->next : st->root->first;
+}
+
+/* A new start tag around the children's bytes as they came, and what was added. */
 static void put_raw(struct sink *s, const struct stanza *st)
 {
+	const struct node *added = added_to(st);
+
 	put_start(s, st->root, NS_CLIENT);
-	if (st->raw_len) {
-		put(s, ">", 1);
-		put(s, st->raw, st->raw_len);
-		put_end(s, st->root);
-	} else {
+	if (!st->raw_len && !added) {
 		put(s, "/>", 2);
+		return;
 	}
+	put(s, ">", 1);
+	put(s, st->raw, st->raw_len);
+	for (; added; added = added->next)
+		if (added->kind == NODE_ELEM)
+			put_tree(s, container_of(added, const struct elem, node), st->root->ns);
+	put_end(s, st->root);
 }
 
 struct buf *stanza_write(const struct stanza *st)
@@ -353,6 +366,17 @@ void build_begin(struct builder *b, const char *name, const char *ns)
 	b->stanza = stanza_new(200); /* an error, a result */
 	b->at = new_elem(b, own_name(b, name), own_name(b, ns));
 	b->stanza->root = b->at;
+}
+
+void build_more(struct builder *b, struct stanza *s)
+{
+	REQUIRE(!s->sealed);
+	if (!s->more) {
+		s->more = true;
+		s->came_last = s->root->last;
+	}
+	b->stanza = s;
+	b->at = s->root;
 }
 
 struct stanza *build_end(struct builder *b)

@@ -25,6 +25,9 @@ void build_error(struct builder *b, const struct stanza *about, int cond, const 
 /* The same with another type than the condition's usual one. */
 void build_error_as(struct builder *b, const struct stanza *about, const char *type, int cond,
 	const char *text);
+/* Goes on with a stanza that came from somewhere else and is not sealed: what is built stands
+ * behind its children, and their bytes are still copied as they came. Nobody ends or drops b. */
+void build_more(struct builder *b, struct stanza *s);
 /* Seals and gives the stanza away. Reads kind, type and addresses first (they are ours: REQUIREd).
  */
 struct stanza *build_end(struct builder *b);

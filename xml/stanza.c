@@ -187,6 +187,20 @@ void stanza_set_lang(struct stanza *s, const char *lang)
 	set_root_attr(s, NAME_LANG, NS_XML, s->lang);
 }
 
+void stanza_drop_child(struct stanza *s, const struct elem *child)
+{
+	struct node **link = &s->root->first, *before = NULL;
+
+	REQUIRE(!s->sealed);
+	for (; *link != &child->node; link = &(*link)->next)
+		before = *link;
+	*link = child->node.next;
+	if (s->root->last == &child->node)
+		s->root->last = before;
+	s->raw = NULL; /* it is in there */
+	s->more = false;
+}
+
 void stanza_seal(struct stanza *s)
 {
 	REQUIRE(s->root && !s->sealed);

@@ -80,6 +80,8 @@ struct stanza {
 	 * children. */
 	const char *raw;
 	uint32_t raw_len;
+	bool more; /* build_more(): children behind came_last are ours, and not in raw */
+	const struct node *came_last; /* NULL: it came without children */
 	uint32_t bytes; /* size on the wire it came from, or 0 */
 	uint32_t block_bytes; /* private: of the piece of memory it begins in */
 	_Atomic uint32_t others; /* private to router/deliver */
@@ -103,6 +105,7 @@ int stanza_read_head(struct stanza *s);
 void stanza_set_from(struct stanza *s, const struct jid *j);
 void stanza_set_to(struct stanza *s, const struct jid *j);
 void stanza_set_lang(struct stanza *s, const char *lang); /* only if it has none of its own */
+void stanza_drop_child(struct stanza *s, const struct elem *child); /* one of the root's */
 void stanza_seal(struct stanza *s);
 /* The language of an answer to its sender, as lang_pick() gives it. */
 const char *stanza_lang(const struct stanza *s);

@@ -75,6 +75,68 @@ Test(builder, builds_a_stanza)
 		"</x></message>");
 }
 
+/* Children that came keep their bytes, spelling and all. */
+static const struct {
+	const char *given, *plain, *more, *less;
+} mores[] = {
+	{ "<message xmlns='jabber:client'><body >a</body ></message>",
+		"<message><body >a</body ></message>",
+		"<message><body >a</body ><x xmlns='urn:x'><y/></x><z/></message>", "<message/>" },
+	{ "<message xmlns='jabber:client'/>", "<message/>",
+		"<message><x xmlns='urn:x'><y/></x><z/></message>", NULL },
+	{ "<message xmlns='jabber:client'>text</message>", "<message>text</message>",
+		"<message>text<x xmlns='urn:x'><y/></x><z/></message>", NULL },
+	{ "<p:message xmlns:p='jabber:client'><p:body>a</p:body><p:b/></p:message>",
+		"<message><body>a</body><b/></message>",
+		"<message><body>a</body><b/><x xmlns='urn:x'><y/></x><z/></message>",
+		"<message><b/></message>" },
+};
+
+Test(builder, goes_on_with_a_stanza_that_came)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mores); i++) {
+		struct stanza *s = of(mores[i].given);
+		struct builder b;
+
+		stanza_seal(s);
+		expect_wire(s, mores[i].plain);
+		s = of(mores[i].given);
+		for (int twice = 0; twice < 2; twice++) {
+			build_more(&b, s);
+			build_open(&b, twice ? "z" : "x", twice ? NULL : "urn:x");
+			if (!twice)
+				build_text(&b, "y", NULL);
+			build_close(&b);
+		}
+		stanza_seal(s);
+		expect_wire(s, mores[i].more);
+	}
+}
+
+Test(builder, what_came_may_be_dropped)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mores); i++) {
+		struct stanza *s = of(mores[i].given);
+		struct builder b;
+
+		if (!mores[i].less) {
+			stanza_unref(s);
+			continue;
+		}
+		stanza_drop_child(s, elem_first(s->root));
+		stanza_seal(s);
+		expect_wire(s, mores[i].less);
+		s = of(mores[i].given);
+		build_more(&b, s);
+		build_text(&b, "z", NULL);
+		stanza_drop_child(s, elem_child(s->root, "z", NULL));
+		stanza_seal(s);
+		expect_wire(s,
+			mores[i].given[1] == 'p' ? mores[i].plain
+						 : "<message><body>a</body></message>");
+	}
+}
+
 Test(builder, an_attribute_is_set_once)
 {
 	struct builder b;
