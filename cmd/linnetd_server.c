@@ -163,7 +163,7 @@ static int start_spool(void)
 	int error = spool_open(path, (uint64_t)s->spool.max_bytes, server_conf_shards(&s->server));
 
 	if (error == -EWOULDBLOCK)
-		return failed("the spool %s is in use by another server", path);
+		return failed("the spool %s cannot be opened: another server has it", path);
 	return error ? failed("the spool %s cannot be opened: %s", path, strerror(-error)) : 0;
 }
 

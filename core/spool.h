@@ -32,8 +32,8 @@ struct spool_record {
 	char bytes[]; /* aligned to 16 */
 };
 #define SPOOL_RECORD_MAX (4u << 20) /* bytes */
-#define SPOOL_KIND_MAX 0x7fffffffu /* kinds are numbers from 1 on; whose is which: see its users \
-				    */
+/* Kinds are numbers from 1 on. */
+#define SPOOL_KIND_MAX 0x7fffffffu
 
 /* Opens the file, or makes it, and finds what it holds. heaps: as many as there will be shards.
  * 0, or a negative errno: -EWOULDBLOCK when another process has it and does not let go of it. main,

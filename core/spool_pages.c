@@ -20,7 +20,7 @@
 
 #define STEP_PAGES 256u /* 16 MB at a time, or a quarter of what there is */
 #define AHEAD_PAGES 128u /* fewer free ones: it grows */
-#define LOCK_WAIT_MS 5000 /* for a process before that is about to end */
+#define LOCK_WAIT_MS 2000 /* for a process before that is about to end */
 #define LOCK_LOOK_MS 10
 #define FULL_REST_MS 1000 /* after the disk was found full */
 #define BOOT_BYTES 16
