@@ -76,7 +76,13 @@ class Memory(ConsoleCase):
         client.close()
 
     def test_nobody_new_then_the_largest_goes_then_all_is_well(self):
-        reader = self.server.login('romeo@localhost/asleep')
+        self.play('starttls')
+
+    def test_the_same_without_tls(self):
+        self.play('none')
+
+    def play(self, tls):
+        reader = self.server.login('romeo@localhost/asleep', tls=tls)
         small_reader = self.server.login('tybalt@localhost/asleep')
         sender = self.server.login('juliet@localhost/awake')
         late = self.server.connect('late', self.server.plain_port)

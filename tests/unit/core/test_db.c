@@ -177,6 +177,42 @@ Test(db, row_function_ends_the_reading)
 	cr_expect_eq(bad.seen, 5);
 }
 
+static void find_slow(const struct metric *m, void *arg)
+{
+	if (strcmp(m->name, "db_slow_total") == 0)
+		*(int64_t *)arg = metric_value(m);
+}
+
+static int64_t slow_ones(void)
+{
+	int64_t n = -1;
+
+	metric_each(find_slow, &n);
+	return n;
+}
+
+static int take_its_time(const struct db_row *r UNUSED, void *ms)
+{
+	usleep(*(useconds_t *)ms * 1000);
+	return 0;
+}
+
+/* The setting slow_warning: what takes longer is counted; 0: nothing is. */
+Test(db, slow_statements_are_counted)
+{
+	useconds_t ms = 30;
+
+	db_slow_warning(0);
+	cr_assert_eq(db_read(db, &thing_count, DB_NO_PARAMS, take_its_time, &ms), 1);
+	cr_expect_eq(slow_ones(), 0);
+	db_slow_warning(3600000);
+	cr_assert_eq(db_read(db, &thing_count, DB_NO_PARAMS, take_its_time, &ms), 1);
+	cr_expect_eq(slow_ones(), 0);
+	db_slow_warning(10);
+	cr_assert_eq(db_read(db, &thing_count, DB_NO_PARAMS, take_its_time, &ms), 1);
+	cr_expect_eq(slow_ones(), 1);
+}
+
 static int count_inner(const struct db_row *r, void *arg)
 {
 	struct stop all = { .at = -1 };

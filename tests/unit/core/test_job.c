@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/job.h"
 #include "core/rcu.h"
@@ -270,6 +271,60 @@ Test(job, a_full_carrier_refuses)
 	fill(CARRIER_THREAD, 0);
 	fill(CARRIER_LANES, 4);
 	fill(CARRIER_POOL, 0);
+}
+
+struct listing {
+	unsigned n, waiting, max_queue; /* of those named so */
+};
+
+static void list_carrier(const char *name, unsigned waiting, unsigned max_queue, void *arg)
+{
+	struct listing *l = arg;
+
+	if (strcmp(name, "watched") != 0)
+		return;
+	l->n++;
+	l->waiting += waiting;
+	l->max_queue += max_queue;
+}
+
+static struct listing listed(void)
+{
+	struct listing l = { 0 };
+
+	carriers_each(list_carrier, &l);
+	return l;
+}
+
+Test(job, carriers_with_queues_are_listed)
+{
+	struct carrier *first = carrier_new(CARRIER_LANES, 2, 10, "watched"), *at_once, *second;
+	char name[] = "watched";
+	struct listing l;
+	sem_t gate;
+
+	sem_init(&gate, 0, 0);
+	at_once = carrier_new(CARRIER_INLINE, 0, 10, "watched");
+	second = carrier_new(CARRIER_POOL, 0, 5, name);
+	name[0] = 'x'; /* the caller's again */
+	tasks = tasks_new(3);
+	for (int i = 0; i < 3; i++) {
+		tasks[i].gate = &gate;
+		cr_assert_eq(carrier_submit(i ? first : second, 1, &tasks[i].job), 0);
+	}
+	l = listed();
+	cr_expect_eq(l.n, 2, "not the one without a queue");
+	cr_expect_eq(l.waiting, 3);
+	cr_expect_eq(l.max_queue, 15);
+	for (int i = 0; i < 3; i++)
+		sem_post(&gate);
+	await_done(3);
+	carrier_free(first);
+	cr_expect_eq(listed().n, 1);
+	carrier_free(second);
+	carrier_free(at_once);
+	cr_expect_eq(listed().n, 0);
+	free(tasks);
 }
 
 /* --- where done() runs --- */

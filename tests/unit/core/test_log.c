@@ -339,14 +339,18 @@ Test(log, a_stuck_destination_loses_lines_and_says_how_many)
 	cr_assert(r.fd >= 0);
 	cr_assert_eq(log_open(path, LOG_FORMAT_LOGFMT), 0);
 	fcntl(r.fd, F_SETFL, 0);
+	cr_expect_eq(log_waiting(), 0);
 	for (int i = 0; i < 30000; i++)
 		log_info("test", "flood", L_INT("i", i));
+	cr_expect_gt(log_waiting(), 0);
+	cr_expect_lt(log_waiting(), 30000, "those that are lost do not wait");
 	cr_assert_eq(pthread_create(&thread, NULL, read_until_end, &r), 0);
 	log_close();
 	pthread_join(thread, NULL);
 	metric_each(add_lost, &lost);
 	cr_expect_gt(lost, 0);
 	cr_expect_eq(r.told_lost, lost);
+	cr_expect_eq(log_waiting(), 0);
 	cr_expect_eq(r.lines + lost, 30000);
 }
 

@@ -14,6 +14,7 @@
 #include "core/job.h"
 #include "core/mem.h"
 #include "core/rcu.h"
+#include "core/sysmon.h"
 #include "net/acceptor.h"
 #include "net/base64.h"
 #include "net/c2s.h"
@@ -723,6 +724,94 @@ Test(c2s, what_its_client_never_read_comes_back)
 	goes(&c);
 	route_unregister("montague.net");
 	heard_forget(&romeo);
+}
+
+static void no_room_to_send(const char *jid)
+{
+	static const int least = 1;
+
+	find(jid);
+	setsockopt(found->stream.conn.watch.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+}
+
+/* Memory is over its limit: the largest goes, its messages are read or come back, and it hears why
+ * (RFC 6120 §4.9.3.17); whoever is smaller stays as long as that is enough. */
+Test(c2s, who_holds_the_most_is_closed)
+{
+	enum { LARGE = 40, SMALL = 20 };
+	struct visitor large, small, none;
+	char large_jid[200], small_jid[200], none_jid[200];
+	AUTO(free_ptr) char *came = xcalloc(1, 400000);
+	unsigned read = 0;
+
+	cr_assert_eq(route_register_service("montague.net", heard_service, &romeo), 0);
+	arrive(&small, 0);
+	logs_in(&small, small_jid);
+	arrive(&large, 1);
+	logs_in(&large, large_jid);
+	arrive(&none, 1);
+	logs_in(&none, none_jid);
+	no_room_to_send(small_jid);
+	no_room_to_send(large_jid);
+	for (unsigned i = 0; i < LARGE; i++)
+		send_to(large_jid, i, 2000);
+	for (unsigned i = 0; i < SMALL; i++)
+		send_to(small_jid, i, 2000);
+
+	cr_assert(c2s_shed(1));
+	settle();
+	cr_expect_eq(directory_count(), 2, "one is enough");
+	for (const char *text = hears(&large); strcmp(text, "EOF") != 0; text = hears(&large)) {
+		strcat(came, text);
+		settle();
+	}
+	cr_expect(strstr(came, STREAM_ERROR("resource-constraint")), "%s", came);
+	for (const char *m = came; (m = strstr(m, "</message>")); m++)
+		read++;
+	cr_expect_eq(read + romeo.n, LARGE);
+	cr_expect_gt(romeo.n, LARGE / 2);
+	goes(&large);
+
+	cr_assert(c2s_shed(1000000));
+	settle();
+	cr_expect_eq(
+		directory_count(), 1, "and now the next, but nobody who holds next to nothing");
+	cr_assert(c2s_shed(1000000));
+	settle();
+	tries(&none, "<presence type='unavailable'/></stream:stream>", "</stream:stream>");
+	goes(&none);
+	goes(&small);
+	route_unregister("montague.net");
+	heard_forget(&romeo);
+}
+
+/* Memory is short: nobody new, wherever in its login it stands. */
+Test(c2s, nobody_logs_in_while_memory_is_short)
+{
+	struct visitor inside, new, late, old;
+	char jid[200];
+
+	arrive(&inside, 0);
+	logs_in(&inside, jid);
+	arrive(&late, 0);
+	tries(&late, OPEN, "<mechanism>ANONYMOUS</mechanism>");
+	arrive(&old, 0);
+	encrypts(&old);
+	atomic_store(&sysmon_short, true);
+
+	arrive(&new, 0); /* RFC 6120 §4.9.3.17 */
+	tries(&new, OPEN, STREAM_ERROR("resource-constraint"));
+	tries(&late, ANONYMOUS, "<temporary-auth-failure/>"); /* §6.5.11 */
+	tries(&old, LEGACY("juliet"), "<resource-constraint "); /* XEP-0078 */
+	tries(&inside, "<iq type='get' id='p'><query xmlns='urn:example:x'/></iq>", "id='p'");
+	atomic_store(&sysmon_short, false);
+	tries(&late, ANONYMOUS, "<success ");
+	says(&old, LEGACY("juliet"));
+	cr_expect(strstr(hears_after_a_job(&old), "type='result'"), "%s", old.heard);
+	goes(&new);
+	goes(&late);
+	goes(&old);
+	goes(&inside);
 }
 
 Test(c2s, what_comes_while_it_closes_comes_back)

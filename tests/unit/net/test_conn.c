@@ -338,6 +338,60 @@ Test(conn, written_to_a_peer_that_is_gone)
 	cr_expect_eq(side.n_unsent, 3);
 }
 
+static void drop_here(void *arg UNUSED)
+{
+	shard_check(NULL);
+	conn_drop_output(&side.conn);
+}
+
+/* Stanzas of 1,000 letters each, all alike, then a full stop: every letter has its whole thousand.
+ * How many stanzas came; the last words stand behind them. */
+static unsigned whole_ones(const char *came)
+{
+	size_t len = strspn(came, "abcdefghijklmnopqrstuvwxyz");
+
+	cr_assert_eq(len % 1000, 0, "none is broken off: %zu", len);
+	for (size_t i = 0; i < len; i++)
+		cr_assert_eq(came[i], 'a' + (int)(i / 1000 % 26), "at %zu", i);
+	cr_expect_str_eq(came + len, ".");
+	return (unsigned)(len / 1000);
+}
+
+/* What has begun to leave ends well, the last words come next, and the rest is given back. */
+Test(conn, output_that_is_dropped_comes_back)
+{
+	static char came[100 * 1000];
+	unsigned whole;
+
+	small_buffers();
+	write_pieces(0, 100, 1000, true);
+	cr_assert_gt(side.conn.out_count, 2);
+	cr_expect_geq(conn_held_bytes(&side.conn), side.conn.out_count * 1000);
+	on_shard(0, drop_here, NULL);
+	cr_expect_leq(side.conn.out_count, 1);
+	cr_expect_leq(conn_held_bytes(&side.conn), 10000);
+	on_shard(0, drop_here, NULL);
+	on_shard(0, write_here, (void *)".");
+	for (unsigned turn = 0; !strchr(came, '.') && turn < 1000; turn++) {
+		settle();
+		strcat(came, hears());
+	}
+	whole = whole_ones(came);
+	cr_expect_eq(whole + side.n_unsent, 100);
+	for (unsigned i = 0; i < side.n_unsent; i++)
+		cr_assert_eq(side.unsent[i], whole + i, "in order");
+	cr_expect_eq(conn_held_bytes(&side.conn), 0);
+	cr_expect_eq(side.n_lost, 0);
+}
+
+Test(conn, nothing_to_drop)
+{
+	on_shard(0, drop_here, NULL);
+	say("still here");
+	cr_expect_str_eq(hears(), "still here");
+	cr_expect_eq(side.n_unsent, 0);
+}
+
 Test(conn, an_idle_one_gives_its_ring_back)
 {
 	write_pieces(0, 100, 1, false);
@@ -769,6 +823,30 @@ Test(conn_tls, a_reader_that_never_reads_is_bounded)
 	cr_expect_leq(side.unsent[0], came / 1000, "none is missing");
 	for (unsigned i = 1; i < side.n_unsent; i++)
 		cr_assert_eq(side.unsent[i], side.unsent[0] + i);
+}
+
+/* A record that was encrypted before is sent to its end, with all stanzas that are in it. */
+Test(conn_tls, output_that_is_dropped_comes_back)
+{
+	static char came[100 * 1000];
+	unsigned whole;
+
+	cr_assert(tls_peer_shake(&client, settle));
+	small_buffers();
+	write_pieces(0, 100, 1000, true);
+	cr_assert_gt(side.conn.out_count, 2);
+	on_shard(0, drop_here, NULL);
+	on_shard(0, write_here, (void *)".");
+	for (unsigned turn = 0; !strchr(came, '.') && turn < 10000; turn++) {
+		settle();
+		strcat(came, decrypted());
+	}
+	whole = whole_ones(came);
+	cr_expect_eq(whole + side.n_unsent, 100);
+	for (unsigned i = 0; i < side.n_unsent; i++)
+		cr_assert_eq(side.unsent[i], whole + i, "in order");
+	cr_expect_eq(conn_held_bytes(&side.conn), 0);
+	cr_expect_eq(side.n_lost, 0);
 }
 
 Test(conn_tls, a_close_says_goodbye)
