@@ -11,8 +11,10 @@
  * call read nothing under RCU either. db_write_later() does not block and is for shards too.
  *
  * SQL is written once for all databases: parameters are `?` in order; types are KEYTEXT (text in a
- * key), TEXT, BIGINT, DOUBLE PRECISION, BLOB, and `id AUTOID` for a key the database counts up;
- * "insert or update" is a DB_UPSERT; LIMIT ? is fine; nothing else beyond SQL-92.
+ * key), TEXT, BIGINT, DOUBLE PRECISION, BLOB, `id AUTOID` for a key the database counts up and
+ * `id OWNID` for a whole number that the writer gives; `CREATE TABLE (...) CLUSTERED` asks that
+ * rows lie in the order of their PRIMARY KEY, where that has to be said; "insert or update" is a
+ * DB_UPSERT; LIMIT ? is fine; nothing else beyond SQL-92.
  *
  * Failures are negative errno: -ENOSPC the disk or the quota is full, -EBUSY locked by someone
  * else, -EIO, -EEXIST a key that must be unique is there, -ENOENT what a row refers to is not,

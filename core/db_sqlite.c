@@ -362,18 +362,29 @@ static bool sqlite_in_transaction(struct db_conn *conn)
 /* The dialect's words as SQLite's; it takes the other types as they are. */
 static char *translate(const char *sql)
 {
-	static const char word[] = "AUTOID";
+	static const struct {
+		const char *word, *here;
+	} words[] = {
+		{ "AUTOID", "INTEGER PRIMARY KEY AUTOINCREMENT" },
+		{ "OWNID", "INTEGER PRIMARY KEY" },
+		{ "CLUSTERED", "WITHOUT ROWID" },
+	};
 	char *text = NULL;
-	size_t len;
+	size_t len, i;
 	FILE *out = open_memstream(&text, &len);
-	const char *at;
 
 	REQUIRE(out);
-	while ((at = strstr(sql, word))) {
-		fprintf(out, "%.*sINTEGER PRIMARY KEY AUTOINCREMENT", (int)(at - sql), sql);
-		sql = at + sizeof(word) - 1;
+	while (*sql) {
+		for (i = 0; i < ARRAY_LEN(words); i++)
+			if (!strncmp(sql, words[i].word, strlen(words[i].word)))
+				break;
+		if (i < ARRAY_LEN(words)) {
+			fputs(words[i].here, out);
+			sql += strlen(words[i].word);
+		} else {
+			fputc(*sql++, out);
+		}
 	}
-	fputs(sql, out);
 	REQUIRE(fclose(out) == 0);
 	return text;
 }

@@ -16,6 +16,7 @@
 #include "router/deliver.h"
 #include "router/directory.h"
 #include "router/idle.h"
+#include "router/message.h"
 
 #define IDLE_MS 20000 /* without a byte: buffers go back */
 
@@ -66,6 +67,8 @@ void c2s_leave(struct c2s *c, const char *status)
 	c->left = true;
 	session_unavailable(&c->session, status);
 	directory_leave(&c->session);
+	if (sessions_holding)
+		session_let_go(c->session.id); /* to whoever is there now */
 	if (c->open)
 		hook_run(c->session.host->hooks, &session_closed_hook, &c->session);
 }
@@ -209,9 +212,13 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 		c2s_leave(c, NULL); /* before the router looks for another receiver */
 		return false;
 	}
+	if (unlikely(sessions_holding) && session_held(&c->session, s, copies))
+		return true;
 	metric_add(&sent_metric, 1);
 	c2s_log_stanza(c, "sent", s);
 	conn_write(&c->stream.conn, stanza_wire(s), copies == DELIVER_SURE ? s : NULL);
+	message_taken(s);
+	message_received(&c->session, s);
 	return true;
 }
 

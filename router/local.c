@@ -9,6 +9,7 @@
 #include "router/auth.h"
 #include "router/deliver.h"
 #include "router/iq.h"
+#include "router/message.h"
 
 #define DELIVER(whom) ((struct local_decision){ .verdict = ROUTE_DELIVER, .to = (whom) })
 #define BOUNCE(cond) ((struct local_decision){ .verdict = ROUTE_BOUNCE, .error = (cond) })
@@ -223,6 +224,10 @@ enum verdict local_route(struct host *h, struct stanza *s)
 			route_error(s, refused, NULL);
 		return refused > 0 ? ROUTE_BOUNCE : ROUTE_DROP;
 	}
+	if (s->kind == STANZA_MESSAGE &&
+		hook_run(message_hooks(), &message_hook,
+			&(struct message_passing){ h, s, all, d.verdict }) == HOOK_STOP)
+		return ROUTE_STORE;
 	switch (d.verdict) {
 	case ROUTE_DELIVER:
 		if (d.to == LOCAL_ONE)

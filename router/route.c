@@ -10,6 +10,7 @@
 #include "core/metric.h"
 #include "core/shard.h"
 #include "router/local.h"
+#include "router/message.h"
 #include "xml/builder.h"
 
 HOOK(offline_message);
@@ -213,8 +214,18 @@ unsigned route_count(void)
 	return atomic_load(&table.n);
 }
 
+/* A message that no account of ours receives. */
+ON_SHARD static void message_passes(struct stanza *s, enum verdict verdict)
+{
+	struct message_passing passing = { .stanza = s, .verdict = verdict };
+
+	if (s->kind == STANZA_MESSAGE)
+		hook_run(message_hooks(), &message_hook, &passing);
+}
+
 ON_SHARD static enum verdict to_service(const struct route_entry *e, struct stanza *s)
 {
+	message_passes(s, ROUTE_SERVICE);
 	e->fn(e->arg, s);
 	return ROUTE_SERVICE;
 }
@@ -222,6 +233,7 @@ ON_SHARD static enum verdict to_service(const struct route_entry *e, struct stan
 /* Behind the tables stands the s2s manager; until it does, no other server is found. */
 ON_SHARD static enum verdict to_elsewhere(struct stanza *s)
 {
+	message_passes(s, ROUTE_FORWARD);
 	route_error(s, ERR_REMOTE_SERVER_NOT_FOUND, NULL);
 	return ROUTE_FORWARD;
 }

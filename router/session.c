@@ -3,11 +3,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <urcu/list.h>
 
 #include "core/mem.h"
 #include "router/account.h"
 #include "router/deliver.h"
 #include "router/directory.h"
+#include "router/message.h"
 #include "router/route.h"
 #include "xml/builder.h"
 
@@ -141,7 +143,7 @@ static bool read_priority(const struct stanza *s, struct arena *a, int *out)
 
 ON_SHARD static void became_available(struct session *ss, struct stanza *s, int priority)
 {
-	struct session_presence subject = { ss, s, !ss->presence };
+	struct session_presence subject = { ss, s, !ss->presence, ss->priority };
 
 	stanza_unref(ss->presence);
 	ss->presence = stanza_ref(s);
@@ -175,7 +177,7 @@ ON_SHARD static void tell_directed_unavailable(struct session *ss, const char *s
 
 ON_SHARD static void became_unavailable(struct session *ss, struct stanza *s)
 {
-	struct session_presence subject = { ss, s, false };
+	struct session_presence subject = { ss, s, false, ss->priority };
 
 	stanza_unref(ss->presence);
 	ss->presence = NULL;
@@ -254,7 +256,7 @@ void session_unavailable(struct session *ss, const char *status)
 		directory_presence(ss, false, 0);
 		tell_own_resources(ss, s, false);
 		hook_run(ss->host->hooks, &session_presence_hook,
-			&(struct session_presence){ ss, s, false });
+			&(struct session_presence){ ss, s, false, ss->priority });
 		stanza_unref(s);
 	}
 	tell_directed_unavailable(ss, status);
@@ -278,4 +280,88 @@ void session_fini(struct session *ss)
 	session_set_jid(ss, NULL);
 	account_drop(rcu_get(ss->account));
 	host_unref(ss->host);
+}
+
+/* --- holding ------------------------------------------------------------------------------- */
+
+struct held {
+	struct held *next;
+	struct stanza *stanza; /* one reference */
+	int copies; /* enum deliver_copies */
+};
+/* Few at a time: sessions that have just become available. */
+struct holding {
+	struct cds_list_head node;
+	struct actor_id session;
+	struct held *first, **last;
+	unsigned n;
+};
+#define HELD_MAX 10000 /* more does not wait */
+
+_Thread_local unsigned sessions_holding;
+
+ON_SHARD static struct cds_list_head *holdings(void)
+{
+	static _Thread_local struct cds_list_head list;
+
+	if (!list.next)
+		CDS_INIT_LIST_HEAD(&list);
+	return &list;
+}
+
+ON_SHARD static struct holding *holding_of(struct actor_id id)
+{
+	struct holding *h;
+
+	cds_list_for_each_entry (h, holdings(), node)
+		if (actor_id_equal(h->session, id))
+			return h;
+	return NULL;
+}
+
+void session_hold(struct session *ss)
+{
+	struct holding *h;
+
+	if (holding_of(ss->id))
+		return;
+	h = xcalloc(1, sizeof(*h));
+	h->session = ss->id;
+	h->last = &h->first;
+	cds_list_add(&h->node, holdings());
+	sessions_holding++;
+}
+
+bool session_held(struct session *ss, struct stanza *s, int copies)
+{
+	struct holding *h = s->log_flags & MESSAGE_LOG_WAITS ? NULL : holding_of(ss->id);
+	struct held *one;
+
+	if (!h || h->n == HELD_MAX)
+		return false;
+	one = xcalloc(1, sizeof(*one));
+	one->stanza = stanza_ref(s);
+	one->copies = copies;
+	*h->last = one;
+	h->last = &one->next;
+	h->n++;
+	return true;
+}
+
+void session_let_go(struct actor_id session)
+{
+	struct holding *h = holding_of(session);
+	struct held *one;
+
+	if (!h)
+		return;
+	cds_list_del(&h->node);
+	sessions_holding--;
+	while ((one = h->first)) {
+		h->first = one->next;
+		deliver(session, one->stanza, (enum deliver_copies)one->copies);
+		stanza_unref(one->stanza);
+		free(one);
+	}
+	free(h);
 }

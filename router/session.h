@@ -55,6 +55,16 @@ ON_SHARD void session_presence_out(struct session *ss, struct stanza *s);
 /* The stream is gone or going: unavailable goes to all who were told otherwise. status may be
  * NULL. Idempotent. */
 ON_SHARD void session_unavailable(struct session *ss, const char *status);
+/* --- what waits while a session catches up with what was kept for its account --- */
+
+/* From now on session_held() keeps what comes for it, but for what was waiting itself
+ * (MESSAGE_LOG_WAITS), until session_let_go() gives it all to the session, in order. */
+ON_SHARD void session_hold(struct session *ss);
+/* True: s is kept. Asked by who receives for it. */
+ON_SHARD bool session_held(struct session *ss, struct stanza *s, int copies);
+ON_SHARD void session_let_go(struct actor_id session); /* gone already: as deliver_failed() says */
+extern _Thread_local unsigned sessions_holding; /* on this shard; asks session_held() cheaply */
+
 /* Before it is entered into the directory. Takes j, from the heap; NULL: none. */
 void session_set_jid(struct session *ss, struct jid *j);
 /* Frees what a session owns, the struct itself excepted. After a grace period. */
@@ -76,5 +86,6 @@ struct session_presence {
 	struct session *session;
 	struct stanza *stanza;
 	bool initial; /* it was not available before */
+	int8_t priority_was; /* when it was */
 };
 extern struct hook session_presence_hook;

@@ -85,6 +85,10 @@ struct stanza {
 	uint32_t bytes; /* size on the wire it came from, or 0 */
 	uint32_t block_bytes; /* private: of the piece of memory it begins in */
 	_Atomic uint32_t others; /* private to router/deliver */
+	/* Of a message that is kept, see router/message.h. 0 and no flags: it is not. */
+	uint64_t log_id;
+	uint8_t log_flags;
+	void *_Atomic log_record; /* in the spool, until somebody has taken it */
 	struct buf *_Atomic wire; /* private to stanza_wire() */
 	struct arena arena; /* holds everything above, the stanza itself first */
 };

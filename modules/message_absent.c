@@ -1,0 +1,399 @@
+/* modules/message_absent.c - messages for accounts that are not there: judged in the account's
+ * lane, written with a row that says they wait, and handed out in that lane when somebody comes. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <urcu/list.h>
+
+#include "core/log.h"
+#include "modules/message_inside.h"
+#include "router/auth.h"
+#include "router/deliver.h"
+#include "router/directory.h"
+#include "xml/parser.h"
+
+#define PAGE 200 /* messages handed out at once */
+
+static struct metric kept_metric =
+	METRIC_COUNTER("messages_kept_total", "Messages kept for accounts that were not there.");
+static struct metric handed_metric =
+	METRIC_COUNTER("messages_handed_total", "Kept messages handed to a session.");
+
+/* ---- Who has messages under way on this shard */
+
+/* An account, while messages for it are. */
+struct behind {
+	struct cds_list_head node;
+	struct jid *bare; /* owned */
+	unsigned n; /* messages, and whoever hands them out */
+};
+#define BUCKETS 256u
+
+ON_SHARD static struct cds_list_head *bucket_of(const struct jid *j)
+{
+	static _Thread_local struct cds_list_head buckets[BUCKETS];
+	struct cds_list_head *b = &buckets[j->bare_hash % BUCKETS];
+
+	if (!b->next)
+		CDS_INIT_LIST_HEAD(b);
+	return b;
+}
+
+ON_SHARD static struct behind *behind_of(const struct jid *j)
+{
+	struct behind *b;
+
+	cds_list_for_each_entry (b, bucket_of(j), node)
+		if (jid_equal_bare(b->bare, j))
+			return b;
+	return NULL;
+}
+
+ON_SHARD static struct behind *behind_begin(const struct jid *j)
+{
+	struct behind *b = behind_of(j);
+
+	if (!b) {
+		b = xcalloc(1, sizeof(*b));
+		b->bare = jid_bare(j, NULL);
+		cds_list_add(&b->node, bucket_of(j));
+	}
+	b->n++;
+	return b;
+}
+
+ON_SHARD static void behind_end(struct behind *b)
+{
+	if (--b->n)
+		return;
+	cds_list_del(&b->node);
+	jid_free(b->bare);
+	free(b);
+}
+
+bool message_is_behind(const struct jid *to)
+{
+	return behind_of(to) != NULL;
+}
+
+/* ---- Handing out what waits */
+
+/* From the account's lane to the session that gets it. */
+struct handed {
+	struct msg msg;
+	struct actor_id session;
+	unsigned n;
+	bool last; /* and then what was held meanwhile */
+	struct stanza *at[PAGE];
+};
+
+static void handed_run(struct msg *m)
+{
+	struct handed *h = container_of(m, struct handed, msg);
+
+	shard_check(NULL);
+	for (unsigned i = 0; i < h->n; i++) {
+		deliver(h->session, h->at[i], DELIVER_SURE);
+		stanza_unref(h->at[i]);
+	}
+	metric_add(&handed_metric, h->n);
+	if (h->last)
+		session_let_go(h->session);
+	free(h);
+}
+
+struct reader {
+	struct job job;
+	struct host *host; /* counted */
+	struct jid *bare; /* owned */
+	struct actor_id session; /* none: whoever is there */
+	struct behind *behind; /* ended when all is handed out; NULL: none */
+	uint64_t last; /* id of the last one handed out */
+	int64_t account;
+};
+
+static const struct parser_limits body_limits = { SPOOL_RECORD_MAX, PARSER_DEPTH, UINT16_MAX };
+
+/* XEP-0203 §4 */
+static void add_delay(struct stanza *s, const struct host *h, uint64_t id)
+{
+	time_t seconds = (time_t)(message_time_us(id) / 1000000);
+	char stamp[sizeof("2002-09-10T23:08:25Z")];
+	struct builder b;
+	struct tm utc;
+
+	gmtime_r(&seconds, &utc);
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	build_more(&b, s);
+	build_open(&b, "delay", NS_DELAY);
+	build_attr(&b, "from", h->name);
+	build_attr(&b, "stamp", stamp);
+	build_close(&b);
+}
+
+struct page {
+	struct reader *reader;
+	struct handed *handed;
+};
+
+static int take_waiting(const struct message_found *m, void *arg)
+{
+	struct page *p = arg;
+	struct stanza *s;
+
+	p->reader->last = m->id;
+	if (parse_stanza(m->body, m->body_len, &body_limits, &s)) {
+		log_error(
+			"messages", "a stored message cannot be read", L_INT("id", (int64_t)m->id));
+		return 0;
+	}
+	add_delay(s, p->reader->host, m->id);
+	s->log_id = m->id;
+	s->log_flags = MESSAGE_LOG_PUT | MESSAGE_LOG_WAITS;
+	stanza_seal(s);
+	p->handed->at[p->handed->n++] = s;
+	return 0;
+}
+
+static int take_page(struct db_tx *tx, void *arg)
+{
+	struct reader *r = arg;
+
+	return message_db_take(tx, r->account, r->last);
+}
+
+/* The best of those who may get messages now; none: ACTOR_NONE. RFC 6121 §8.5.2.1.1. */
+static struct actor_id somebody(const struct jid *bare)
+{
+	const struct sessions *all = directory_find(bare);
+	struct actor_id best = ACTOR_NONE;
+	int priority = -1;
+
+	for (unsigned i = 0; all && i < all->n; i++)
+		if (all->at[i].available && all->at[i].priority > priority) {
+			best = all->at[i].id;
+			priority = all->at[i].priority;
+		}
+	return best;
+}
+
+/* Reads a page; the shard of the session gets it, empty or not. False: there is no more. */
+ON_JOB static bool hand_out_page(struct reader *r, struct actor_id to)
+{
+	struct handed *h = xcalloc(1, sizeof(*h));
+	struct page page = { r, h };
+	int n = message_db_waiting(db_main(), r->account, r->last, PAGE, take_waiting, &page);
+	struct shard *there = actor_shard(to);
+
+	if (n > 0)
+		n = db_write(db_main(), take_page, r) < 0 ? 0 : n;
+	h->msg.run = handed_run;
+	h->session = to;
+	h->last = n < PAGE;
+	if (n <= 0) /* cannot be read now: they wait for the next one to come */
+		while (h->n)
+			stanza_unref(h->at[--h->n]);
+	if (there)
+		shard_post(there, &h->msg);
+	else
+		free(h);
+	return n == PAGE && there;
+}
+
+static void reader_work(struct job *j)
+{
+	struct reader *r = container_of(j, struct reader, job);
+	struct actor_id to = r->session;
+	struct account *a;
+
+	job_check();
+	if (!to.v)
+		to = somebody(r->bare);
+	if (!to.v)
+		return;
+	if (!r->account && account_hold(r->host, r->bare, &a) == 0) {
+		r->account = message_account(a);
+		account_drop(a);
+	}
+	while (hand_out_page(r, to))
+		;
+}
+
+static void reader_done(struct job *j)
+{
+	struct reader *r = container_of(j, struct reader, job);
+
+	shard_check(NULL);
+	if (r->behind)
+		behind_end(r->behind);
+	host_unref(r->host);
+	jid_free(r->bare);
+	free(r);
+}
+
+ON_SHARD static void hand_out(
+	struct host *h, const struct jid *account, struct actor_id session, struct behind *behind)
+{
+	struct reader *r = xcalloc(1, sizeof(*r));
+
+	r->host = host_ref(h);
+	r->bare = jid_bare(account, NULL);
+	r->session = session;
+	r->behind = behind;
+	r->job.work = reader_work;
+	r->job.done = reader_done;
+	if (account_work(account, &r->job)) {
+		if (session.v)
+			session_let_go(session); /* what waits, waits for the next one */
+		reader_done(&r->job);
+	}
+}
+
+void message_log_catch_up(struct session *ss)
+{
+	metric_register(&handed_metric);
+	session_hold(ss);
+	hand_out(ss->host, ss->jid, ss->id, NULL);
+}
+
+/* ---- A message for somebody who is not there */
+
+struct absent {
+	struct message_keeping keeping;
+	struct job job;
+	struct host *host; /* counted */
+	struct stanza *stanza; /* one reference */
+	struct buf *wire; /* NULL: not to be written */
+	struct behind *behind;
+	struct spool_record *record; /* of when somebody was there; NULL: none */
+	int error; /* enum stanza_error; 0: it is kept; -1: dropped without a word */
+};
+
+ON_SHARD static void absent_free(struct absent *a)
+{
+	message_spool_mark(a->record, MESSAGE_SPOOL_TAKEN);
+	if (a->behind)
+		behind_end(a->behind);
+	buf_unref(a->wire);
+	host_unref(a->host);
+	stanza_unref(a->stanza);
+	free(a);
+}
+
+/* What the account's modules say of it: an enum stanza_error, -1 or 0. */
+ON_JOB static int judge(struct absent *a, const struct account *account)
+{
+	struct message_question q = {
+		.host = a->host,
+		.account = account,
+		.stanza = a->stanza,
+		.peer = a->stanza->from,
+		.waiting = message_db_count_waiting(db_main(), message_account(account)),
+	};
+	unsigned worth = message_worth(a->stanza);
+	uint32_t flags = 0;
+	int refused = account_admits(a->host, account, a->stanza);
+
+	if (refused)
+		return refused;
+	if (!message_account(account))
+		return ERR_SERVICE_UNAVAILABLE;
+	if (!(worth & MESSAGE_WORTH_ARCHIVE) ||
+		hook_run(a->host->hooks, &archive_message_hook, &q) == HOOK_GO_ON)
+		flags |= MESSAGE_HIDDEN;
+	if (worth & MESSAGE_WORTH_KEEPING &&
+		hook_run(a->host->hooks, &keep_message_hook, &q) == HOOK_STOP) {
+		if (q.error)
+			return q.error;
+		flags |= MESSAGE_WAITING;
+	}
+	message_fill_receiver(&a->keeping.row, message_account(account), a->stanza, flags);
+	return flags == MESSAGE_HIDDEN ? ERR_SERVICE_UNAVAILABLE : 0;
+}
+
+ON_JOB static int judge_account(struct absent *a, const struct jid *bare)
+{
+	struct auth_account found;
+	struct account *account;
+	int error = auth_find(a->host, jid_local(bare), &found);
+
+	if (!error)
+		error = account_hold(a->host, bare, &account);
+	if (error > 0)
+		return ERR_SERVICE_UNAVAILABLE; /* RFC 6121 §8.5.1 */
+	if (error)
+		return ERR_RESOURCE_CONSTRAINT;
+	error = judge(a, account);
+	account_drop(account);
+	return error;
+}
+
+static void absent_work(struct job *j)
+{
+	struct absent *a = container_of(j, struct absent, job);
+	struct jid *bare = jid_bare(a->stanza->to, NULL);
+
+	job_check();
+	a->error = judge_account(a, bare);
+	jid_free(bare);
+}
+
+static void absent_written(struct message_keeping *k, int error)
+{
+	struct absent *a = container_of(k, struct absent, keeping);
+	struct behind *behind = a->behind;
+
+	shard_check(NULL);
+	if (error) {
+		route_error(a->stanza, ERR_INTERNAL_SERVER_ERROR, NULL);
+	} else if (k->row.entries[1].flags & MESSAGE_WAITING) {
+		metric_add(&kept_metric, 1);
+		if (somebody(a->stanza->to).v) { /* has come meanwhile, and looked already */
+			a->behind = NULL;
+			hand_out(a->host, a->stanza->to, ACTOR_NONE, behind);
+		}
+	}
+	absent_free(a);
+}
+
+static void absent_done(struct job *j)
+{
+	struct absent *a = container_of(j, struct absent, job);
+	struct stanza *s = a->stanza;
+
+	shard_check(NULL);
+	if (!a->error && message_writing_fails())
+		a->error = ERR_RESOURCE_CONSTRAINT;
+	if (a->error) {
+		if (a->error > 0)
+			route_error(s, a->error, NULL);
+		absent_free(a);
+		return;
+	}
+	if (!(s->log_flags & MESSAGE_LOG_PUT))
+		message_fill_sender(&a->keeping.row, s);
+	a->wire = stanza_wire(s);
+	a->keeping.row.id = s->log_id;
+	a->keeping.row.body = a->wire->data;
+	a->keeping.row.body_len = a->wire->len;
+	a->keeping.done = absent_written;
+	message_write(&a->keeping);
+}
+
+void message_for_absent(struct host *h, struct stanza *s)
+{
+	struct absent *a = xcalloc(1, sizeof(*a));
+
+	metric_register(&kept_metric);
+	a->host = host_ref(h);
+	a->stanza = stanza_ref(s);
+	a->behind = behind_begin(s->to);
+	a->record = message_give_up_record(s);
+	a->job.work = absent_work;
+	a->job.done = absent_done;
+	if (account_work(s->to, &a->job) == 0)
+		return;
+	route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
+	absent_free(a);
+}
