@@ -24,6 +24,7 @@
 #include "core/metric.h"
 #include "core/rcu.h"
 #include "core/shard.h"
+#include "core/spool.h"
 #include "core/supervisor.h"
 #include "core/sysmon.h"
 #include "modules/registry.h"
@@ -153,6 +154,17 @@ static void stop_database(void)
 
 	db_main_set(NULL);
 	db_close(db);
+}
+
+static int start_spool(void)
+{
+	const struct settings *s = server.settings;
+	AUTO(free_ptr) char *path = spool_path(&s->spool, s->database.path);
+	int error = spool_open(path, (uint64_t)s->spool.max_bytes, server_conf_shards(&s->server));
+
+	if (error == -EWOULDBLOCK)
+		return failed("the spool %s cannot be opened: another server has it", path);
+	return error ? failed("the spool %s cannot be opened: %s", path, strerror(-error)) : 0;
 }
 
 static int start_directory(void)
@@ -404,6 +416,7 @@ static const struct step {
 	{ start_directory, directory_fini },
 	{ start_tls, stop_tls },
 	{ start_access, stop_access },
+	{ start_spool, spool_close },
 	{ start_shards, shards_stop }, /* before all whose threads post to shards */
 	{ start_pulse, pulse_stop },
 	{ start_database, stop_database },

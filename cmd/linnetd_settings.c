@@ -78,6 +78,11 @@ static const struct conf_item database_rows[] = {
 	{ "database", CONF_GROUP, FIELD(struct top, s.database, struct db_conf), .rows = db_items,
 		.short_for = "path",
 		.help = "Where accounts and everything else that lasts is kept." },
+	{ "spool", CONF_GROUP, FIELD(struct top, s.spool, struct spool_conf), .rows = spool_items,
+		.short_for = "path",
+		.help = "Memory in a file that outlives the server's process: what it has taken on "
+			"and not yet finished, such as sessions that can be resumed, is found "
+			"there after a crash." },
 	{ 0 },
 };
 

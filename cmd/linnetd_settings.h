@@ -7,6 +7,7 @@
 #include "core/conf.h"
 #include "core/db.h"
 #include "core/server_conf.h"
+#include "core/spool.h"
 #include "net/listener.h"
 #include "net/tls.h"
 #include "router/access.h"
@@ -21,6 +22,7 @@ struct settings_host {
 struct settings {
 	struct server_conf server;
 	struct db_conf database;
+	struct spool_conf spool;
 	struct tls_conf tls;
 	const struct settings_host *hosts; /* as in the file */
 	size_t n_hosts;
