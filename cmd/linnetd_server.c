@@ -254,11 +254,11 @@ static const struct step {
 	void (*stop)(void);
 } steps[] = {
 	{ start_settings, stop_settings }, /* all others look into them */
-	{ start_log, log_close },
-	{ raise_files, NULL },
+	{ start_log, log_close }, /* metrics, too */
+	{ raise_files, NULL }, /* before many are opened */
 	{ start_directory, directory_fini }, /* shards look into it while they turn */
-	{ start_tls, stop_tls },
-	{ start_access, stop_access },
+	{ start_tls, stop_tls }, /* certificates */
+	{ start_access, stop_access }, /* rules */
 	{ start_spool, spool_close }, /* its records are looked at before anybody adds one */
 	{ start_shards, shards_stop }, /* before all whose threads post to shards */
 	{ start_pulse, pulse_stop }, /* the monitor hears that they turn */
