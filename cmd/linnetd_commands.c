@@ -382,4 +382,5 @@ void commands_add(void)
 	commands_add_sessions();
 	commands_add_supervisor();
 	commands_add_stored();
+	commands_add_reports();
 }

@@ -179,7 +179,7 @@ ON_JOB static int answer_search(const struct vcard_conf *conf, const char *host,
 	build_open(b, "query", NS_SEARCH);
 	if (form) {
 		disco_form(b, NS_SEARCH);
-		build_reported(b, s->lang);
+		build_reported(b, stanza_lang(s));
 	}
 	found = vcard_search(host, &q, form ? add_row : add_legacy, &finding, &more);
 	if (form)
@@ -217,7 +217,8 @@ ON_JOB static int answer_register(
 		return ERR_INTERNAL_SERVER_ERROR;
 	build_open(b, "query", NS_REGISTER);
 	build_text(b, "instructions",
-		tr(s->lang, "Register to be found in this directory by what your vCard says."));
+		tr(stanza_lang(s),
+			"Register to be found in this directory by what your vCard says."));
 	if (wanted)
 		build_text(b, "registered", NULL);
 	build_close(b);
@@ -332,7 +333,7 @@ static bool answer_at_once(const struct vcard_conf *conf, const struct stanza *s
 	} else if (elem_is(query, "vCard", NS_VCARD)) {
 		build_card(b, conf);
 	} else if (elem_is(query, "query", NS_SEARCH)) {
-		build_search_form(b, s->lang);
+		build_search_form(b, stanza_lang(s));
 	} else {
 		return false;
 	}
