@@ -429,6 +429,7 @@ int shards_start(unsigned n)
 	metric_register(&events_taken);
 	metric_register(&timers_fired);
 	metric_register(&turn_lengths);
+	stall_register();
 	while (n_shards < n && !err) {
 		err = shard_new(n_shards, &shards[n_shards]);
 		n_shards += !err;

@@ -57,6 +57,12 @@ static const char *name_of(const char *name, void *fn, char *out, size_t size)
 	return out;
 }
 
+void stall_register(void)
+{
+	metric_register(&slow_turns);
+	metric_register(&long_turns);
+}
+
 void stall_report(const char *kind, const char *name, void *fn, uint64_t took_ms)
 {
 	static struct log_seldom seldom;

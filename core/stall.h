@@ -27,6 +27,7 @@ static inline uint64_t stall_clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+void stall_register(void); /* its metrics */
 /* What runs from now on is watched; to be called after every sleep. */
 static inline void stall_begin(void)
 {
