@@ -63,14 +63,27 @@ void stall_register(void)
 	metric_register(&long_turns);
 }
 
+/* By kind, so that a flood of one does not hide another. */
+static struct log_seldom *seldom_of(const char *kind)
+{
+	static struct {
+		const char *kind; /* NULL: any other */
+		struct log_seldom seldom;
+	} kinds[] = { { .kind = "hook" }, { .kind = "iq" }, { .kind = "mail" }, { .kind = NULL } };
+	unsigned i = 0;
+
+	while (kinds[i].kind && strcmp(kinds[i].kind, kind) != 0)
+		i++;
+	return &kinds[i].seldom;
+}
+
 void stall_report(const char *kind, const char *name, void *fn, uint64_t took_ms)
 {
-	static struct log_seldom seldom;
 	uint32_t left_out;
 	char space[256];
 
 	metric_add(&slow_turns, 1);
-	if (!log_seldom(&seldom, &left_out))
+	if (!log_seldom(seldom_of(kind), &left_out))
 		return;
 	log_warning("shard", "a handler held its shard", L_STR("kind", kind),
 		L_STR("handler", name_of(name, fn, space, sizeof(space))), L_INT("ms", took_ms),

@@ -38,7 +38,8 @@ static inline void stall_end(void)
 {
 	stall_since_ms = 0;
 }
-/* Logs (at most one line a second) and counts: private to those below. name: see stall_name. */
+/* Logs (at most one line a second of each kind) and counts: private to those below. name: see
+ * stall_name. */
 void stall_report(const char *kind, const char *name, void *fn, uint64_t took_ms);
 /* The longest so far since stall_begin(). */
 void stall_note_longest(const char *kind, const char *name, void *fn, uint64_t took_ms);

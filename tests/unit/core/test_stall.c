@@ -224,7 +224,9 @@ Test(stall, a_line_a_second_is_enough_and_all_are_counted)
 
 	for (int i = 0; i < 4; i++)
 		stall_report("watch", NULL, (void *)lfind, 44);
+	stall_report("iq", "urn:xmpp:ping", (void *)lfind, 44);
 	text = logged();
-	cr_expect_eq(slow_turns(), 4);
-	cr_expect_lt(count_lines(text), 4, "%s", text);
+	cr_expect_eq(slow_turns(), 5);
+	cr_expect_lt(count_lines(text), 5, "%s", text);
+	cr_expect(strstr(text, "kind=iq"), "one kind does not hide another: %s", text);
 }
