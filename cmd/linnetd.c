@@ -123,8 +123,7 @@ static int run(void *arg)
 		daemon_ready();
 		serve(&set);
 		daemon_notify("STOPPING=1");
-		server_stop();
-		status = EXIT_SUCCESS;
+		status = server_stop() ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	rcu_thread_end();
 	return status;

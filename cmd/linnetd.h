@@ -18,8 +18,9 @@ struct tls_store;
 /* Everything, in order; on a failure what had started is stopped and stderr has the reasons. 0 or
  * negative. Both paths outlive the server; pid_file NULL: as the settings say. main. */
 int server_start(const char *settings_path, const char *pid_file);
-/* Ends it: clients are told and get a moment. main. */
-void server_stop(void);
+/* Ends it: clients are told and get a moment. False: it had ended by itself, as its parts did not
+ * stay up. main. */
+bool server_stop(void);
 const char *server_settings_path(void);
 struct tls_store *server_tls(void);
 
@@ -38,11 +39,14 @@ struct tls_change;
 void certificate_differences(
 	struct tls_store *store, const struct tls_change *change, difference_fn *fn, void *arg);
 
-/* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c, linnetd_stored.c */
+/* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c, linnetd_supervisor.c,
+ * linnetd_stored.c, linnetd_reports.c */
 void commands_add(void); /* all of them; once */
 void commands_add_accounts(void);
 void commands_add_sessions(void);
+void commands_add_supervisor(void);
 void commands_add_stored(void);
+void commands_add_reports(void);
 /* The argument `host`, counted, or NULL and the answer says why. */
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
 /* The same, and the argument `user` prepared into user (JID_PART_MAX + 1 bytes). */

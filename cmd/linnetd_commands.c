@@ -348,11 +348,11 @@ static const struct command_arg reload_args[] = {
 
 static const struct command commands[] = {
 	{ "status", "server", "How the server is: version, uptime, sessions, memory.", NULL,
-		run_status },
+		run_status, .always = true },
 	{ "metrics", "server", "All metrics, as OpenMetrics text.", NULL, run_metrics },
 	{ "memory", "server", "What the allocator says about the heap.", NULL, run_memory },
 	{ "stop", "server", "End the server as SIGTERM does; does not wait for the end.", NULL,
-		run_stop },
+		run_stop, .always = true },
 	{ "hosts", "hosts", "List the domains this server answers for.", NULL, run_hosts },
 	{ "modules", "hosts", "List the modules that run.", modules_args, run_modules },
 	{ "listeners", "hosts", "List the open ports.", NULL, run_listeners },
@@ -380,5 +380,7 @@ void commands_add(void)
 		command_add(&commands[i]);
 	commands_add_accounts();
 	commands_add_sessions();
+	commands_add_supervisor();
 	commands_add_stored();
+	commands_add_reports();
 }

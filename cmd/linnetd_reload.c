@@ -11,6 +11,7 @@
 #include "cmd/linnetd_daemon.h"
 #include "cmd/linnetd_pulse.h"
 #include "cmd/linnetd_server.h"
+#include "cmd/linnetd_tree.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -51,10 +52,11 @@ struct reload {
 	json_t *rows; /* the differences */
 };
 
+/* Held until the tree has followed, too, which the server's lock cannot be. */
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
 /* Who waits here may not hold up the grace period that the other waits for. */
-static void lock(void)
+static void wait_for_others(void)
 {
 	bool reading = rcu_offline();
 
@@ -312,12 +314,23 @@ void reload_init(void)
 json_t *server_reload(bool dry_run, char **why)
 {
 	struct reload r = { .errors = conf_errors_new(), .rows = json_array() };
+	AUTO(free_ptr) char *down = NULL;
 	bool done;
 
-	lock();
+	wait_for_others();
+	down = tree_find_down();
+	if (down)
+		conf_fail(r.errors, NULL, "%s is not up: linnetctl supervisor start '%s'", down,
+			down);
+	server_lock();
 	r.old = server.settings;
-	r.new = settings_load(server.path, r.errors);
+	r.new = down ? NULL : settings_load(server.path, r.errors);
 	done = r.new &&reload(&r, dry_run);
+	if (done && !dry_run)
+		branches_want();
+	server_unlock();
+	if (done && !dry_run)
+		branches_follow();
 	pthread_mutex_unlock(&one_at_a_time);
 	if (!done)
 		*why = errors_text(r.errors);

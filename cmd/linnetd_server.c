@@ -1,6 +1,5 @@
-/* cmd/linnetd_server.c - what starts in which order, and ends in the reverse one.
- * Jobs come after shards, because what still runs on a job thread at the end brings its answer back
- * to a shard; sockets come last, because they promise that all the rest is there. */
+/* cmd/linnetd_server.c - what starts in which order, and ends in the reverse one: a few steps that
+ * make the ground for the tree of cmd/linnetd_tree.c, which is all the rest. */
 #include "cmd/linnetd_server.h"
 
 #include <errno.h>
@@ -16,30 +15,38 @@
 #include "cmd/linnetd.h"
 #include "cmd/linnetd_daemon.h"
 #include "cmd/linnetd_pulse.h"
+#include "cmd/linnetd_tree.h"
 #include "core/command.h"
-#include "core/db.h"
-#include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
 #include "core/rcu.h"
 #include "core/shard.h"
 #include "core/spool.h"
-#include "core/supervisor.h"
-#include "core/sysmon.h"
 #include "modules/registry.h"
 #include "net/c2s.h"
-#include "net/listener.h"
 #include "router/access.h"
-#include "router/account.h"
-#include "router/auth.h"
 #include "router/directory.h"
 #include "router/route.h"
 
-#define STOP_MS 10000 /* how long clients have to take what waits for them */
-#define STOP_LOOK_MS 5
-
 struct server server;
+
+/* One at a time changes what the server is made of: a reload, or a part that starts or stops. */
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+
+/* Who waits here may not hold up the grace period that the other waits for. */
+void server_lock(void)
+{
+	bool reading = rcu_offline();
+
+	pthread_mutex_lock(&changing);
+	rcu_online(reading);
+}
+
+void server_unlock(void)
+{
+	pthread_mutex_unlock(&changing);
+}
 
 const char *server_settings_path(void)
 {
@@ -61,20 +68,23 @@ char *errors_text(struct conf_errors *errors)
 	return text;
 }
 
-/* Where whoever started the server looks, and in the log where that is elsewhere. */
+void server_cannot_start(const char *why)
+{
+	fprintf(stderr, "linnetd: %s\n", why);
+	if (server.settings && server.settings->server.log_file)
+		log_error("linnetd", "cannot start", L_STR("why", why));
+}
+
 PRINTF_LIKE(1, 2) static int failed(const char *format, ...)
 {
-	char *text;
+	AUTO(free_ptr) char *text = NULL;
 	va_list args;
 
 	va_start(args, format);
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
-	fprintf(stderr, "linnetd: %s\n", text ? text : format);
-	if (server.settings && server.settings->server.log_file)
-		log_error("linnetd", "cannot start", L_STR("why", text));
-	free(text);
+	server_cannot_start(text ? text : format);
 	return -1;
 }
 
@@ -134,26 +144,6 @@ static int raise_files(void)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	return 0;
-}
-
-static int start_database(void)
-{
-	const struct db_conf *conf = &server.settings->database;
-	struct db *db;
-	int error = db_open(conf, &db);
-
-	if (error)
-		return failed("the database %s cannot be opened: %s", conf->path, strerror(-error));
-	db_main_set(db);
-	return 0;
-}
-
-static void stop_database(void)
-{
-	struct db *db = db_main();
-
-	db_main_set(NULL);
-	db_close(db);
 }
 
 static int start_spool(void)
@@ -217,31 +207,6 @@ static int start_pulse(void)
 	return 0;
 }
 
-static int start_jobs(void)
-{
-	unsigned n = server_conf_jobs(&server.settings->server);
-	int error = jobs_start(n);
-
-	return error ? failed("%u job threads cannot be started: %s", n, strerror(-error)) : 0;
-}
-
-static int start_accounts(void)
-{
-	int error;
-
-	job_check();
-	error = auth_start(db_main());
-	if (!error)
-		accounts_start();
-	return error ? failed("accounts cannot be asked for: %s", strerror(-error)) : 0;
-}
-
-static void stop_accounts(void)
-{
-	accounts_stop();
-	auth_stop();
-}
-
 struct host *host_make(const struct settings_host *from)
 {
 	struct host *h = host_new(from->name, settings_host_conf(from));
@@ -263,169 +228,41 @@ void host_end(struct host *h)
 	host_unref(h);
 }
 
-static void stop_hosts(void)
-{
-	while (server.n_hosts) {
-		struct host *h = server.hosts[--server.n_hosts];
-
-		host_withdraw(h, STREAM_SYSTEM_SHUTDOWN);
-		host_end(h);
-	}
-	free(server.hosts);
-	server.hosts = NULL;
-}
-
-/* All at once, so that no module takes a domain that is to be another host's. */
-static int make_hosts(struct registry_change *change, struct conf_errors *errors)
-{
-	const struct settings *s = server.settings;
-	int error = 0;
-
-	for (size_t i = 0; i < s->n_hosts && !error; i++) {
-		struct host *h = host_make(&s->hosts[i]);
-
-		server.hosts[server.n_hosts++] = h;
-		error = registry_change_host(
-			change, h, settings_host_node(s, h->name), s->hosts[i].modules, errors);
-	}
-	return error ? error : registry_change_prepare(change, errors);
-}
-
-static int start_hosts(void)
-{
-	struct conf_errors *errors = conf_errors_new();
-	struct registry_change *change = registry_change_begin();
-	int error;
-
-	server.hosts = xcalloc(server.settings->n_hosts, sizeof(*server.hosts));
-	error = make_hosts(change, errors);
-	if (error) {
-		failed_with(errors);
-		registry_change_abandon(change);
-		stop_hosts();
-	} else {
-		registry_change_commit(change);
-		for (size_t i = 0; i < server.n_hosts; i++)
-			REQUIRE(route_register_host(server.hosts[i]) == 0);
-	}
-	conf_errors_free(errors);
-	return error;
-}
-
-/* ---- The system monitor: a thread below a supervisor of its own. */
-
-static const struct child_spec monitor_child[] = {
-	{ .id = "system monitor",
-		.shutdown_ms = 2000,
-		THREAD_CHILD(sysmon_run, .arg = (void *)&server_sysmon,
-			.heartbeat_ms = SYSMON_HEARTBEAT_MS) },
-};
-static const struct supervisor_plan monitor_plan = {
-	.strategy = ONE_FOR_ONE,
-	.max_restarts = 5,
-	.within_s = 60,
-	SUPERVISOR_CHILDREN(monitor_child),
-};
-static struct actor_id monitor;
-static sem_t monitor_ended;
-
-static void note_monitor_end(struct actor_id id UNUSED, const char *reason UNUSED, void *arg UNUSED)
-{
-	sem_post(&monitor_ended);
-}
-
-static int start_monitor(void)
-{
-	const struct start how = { .ended = note_monitor_end };
-	struct start_result r;
-
-	server_set_limits(server.settings);
-	sem_init(&monitor_ended, 0, 0);
-	r = supervisor_spawn_wait(shard_at(0), &monitor_plan, &how);
-	monitor = r.id;
-	return r.outcome == STARTED ? 0 : failed("the system monitor does not start: %s", r.reason);
-}
-
-static void stop_monitor(void)
-{
-	bool reading = rcu_offline();
-
-	gen_stop_id(monitor, STOP_SHUTDOWN);
-	while (sem_wait(&monitor_ended) < 0)
-		;
-	rcu_online(reading);
-	sem_destroy(&monitor_ended);
-}
-
-static int start_listeners(void)
-{
-	const struct settings *s = server.settings;
-	AUTO(free_ptr) char *why = NULL;
-	int error = listeners_start(
-		s->listen, s->n_listen, server.tls, (unsigned)s->server.acceptors, &why);
-
-	return error ? failed("%s", why) : 0;
-}
-
-/* Looks for a moment whether main was asked once more to end; true when it was. */
-static bool asked_again(void)
-{
-	struct timespec look = { .tv_nsec = STOP_LOOK_MS * 1000000L };
-	bool reading = rcu_offline();
-	sigset_t set;
-	int signo;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	signo = sigtimedwait(&set, NULL, &look);
-	rcu_online(reading);
-	return signo > 0;
-}
-
-static void stop_listeners(void)
-{
-	listeners_stop();
-	c2s_kick_all(STREAM_SYSTEM_SHUTDOWN);
-	for (int waited = 0; c2s_count() > 0 && waited < STOP_MS; waited += STOP_LOOK_MS)
-		if (asked_again())
-			break;
-	if (c2s_count() > 0)
-		log_warning("linnetd", "clients were left behind", L_INT("streams", c2s_count()));
-}
-
-static int start_control(void)
-{
-	const struct server_conf *s = &server.settings->server;
-	int error = command_listen(s->control_socket, (unsigned)s->control_socket_mode);
-
-	if (error == -EADDRINUSE)
-		return failed("%s: another server answers there", s->control_socket);
-	return error ? failed("%s: %s", s->control_socket, strerror(-error)) : 0;
-}
-
 /* ---- All of it ---- */
 
+static int start_tree(void)
+{
+	server_set_limits(server.settings);
+	command_hold(); /* until all is there */
+	if (tree_start()) {
+		command_release();
+		return -1;
+	}
+	return 0;
+}
+
+static void stop_tree(void)
+{
+	command_hold(); /* nobody uses any more what goes now */
+	server.gave_up = !tree_stop();
+	command_release();
+}
+
+/* What has to be there before the first actor, then all else. */
 static const struct step {
 	int (*start)(void); /* says on stderr why it fails */
 	void (*stop)(void);
 } steps[] = {
-	{ start_settings, stop_settings },
-	{ start_log, log_close },
-	{ raise_files, NULL },
-	{ start_directory, directory_fini },
-	{ start_tls, stop_tls },
-	{ start_access, stop_access },
-	{ start_spool, spool_close },
+	{ start_settings, stop_settings }, /* all others look into them */
+	{ start_log, log_close }, /* metrics, too */
+	{ raise_files, NULL }, /* before many are opened */
+	{ start_directory, directory_fini }, /* shards look into it while they turn */
+	{ start_tls, stop_tls }, /* certificates */
+	{ start_access, stop_access }, /* rules */
+	{ start_spool, spool_close }, /* its records are looked at before anybody adds one */
 	{ start_shards, shards_stop }, /* before all whose threads post to shards */
-	{ start_pulse, pulse_stop },
-	{ start_database, stop_database },
-	{ start_jobs, jobs_stop },
-	{ start_accounts, stop_accounts },
-	{ start_hosts, stop_hosts },
-	{ start_monitor, stop_monitor },
-	{ start_listeners, stop_listeners },
-	{ start_control, command_close },
+	{ start_pulse, pulse_stop }, /* the monitor hears that they turn */
+	{ start_tree, stop_tree }, /* cmd/linnetd_tree.c */
 };
 
 static void stop_steps(size_t n)
@@ -456,17 +293,21 @@ int server_start(const char *settings_path, const char *pid_file)
 		}
 	}
 	if (write_pid(pid_file)) {
+		command_release();
 		stop_steps(ARRAY_LEN(steps));
 		return -1;
 	}
+	atomic_store(&server.is_up, true);
+	command_release();
 	log_info("linnetd", "started", L_STR("version", LINNET_VERSION),
 		L_INT("hosts", server.n_hosts), L_INT("shards", shards_count()));
 	return 0;
 }
 
-void server_stop(void)
+bool server_stop(void)
 {
 	log_info("linnetd", "stopping");
 	stop_steps(ARRAY_LEN(steps));
 	pid_file_remove();
+	return !server.gave_up;
 }

@@ -1,6 +1,8 @@
-/* cmd/linnetd_server.h - what main and a reload share of the running server. Written by the main
- * thread at its start and end, and by the one reload at a time in between. */
+/* cmd/linnetd_server.h - what main, the parts of the tree and a reload share of the running server.
+ * Written by main at its start and end, and under the server's lock in between. */
 #pragma once
+
+#include <stdatomic.h>
 
 #include "cmd/linnetd_settings.h"
 #include "core/attr.h"
@@ -13,10 +15,19 @@ extern struct server {
 	const char *path; /* of the settings file */
 	struct settings *settings; /* what runs */
 	struct settings *started; /* of what it was started with: what waits for a restart */
-	struct host **hosts; /* counted; settings->n_hosts of them, in its order */
-	size_t n_hosts; /* started so far */
+	struct host **hosts; /* counted: those that run */
+	size_t n_hosts;
 	struct tls_store *tls;
+	_Atomic bool is_up; /* it has started: errors go to the log alone */
+	_Atomic bool hurry; /* it was asked twice to end: nobody is waited for */
+	bool gave_up; /* the tree has */
 } server;
+
+/* Not on a shard. Whoever holds it waits for no part of the tree. */
+void server_lock(void);
+void server_unlock(void);
+/* Why, to where whoever starts the server looks, and to the log where that is elsewhere. */
+void server_cannot_start(const char *why);
 
 /* For sysmon_run(). cmd/linnetd_sysmon.c */
 extern const struct sysmon_plan server_sysmon;

@@ -1,4 +1,5 @@
-/* cmd/linnetd_stored.c - commands about what accounts keep on the server: private XML. */
+/* cmd/linnetd_stored.c - commands about what accounts keep on the server: private XML and
+ * vCards. */
 #include <string.h>
 
 #include "cmd/linnetd.h"
@@ -6,6 +7,8 @@
 #include "core/job.h"
 #include "modules/private.h"
 #include "modules/registry.h"
+#include "modules/vcard.h"
+#include "modules/vcard_store.h"
 #include "router/host.h"
 
 /* The account, where the module runs whose tables are looked at; NULL: the answer says why not. */
@@ -72,6 +75,50 @@ static void run_private_delete(const json_t *args, struct command_answer *answer
 	host_unref(h);
 }
 
+static void run_vcard(const json_t *args, struct command_answer *answer)
+{
+	char user[JID_PART_MAX + 1], hash[VCARD_HASH_TEXT];
+	struct host *h = account_of_module("vcard", args, user, answer);
+	AUTO(free_ptr) char *xml = NULL;
+	int wanted, result;
+
+	job_check();
+	if (!h)
+		return;
+	result = vcard_find_text(h->name, user, &xml);
+	if (result >= 0)
+		result = vcard_find_hash(h->name, user, hash);
+	wanted = result >= 0 ? vcard_is_wanted(h->name, user) : result;
+	if (wanted < 0)
+		answer_failure(answer, wanted);
+	else if (!xml)
+		command_fail(answer, "%s@%s has no vCard", user, h->name);
+	else
+		answer->result = json_pack(
+			"{s:s, s:s, s:b}", "vcard", xml, "photo", hash, "registered", wanted);
+	host_unref(h);
+}
+
+static void run_vcard_delete(const json_t *args, struct command_answer *answer)
+{
+	char user[JID_PART_MAX + 1];
+	struct host *h = account_of_module("vcard", args, user, answer);
+	struct jid *account;
+	int result;
+
+	job_check();
+	if (!h)
+		return;
+	REQUIRE(jid_make(user, h->name, NULL, NULL, &account) == JID_OK);
+	result = vcard_remove(h, account);
+	jid_free(account);
+	if (result < 0)
+		answer_failure(answer, result);
+	else
+		answer->result = json_pack("{s:i}", "deleted", result);
+	host_unref(h);
+}
+
 #define ACCOUNT_ARGS                                                             \
 	{ "user", ARG_STRING, .help = "The part of the address before the @." }, \
 	{                                                                        \
@@ -92,6 +139,11 @@ static const struct command commands[] = {
 		(const char *const[]){ "element", "namespace", "bytes", "changed", NULL } },
 	{ "private-delete", "stored", "Delete an account's private XML, all of it or one element.",
 		private_delete_args, run_private_delete },
+	{ "vcard", "stored",
+		"Show an account's vCard, its picture's SHA-1, and whether it has registered to be "
+		"found in the directory.",
+		account_args, run_vcard },
+	{ "vcard-delete", "stored", "Delete an account's vCard.", account_args, run_vcard_delete },
 };
 
 void commands_add_stored(void)

@@ -12,7 +12,7 @@
 
 static struct metric abandoned = METRIC_COUNTER("supervisor_abandoned_total",
 	"Children that could not be ended and were left to themselves");
-static void (*_Atomic told_of_abandoned)(const char *id, bool shard_lost);
+static void (*_Atomic told_of_abandoned)(const char *id, bool lost);
 
 const struct child_methods *child_methods(enum child_kind kind)
 {
@@ -23,6 +23,8 @@ const struct child_methods *child_methods(enum child_kind kind)
 		return &child_thread_methods;
 	case CHILD_PROCESS:
 		return &child_process_methods;
+	case CHILD_PART:
+		return &child_part_methods;
 	default:
 		return NULL;
 	}
@@ -45,7 +47,7 @@ const char *child_state_name(enum child_state state)
 	return names[state];
 }
 
-void child_on_abandoned(void (*fn)(const char *id, bool shard_lost))
+void child_on_abandoned(void (*fn)(const char *id, bool lost))
 {
 	atomic_store(&told_of_abandoned, fn);
 }
@@ -104,27 +106,27 @@ static void down(struct child *c, const char *reason)
 	set_state(c, CHILD_DOWN);
 }
 
-static bool holds_shard(const struct child *c)
+static bool is_lost_with(const struct child *c)
 {
-	return c->spec.kind == CHILD_ACTOR ||
+	return c->spec.kind == CHILD_ACTOR || c->spec.kind == CHILD_PART ||
 		(c->spec.kind == CHILD_THREAD && c->spec.thread.holds_shard);
 }
 
 /* Force did not help. */
 static void abandon(struct child *c)
 {
-	void (*tell)(const char *id, bool shard_lost) = atomic_load(&told_of_abandoned);
-	bool shard_lost = holds_shard(c);
+	void (*tell)(const char *id, bool lost) = atomic_load(&told_of_abandoned);
+	bool lost = is_lost_with(c);
 
 	shard_check(NULL);
 	metric_add(&abandoned, 1);
 	log_error("supervisor", "abandoned what does not end", L_STR("child", c->id),
 		L_STR("kind", child_kind_name(c->spec.kind)), L_STR("reason", c->reason),
-		L_INT("shard_lost", shard_lost));
+		L_INT("lost", lost));
 	methods_of(c)->abandon(c);
 	down(c, "abandoned");
 	if (tell)
-		tell(c->id, shard_lost);
+		tell(c->id, lost);
 	c->changed(c);
 }
 
@@ -307,6 +309,8 @@ void child_tell(const struct child *c, struct child_row *row)
 		.modules = c->spec.modules,
 		.restarts = c->restarts,
 		.for_ms = shard_now_ms() - c->since_ms,
+		.waiting = -1,
+		.holds = -1,
 	};
 	memcpy(row->id, c->id, sizeof(row->id));
 	memcpy(row->reason, c->reason, sizeof(row->reason));

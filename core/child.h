@@ -1,7 +1,7 @@
 /* core/child.h - what a supervisor looks after: a child's specification, and what is told of it.
- * A child is an actor, a thread of ours, or a process of the operating system. Its specification is
- * a row of a static table; everything that one points to outlives the supervisor. After Erlang's
- * child_spec():
+ * A child is an actor, a thread of ours, a process of the operating system, or a part: something
+ * that is started and stopped by two functions. Its specification is a row of a static table;
+ * everything that one points to outlives the supervisor. After Erlang's child_spec():
  *
  *   static const struct child_spec children[] = {
  *           { .id = "router", .shutdown_ms = 5000, ACTOR_CHILD(&router_class.gen) },
@@ -17,7 +17,7 @@
 #include "core/heart.h"
 
 #define CHILD_ID_MAX 64 /* bytes, the terminating one too */
-#define CHILD_REASON_MAX 64
+#define CHILD_REASON_MAX 160
 #define CHILD_START_MS 30000 /* how long a start may take when nothing else is said */
 #define CHILD_KILL_MS 2000 /* what has not ended so long after it was killed is abandoned */
 
@@ -32,7 +32,7 @@ enum child_type { CHILD_WORKER, CHILD_SUPERVISOR };
 #define CHILD_BRUTAL_KILL (-1) /* killed without being asked */
 #define CHILD_INFINITY (-2) /* asked and waited for; the right one for supervisors */
 
-enum child_kind { CHILD_NONE, CHILD_ACTOR, CHILD_THREAD, CHILD_PROCESS };
+enum child_kind { CHILD_NONE, CHILD_ACTOR, CHILD_THREAD, CHILD_PROCESS, CHILD_PART };
 
 /* An actor ends with its stop reason. Asked to stop: gen_stop_id(STOP_SHUTDOWN). */
 struct child_actor {
@@ -70,6 +70,20 @@ struct child_process {
 };
 #define CHILD_PULSE_FD 3
 
+/* A part does not end by itself. Its functions may block, and each runs on a thread of its own,
+ * which is registered with RCU and goes with it. Either may be NULL: nothing is to be done. One
+ * that does not return in time is abandoned, and what it holds is lost to the server. */
+struct child_part {
+	/* 0, or it did not start and why has the reason (at most CHILD_REASON_MAX bytes). */
+	int (*start)(void *arg, char *why);
+	void (*stop)(void *arg);
+	/* For the tree: what it has by now, and how much waits in it. On the supervisor's shard;
+	 * NULL: nothing to count. */
+	int64_t (*holds)(void *arg);
+	int64_t (*waits)(void *arg);
+	void *arg;
+};
+
 struct child_spec {
 	const char *id; /* shorter than CHILD_ID_MAX, without '/' */
 	enum child_restart restart;
@@ -82,12 +96,14 @@ struct child_spec {
 		struct child_actor actor;
 		struct child_thread thread;
 		struct child_process process;
+		struct child_part part;
 	};
 };
 #define ACTOR_CHILD(class_, ...) .kind = CHILD_ACTOR, .actor = { .class = (class_), ##__VA_ARGS__ }
 #define THREAD_CHILD(run_, ...) .kind = CHILD_THREAD, .thread = { .run = (run_), ##__VA_ARGS__ }
 #define PROCESS_CHILD(argv_, ...) \
 	.kind = CHILD_PROCESS, .process = { .argv = (argv_), ##__VA_ARGS__ }
+#define PART_CHILD(...) .kind = CHILD_PART, .part = { __VA_ARGS__ }
 
 /* check_childspecs: 0, or -EINVAL and in words what is wrong with which. out_why may be NULL. */
 ANY_THREAD int child_specs_check(
@@ -112,13 +128,16 @@ struct child_row {
 	const char *const *modules;
 	uint64_t restarts; /* by the supervisor, in its life */
 	uint64_t for_ms; /* how long it has been in this state */
-	unsigned waiting; /* an actor's: messages in its shard's mailbox */
+	/* Of an actor, the messages in its shard's mailbox; of a part, what it says; -1: nothing to
+	 * count. */
+	int64_t waiting;
+	int64_t holds; /* a part's; -1: nothing to count */
 	char reason[CHILD_REASON_MAX]; /* why it last ended or did not start; "" when it has not */
 };
 ANY_THREAD const char *child_state_name(enum child_state state);
 ANY_THREAD const char *child_kind_name(enum child_kind kind);
 
-/* What could not be ended even by force. The tree goes on without it; when shard_lost, it stands on
- * a shard, which cannot be had back: the server has to be restarted. On a shard; called for each;
+/* What could not be ended even by force. The tree goes on without it; when lost, it has a shard or
+ * is a part, which cannot be had back: the server has to be restarted. On a shard; called for each;
  * NULL: only logged and counted. To be set before the first supervisor starts. */
-void child_on_abandoned(void (*fn)(const char *id, bool shard_lost));
+void child_on_abandoned(void (*fn)(const char *id, bool lost));

@@ -42,7 +42,8 @@ struct child_methods {
 	void (*tell)(const struct child *c, struct child_row *row); /* NULL: nothing to add */
 	const char *name;
 };
-extern const struct child_methods child_actor_methods, child_thread_methods, child_process_methods;
+extern const struct child_methods child_actor_methods, child_thread_methods, child_process_methods,
+	child_part_methods;
 const struct child_methods *child_methods(enum child_kind kind); /* NULL: no such kind */
 
 ON_SHARD struct child *child_new(const struct child_spec *spec, struct actor_id keeper,

@@ -1,6 +1,6 @@
 /* core/child_thread.c - a child that is a thread of ours, and its heart.
- * The heart belongs to the thread until its last letter, and to the supervisor's shard from then
- * on; an abandoned thread therefore keeps a whole one. */
+ * The thread and its letters hold the heart. An abandoned thread keeps a whole one, and writes no
+ * letters any more: the shards may be gone before it ends. */
 #include <errno.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -19,9 +19,14 @@ struct heart {
 	void *arg;
 	struct actor_id keeper;
 	/* Any thread. */
+	_Atomic unsigned refs;
 	_Atomic uint32_t beats; /* relaxed */
 	_Atomic bool stops; /* relaxed: what it is to see besides comes by other ways */
 	sem_t told; /* posted when it stops */
+	/* Under lock. */
+	pthread_mutex_t lock;
+	bool over; /* its last letter is on its way */
+	bool orphan; /* abandoned */
 	/* The thread's until posted. */
 	struct letter began, ended;
 	const char *reason;
@@ -35,8 +40,11 @@ static const char *refuse(const struct child_spec *spec)
 	return spec->thread.run ? NULL : "no thread to run";
 }
 
-static void heart_free(struct heart *h)
+static void heart_unref(struct heart *h)
 {
+	if (atomic_fetch_sub(&h->refs, 1) != 1)
+		return;
+	pthread_mutex_destroy(&h->lock);
 	sem_destroy(&h->told);
 	free(h);
 }
@@ -47,6 +55,7 @@ static void began_open(struct actor *a UNUSED, struct letter *l)
 	struct child *c = h->child;
 
 	shard_check(NULL);
+	heart_unref(h);
 	if (c && c->state == CHILD_STARTING)
 		child_began(c, STARTED, NULL);
 }
@@ -59,16 +68,23 @@ static void ended_open(struct actor *a UNUSED, struct letter *l)
 
 	shard_check(NULL);
 	pthread_join(h->thread, NULL); /* it has nothing left to do but to go */
-	heart_free(h);
+	heart_unref(h);
 	if (c)
 		child_ended(c, reason);
 }
 
+/* The letter holds the heart, too; an orphan's is not sent. */
 static void post(struct heart *h, struct letter *l, void (*open)(struct actor *a, struct letter *l))
 {
-	l->to = h->keeper;
-	l->open = open;
-	letter_post(l);
+	pthread_mutex_lock(&h->lock);
+	if (!h->orphan) {
+		atomic_fetch_add(&h->refs, 1);
+		h->over = l == &h->ended;
+		l->to = h->keeper;
+		l->open = open;
+		letter_post(l);
+	}
+	pthread_mutex_unlock(&h->lock);
 }
 
 void heart_beat(struct heart *h)
@@ -103,6 +119,7 @@ static void *heart_run(void *arg)
 
 	h->reason = reason ? reason : STOP_NORMAL;
 	post(h, &h->ended, ended_open);
+	heart_unref(h);
 	return NULL;
 }
 
@@ -117,9 +134,11 @@ static enum start_outcome start(struct child *c)
 	h->keeper = c->keeper;
 	h->child = c;
 	sem_init(&h->told, 0, 0);
+	pthread_mutex_init(&h->lock, NULL);
+	atomic_init(&h->refs, 1);
 	err = thread_start(&h->thread, c->id, heart_run, h);
 	if (err) {
-		heart_free(h);
+		heart_unref(h);
 		snprintf(c->reason, sizeof(c->reason), "no thread: %s", strerror(-err));
 		return START_FAILED;
 	}
@@ -141,7 +160,13 @@ static void abandon(struct child *c)
 {
 	struct heart *h = c->life;
 
+	shard_check(NULL);
 	h->child = NULL;
+	pthread_mutex_lock(&h->lock);
+	h->orphan = !h->over;
+	if (h->orphan)
+		pthread_detach(h->thread);
+	pthread_mutex_unlock(&h->lock);
 }
 
 static uint32_t beats(const struct child *c)

@@ -142,6 +142,66 @@ static void call_end(struct entry *e)
 	pthread_mutex_unlock(&table_lock);
 }
 
+/* ---- The gate ---- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned holders, running;
+	bool shut; /* the control socket closes: who waits has waited in vain */
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+void command_hold(void)
+{
+	bool reading = rcu_offline();
+
+	pthread_mutex_lock(&gate.lock);
+	gate.holders++;
+	while (gate.running)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	rcu_online(reading);
+}
+
+void command_release(void)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.holders--;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+/* False: the server is ending. */
+static bool gate_enter(void)
+{
+	bool reading = rcu_offline(), opened;
+
+	pthread_mutex_lock(&gate.lock);
+	while (gate.holders && !gate.shut)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	opened = !gate.holders;
+	gate.running += opened;
+	pthread_mutex_unlock(&gate.lock);
+	rcu_online(reading);
+	return opened;
+}
+
+static void gate_leave(void)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.running--;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static void gate_shut(bool shut)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.shut = shut;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
+
 /* ---- One request ---- */
 
 const char *command_text(const json_t *args, const char *name)
@@ -231,7 +291,11 @@ static json_t *run(const struct command *c, json_t *args)
 
 	if (wrong)
 		return usage_error(wrong);
+	if (!c->always && !gate_enter())
+		return json_pack("{s:s}", "error", "the server is ending");
 	c->run(args, &answer);
+	if (!c->always)
+		gate_leave();
 	if (answer.error)
 		reply = json_pack("{s:s}", "error", answer.error);
 	else
@@ -655,6 +719,7 @@ int command_listen(const char *socket_path, unsigned mode)
 	control.path = xstrdup(socket_path);
 	control.mode = mode;
 	atomic_store(&control.closing, false);
+	gate_shut(false);
 	if (command_find(help_command.name) == NULL)
 		command_add(&help_command);
 	control.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -676,6 +741,7 @@ void command_close(void)
 	if (control.fd < 0)
 		return;
 	atomic_store(&control.closing, true);
+	gate_shut(true);
 	eventfd_write(control.wake_fd, 1);
 	reading = rcu_offline(); /* its command may wait for a grace period */
 	pthread_join(control.thread, NULL);

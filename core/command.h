@@ -39,6 +39,7 @@ struct command {
 	const struct command_arg *args; /* in order; ends with a NULL name; NULL: none */
 	command_fn *run;
 	const char *const *columns; /* of a table, in order; NULL: as they come */
+	bool always; /* also while command_hold() holds the others back */
 };
 /* Any thread that may block, except from inside command_each(). c outlives its registration; a
  * second command of the same name is our own mistake. */
@@ -46,6 +47,11 @@ void command_add(const struct command *c);
 /* After it returns no call is running, except the one that removes itself. Unknown is fine. */
 void command_remove(const struct command *c);
 const struct command *command_find(const char *name); /* NULL: no such command */
+/* Commands wait from its return on until command_release(): what they use starts or stops. Waits
+ * for those that run. Counted; any thread that may block, but not from inside a command that is not
+ * one of those that always run. */
+void command_hold(void);
+void command_release(void);
 void command_each(
 	void (*fn)(const struct command *c, void *arg), void *arg); /* by group and name */
 const char *command_arg_type_name(enum command_arg_type type); /* "string", as in help --json */

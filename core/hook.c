@@ -34,6 +34,7 @@ struct hook_set {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all writers */
 static unsigned last_index; /* under lock */
 static uint64_t last_added; /* under lock */
+static _Atomic unsigned hanging;
 
 struct hook_set *hook_set_new(void)
 {
@@ -45,8 +46,12 @@ static void hook_set_reclaim(struct rcu_head *head)
 	struct hook_set *s = caa_container_of(head, struct hook_set, rcu);
 	struct chains *chains = rcu_get(s->chains);
 
-	for (unsigned i = 0; chains && i < chains->n; i++)
-		free(rcu_get(chains->at[i]));
+	for (unsigned i = 0; chains && i < chains->n; i++) {
+		struct chain *c = rcu_get(chains->at[i]);
+
+		atomic_fetch_sub(&hanging, c ? c->n : 0);
+		free(c);
+	}
 	free(chains);
 	free(s);
 }
@@ -99,6 +104,11 @@ enum hook_next hook_run(struct hook_set *s, struct hook *h, void *subject)
 		c = chain_of(s, h);
 	}
 	return HOOK_GO_ON;
+}
+
+unsigned hook_count(void)
+{
+	return atomic_load(&hanging);
 }
 
 bool hook_empty(struct hook_set *s, struct hook *h)
@@ -199,6 +209,7 @@ int hook_add(struct hook_set *s, struct hook *h, int order, hook_fn *fn, void *a
 	} else {
 		e.added = ++last_added;
 		rcu_free_later(rcu_swap(*place, chain_with(was, &e)));
+		atomic_fetch_add(&hanging, 1);
 	}
 	pthread_mutex_unlock(&lock);
 	return err;
@@ -213,8 +224,10 @@ void hook_remove(struct hook_set *s, struct hook *h, int order, hook_fn *fn, voi
 	pthread_mutex_lock(&lock);
 	place = place_of(s, index_of(h));
 	was = rcu_get(*place);
-	if (was && (i = entry_find(was, order, fn, arg)) < was->n)
+	if (was && (i = entry_find(was, order, fn, arg)) < was->n) {
 		rcu_free_later(rcu_swap(*place, chain_without(was, i)));
+		atomic_fetch_sub(&hanging, 1);
+	}
 	pthread_mutex_unlock(&lock);
 }
 

@@ -33,4 +33,5 @@ bool hook_replace(struct hook_set *s, struct hook *h, int order, hook_fn *fn, vo
 
 /* Runs the chain. HOOK_STOP when a function ended it. RCU-registered thread. */
 enum hook_next hook_run(struct hook_set *s, struct hook *h, void *subject);
+unsigned hook_count(void); /* functions that hang anywhere; any thread */
 bool hook_empty(struct hook_set *s, struct hook *h); /* saves building the subject */

@@ -374,3 +374,8 @@ void carriers_each(
 		fn(c->name, carrier_waiting(c), c->max_queue, arg);
 	pthread_mutex_unlock(&carriers_lock);
 }
+
+int64_t jobs_waiting(void)
+{
+	return metric_value(&queued);
+}

@@ -38,6 +38,7 @@ struct carrier *carrier_new(
 void carrier_free(struct carrier *c);
 /* 0 and the carrier has taken j, or CARRIER_FULL and j is still the caller's. */
 ANY_THREAD int carrier_submit(struct carrier *c, uint64_t key, struct job *j) MUST_USE;
+ANY_THREAD int64_t jobs_waiting(void); /* and running, in all carriers */
 ANY_THREAD unsigned carrier_waiting(const struct carrier *c);
 /* Each that has a queue: its name, jobs waiting or running, and its bound. fn is quick: nobody
  * makes or frees a carrier meanwhile. */

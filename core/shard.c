@@ -255,8 +255,10 @@ static void run_timers(struct shard *s)
 /* Busy, one turn ends where the next begins; otherwise where the shard looks how long to sleep. */
 static void end_turn(struct shard *s, uint64_t now_us)
 {
-	if (s->turn_began_us)
+	if (s->turn_began_us) {
 		metric_time(&turn_lengths, now_us - s->turn_began_us);
+		stall_turn((now_us - s->turn_began_us) / 1000);
+	}
 	s->turn_began_us = 0;
 }
 
@@ -427,6 +429,7 @@ int shards_start(unsigned n)
 	metric_register(&events_taken);
 	metric_register(&timers_fired);
 	metric_register(&turn_lengths);
+	stall_register();
 	while (n_shards < n && !err) {
 		err = shard_new(n_shards, &shards[n_shards]);
 		n_shards += !err;

@@ -8,11 +8,23 @@
 #include "core/log.h"
 #include "core/metric.h"
 
+#define NAME_BYTES 100
+
 _Atomic uint32_t stall_ms = STALL_MS;
 _Thread_local uint64_t stall_since_ms;
 _Thread_local const char *stall_name;
 _Thread_local void *stall_fn;
+_Thread_local uint64_t stall_longest_ms;
+/* Who that was. The name is copied, as the turn may end when it is gone; to find the function's
+ * takes too long for what happens at each tick of the clock. */
+static _Thread_local struct {
+	const char *kind;
+	void *fn;
+	char name[NAME_BYTES];
+} longest;
 
+static struct metric long_turns = METRIC_COUNTER("shard_long_turns_total",
+	"Turns that were longer than shard_turn_warning without a handler that was");
 static struct metric slow_turns = METRIC_COUNTER(
 	"shard_slow_turns_total", "Handlers that held a shard for longer than shard_turn_warning");
 
@@ -39,22 +51,66 @@ static const char *name_of(const char *name, void *fn, char *out, size_t size)
 {
 	size_t len;
 
-	snprintf(out, size, "%.100s%s", name ? name : "", name ? "/" : "");
+	snprintf(out, size, "%.*s%s", NAME_BYTES, name ? name : "", name ? "/" : "");
 	len = strlen(out);
 	put_function(fn, out + len, size - len);
 	return out;
 }
 
+void stall_register(void)
+{
+	metric_register(&slow_turns);
+	metric_register(&long_turns);
+}
+
+/* By kind, so that a flood of one does not hide another. */
+static struct log_seldom *seldom_of(const char *kind)
+{
+	static struct {
+		const char *kind; /* NULL: any other */
+		struct log_seldom seldom;
+	} kinds[] = { { .kind = "hook" }, { .kind = "iq" }, { .kind = "mail" }, { .kind = NULL } };
+	unsigned i = 0;
+
+	while (kinds[i].kind && strcmp(kinds[i].kind, kind) != 0)
+		i++;
+	return &kinds[i].seldom;
+}
+
 void stall_report(const char *kind, const char *name, void *fn, uint64_t took_ms)
+{
+	uint32_t left_out;
+	char space[256];
+
+	metric_add(&slow_turns, 1);
+	if (!log_seldom(seldom_of(kind), &left_out))
+		return;
+	log_warning("shard", "a handler held its shard", L_STR("kind", kind),
+		L_STR("handler", name_of(name, fn, space, sizeof(space))), L_INT("ms", took_ms),
+		L_INT("left_out", left_out));
+}
+
+void stall_note_longest(const char *kind, const char *name, void *fn, uint64_t took_ms)
+{
+	stall_longest_ms = took_ms;
+	longest.kind = kind;
+	longest.fn = fn;
+	snprintf(longest.name, sizeof(longest.name), "%s", name ? name : "");
+}
+
+void stall_report_turn(uint64_t took_ms)
 {
 	static struct log_seldom seldom;
 	uint32_t left_out;
 	char space[256];
 
-	metric_add(&slow_turns, 1);
+	metric_add(&long_turns, 1);
 	if (!log_seldom(&seldom, &left_out))
 		return;
-	log_warning("shard", "a handler held its shard", L_STR("kind", kind),
-		L_STR("handler", name_of(name, fn, space, sizeof(space))), L_INT("ms", took_ms),
-		L_INT("left_out", left_out));
+	if (stall_longest_ms)
+		name_of(longest.name[0] ? longest.name : NULL, longest.fn, space, sizeof(space));
+	log_warning("shard", "a turn was long", L_INT("ms", took_ms),
+		L_STR("kind", stall_longest_ms ? longest.kind : "none"),
+		L_STR("longest", stall_longest_ms ? space : "none"),
+		L_INT("longest_ms", stall_longest_ms), L_INT("left_out", left_out));
 }

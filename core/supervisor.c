@@ -79,6 +79,14 @@ struct child *supervisor_find(struct supervisor *s, const char *id)
 	return NULL;
 }
 
+void supervisor_affected(
+	struct supervisor *s, struct child *c, struct child **first, struct child **last)
+{
+	*first = s->plan.strategy == ONE_FOR_ALL ? first_child(s) : c;
+	*last = s->plan.strategy == ONE_FOR_ALL || s->plan.strategy == REST_FOR_ONE ? last_child(s)
+										    : c;
+}
+
 /* --- when a child has ended --- */
 
 static void restart(struct supervisor *s, struct child *c);
@@ -93,6 +101,8 @@ static void restarted(struct supervisor *s, struct child *failed)
 /* s->move is what is to be done about it. */
 static void restart(struct supervisor *s, struct child *c)
 {
+	struct child *first, *last;
+
 	shard_check(NULL);
 	if (!intensity_allows(&s->intensity, shard_now_ms())) {
 		metric_add(&escalations, 1);
@@ -103,16 +113,8 @@ static void restart(struct supervisor *s, struct child *c)
 		return;
 	}
 	metric_add(&restarts, 1);
-	switch (s->plan.strategy) {
-	case ONE_FOR_ALL:
-		move_range(s, first_child(s), last_child(s), START_RESTARTABLE, restarted);
-		break;
-	case REST_FOR_ONE:
-		move_range(s, c, last_child(s), START_RESTARTABLE, restarted);
-		break;
-	default:
-		move_start(s, c, c, START_RESTARTABLE, restarted);
-	}
+	supervisor_affected(s, c, &first, &last);
+	move_range(s, first, last, START_RESTARTABLE, restarted);
 }
 
 static void report_end(const struct child *c)

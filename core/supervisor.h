@@ -67,10 +67,17 @@ enum supervisor_request_kind {
 	DELETE_CHILD, /* forgets the specification; the child must not be running */
 	RESTART_CHILD, /* starts one that is not running */
 	WHICH_CHILDREN,
+	/* What Erlang's do not have, for an operator: the child, and with it those that the
+	 * strategy would stop and start if it ended: all of ONE_FOR_ALL, those after it of
+	 * REST_FOR_ONE. Stopped last first, started first first; one that does not start leaves
+	 * those after it down. */
+	STOP_WITH_REST,
+	START_WITH_REST, /* the child must not be running */
+	RESTART_WITH_REST,
 };
 struct supervisor_request {
 	enum supervisor_request_kind kind;
-	const char *id; /* TERMINATE_CHILD, DELETE_CHILD, RESTART_CHILD */
+	const char *id; /* of the child; START_CHILD, WHICH_CHILDREN: unused */
 	const struct child_spec *spec; /* START_CHILD: copied, with the id */
 	/* Takes the place of the specification's arg, restarts too; dropped with the child. Taken
 	 * in any case. */
@@ -81,7 +88,7 @@ enum supervisor_outcome {
 	SUPERVISOR_OK, /* a child whose start was ignored: .child.state is CHILD_DOWN */
 	SUPERVISOR_ALREADY_PRESENT, /* START_CHILD: the id is there, and not running */
 	SUPERVISOR_ALREADY_STARTED, /* START_CHILD: the id is there, and running */
-	SUPERVISOR_RUNNING, /* DELETE_CHILD, RESTART_CHILD */
+	SUPERVISOR_RUNNING, /* DELETE_CHILD, RESTART_CHILD, START_WITH_REST */
 	SUPERVISOR_NOT_FOUND,
 	SUPERVISOR_SIMPLE_ONE_FOR_ONE, /* which does not do this */
 	SUPERVISOR_BAD_SPEC, /* child_specs_check() has .why */
@@ -115,6 +122,6 @@ ANY_THREAD struct supervisor_answer *supervisor_ask_wait(struct actor_id supervi
 ANY_THREAD void supervisor_walk(struct actor_id supervisor,
 	void (*fn)(const char *path, unsigned depth, const struct child_row *row, void *arg),
 	void *arg);
-/* TERMINATE_CHILD, RESTART_CHILD or DELETE_CHILD on the child with that path. The caller frees. */
+/* What names a child, on the one with that path. The caller frees. */
 ANY_THREAD struct supervisor_answer *supervisor_ask_path(struct actor_id supervisor,
 	enum supervisor_request_kind kind, const char *path, uint64_t deadline_ms) MUST_USE;

@@ -58,6 +58,9 @@ struct request {
 ON_SHARD struct child *supervisor_add(struct supervisor *s, const struct child_spec *spec);
 ON_SHARD void supervisor_remove(struct supervisor *s, struct child *c); /* it is down */
 ON_SHARD struct child *supervisor_find(struct supervisor *s, const char *id); /* NULL: none */
+/* Whom the strategy stops and starts with c, c too. */
+ON_SHARD void supervisor_affected(
+	struct supervisor *s, struct child *c, struct child **first, struct child **last);
 /* Does what can be done now. s may be gone afterwards. */
 ON_SHARD void supervisor_run(struct supervisor *s);
 

@@ -216,6 +216,37 @@ static void restart_child(struct supervisor *s, struct request *r, struct child 
 		begin_start(s, r, c, restarted);
 }
 
+static void rest_started(struct supervisor *s, struct child *failed)
+{
+	struct request *r = asked(s);
+	char why[CHILD_REASON_MAX * 2] = "";
+
+	shard_check(NULL);
+	if (!r)
+		return;
+	if (failed)
+		snprintf(why, sizeof(why), "%s: %s", failed->id, failed->reason);
+	answer(r, failed ? SUPERVISOR_START_FAILED : SUPERVISOR_OK, s->subject, why);
+}
+
+static void with_rest(struct supervisor *s, struct request *r, struct child *c)
+{
+	struct child *first, *last;
+
+	shard_check(NULL);
+	if (r->kind == START_WITH_REST && c->state != CHILD_DOWN) {
+		answer(r, SUPERVISOR_RUNNING, c, "");
+		return;
+	}
+	s->asked = r;
+	s->subject = c;
+	supervisor_affected(s, c, &first, &last);
+	if (r->kind == STOP_WITH_REST)
+		move_range(s, first, last, START_NONE, terminated);
+	else
+		move_range(s, first, last, START_ALL, rest_started);
+}
+
 void request_begin(struct supervisor *s, struct request *r)
 {
 	struct child *c;
@@ -235,8 +266,10 @@ void request_begin(struct supervisor *s, struct request *r)
 		terminate_child(s, r, c);
 	else if (r->kind == DELETE_CHILD)
 		delete_child(s, r, c);
-	else
+	else if (r->kind == RESTART_CHILD)
 		restart_child(s, r, c);
+	else
+		with_rest(s, r, c);
 }
 
 void request_take(struct supervisor *s, struct term *t, struct caller from)

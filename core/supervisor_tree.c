@@ -76,7 +76,7 @@ struct supervisor_answer *supervisor_ask_path(struct actor_id supervisor,
 	struct supervisor_answer *a;
 	const char *slash;
 
-	REQUIRE(kind == TERMINATE_CHILD || kind == RESTART_CHILD || kind == DELETE_CHILD);
+	REQUIRE(kind != START_CHILD && kind != WHICH_CHILDREN);
 	while (supervisor.v && (slash = strchr(path, '/'))) {
 		supervisor = below(supervisor, path, (size_t)(slash - path));
 		path = slash + 1;

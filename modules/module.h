@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "core/attr.h"
+#include "core/child.h"
 #include "core/conf.h"
 #include "core/hook.h"
 #include "core/lang.h"
@@ -91,6 +92,11 @@ struct module {
 	 * other has taken over. Nodes of CONF_RAW options are good during start() and reload()
 	 * only. */
 	void (*reload)(struct module_instance *mi, const void *old);
+	/* Ends with a NULL id. Actors, threads and processes that are to live while the module runs
+	 * on a host, below the host's supervisor: started after it, in no order with those of
+	 * others, and stopped before it; the arg of each is the struct module_instance, whatever
+	 * stands here. Too many restarts start all of the host's modules anew. */
+	const struct child_spec *children;
 	/* A cross-check of one host's settings at --check; returns NULL or what is wrong. */
 	const char *(*check)(const void *conf, struct arena *a);
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/shard.h"
+#include "modules/module_children.h"
 
 /* ---- A host's list */
 
@@ -219,6 +220,21 @@ void running_take_back(struct running *r)
 	running_free(r);
 }
 
+static void children_end(struct running *r)
+{
+	if (r->has_children)
+		module_children_end(&r->mi);
+	r->has_children = false;
+}
+
+static void children_begin(struct running *r, struct running *instead)
+{
+	if (instead)
+		children_end(instead); /* they have the same names */
+	r->has_children = r->mi.module->children != NULL;
+	module_children_begin(&r->mi);
+}
+
 void running_offer(struct planned *p, const struct registry_change *c)
 {
 	struct running *r = p->fresh;
@@ -227,6 +243,7 @@ void running_offer(struct planned *p, const struct registry_change *c)
 	hooks_begin(r, p->running);
 	running_take_domains(r, c);
 	running_list(r, p->running);
+	children_begin(r, p->running);
 	log_info("modules", p->running ? "started anew" : "started",
 		L_STR("module", p->module->name), L_STR("host", r->mi.host->name));
 }
@@ -234,6 +251,7 @@ void running_offer(struct planned *p, const struct registry_change *c)
 void running_stop(struct running *r)
 {
 	running_unlist(r);
+	children_end(r);
 	withdraw(r); /* its grace period also covers the list */
 	log_info("modules", "stopped", L_STR("module", r->mi.module->name),
 		L_STR("host", r->mi.host->name));

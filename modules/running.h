@@ -30,6 +30,7 @@ struct running {
 	struct answering *answering;
 	unsigned n_answering; /* registered */
 	unsigned n_hooks; /* added */
+	bool has_children; /* the module's are its own; those of who takes over, from then on */
 	struct registry_change *starting_in; /* while start() runs */
 	bool leaving; /* stops with the commit of the change that is being prepared */
 	RCU_PTR(struct service) services;

@@ -226,6 +226,13 @@ static int listener_open(
 	return 0;
 }
 
+static void listener_accept_from(struct listener *l)
+{
+	acceptors_add(l);
+	keep_port(l);
+	log_info("listener", "open", L_STR("ip", conf_of(l)->ip), L_INT("port", l->port));
+}
+
 static void listener_close(struct listener *l)
 {
 	acceptors_remove(l);
@@ -354,10 +361,7 @@ void listeners_commit(struct listeners_change *c)
 			give_options(c->at[i], &c->conf[i]);
 			continue;
 		}
-		acceptors_add(c->at[i]);
-		keep_port(c->at[i]);
-		log_info("listener", "open", L_STR("ip", c->conf[i].ip),
-			L_INT("port", c->at[i]->port));
+		listener_accept_from(c->at[i]);
 	}
 	replace_ports(c->at, c->n);
 	for (size_t i = 0; i < n_before; i++)
@@ -378,12 +382,89 @@ int listeners_reload(const struct listen_conf *conf, size_t n, char **why)
 	return rc;
 }
 
+char *listener_name(const struct listen_conf *conf)
+{
+	bool v6 = strchr(conf->ip, ':');
+
+	return xprintf("%s%s%s:%d", v6 ? "[" : "", conf->ip, v6 ? "]" : "", (int)conf->port);
+}
+
+/* The open one of that name, or n. */
+static size_t find_named(const char *name)
+{
+	size_t i = 0;
+
+	for (; i < open_ports.n; i++) {
+		AUTO(free_ptr) char *that = listener_name(conf_of(open_ports.at[i]));
+
+		if (!strcmp(that, name))
+			break;
+	}
+	return i;
+}
+
+static int open_one_more(const struct listen_conf *conf, struct listener **out)
+{
+	struct listeners_change none_leaves = { .claimed = xcalloc(open_ports.n, sizeof(bool)) };
+	int rc;
+
+	for (size_t i = 0; i < open_ports.n; i++)
+		none_leaves.claimed[i] = true;
+	rc = listener_open(&none_leaves, conf, out);
+	free(none_leaves.claimed);
+	return rc;
+}
+
+int listeners_add(const struct listen_conf *conf, char **why)
+{
+	AUTO(free_ptr) char *name = listener_name(conf);
+	struct listener **before = open_ports.at, **at;
+	size_t n = open_ports.n;
+	int rc;
+
+	if (find_named(name) < n)
+		return 0;
+	at = xcalloc(n + 1, sizeof(*at));
+	if (n)
+		memcpy(at, before, n * sizeof(*at));
+	rc = open_one_more(conf, &at[n]);
+	if (rc) {
+		free(at);
+		*why = xprintf("%s port %d: %s", conf->ip, (int)conf->port, strerror(-rc));
+		return rc;
+	}
+	listener_accept_from(at[n]);
+	replace_ports(at, n + 1);
+	free(before);
+	return 0;
+}
+
+void listeners_remove(const char *name)
+{
+	size_t i = find_named(name), n = open_ports.n;
+	struct listener *gone;
+
+	if (i == n)
+		return;
+	gone = open_ports.at[i];
+	lock_ports();
+	open_ports.at[i] = open_ports.at[n - 1];
+	open_ports.n--;
+	pthread_mutex_unlock(&open_ports.lock);
+	listener_close(gone);
+}
+
+int listeners_begin(struct tls_store *tls, unsigned acceptors)
+{
+	open_ports.tls = tls;
+	return acceptors_start(acceptors);
+}
+
 int listeners_start(const struct listen_conf *conf, size_t n, struct tls_store *tls,
 	unsigned acceptors, char **why)
 {
-	int rc = acceptors_start(acceptors);
+	int rc = listeners_begin(tls, acceptors);
 
-	open_ports.tls = tls;
 	if (rc) {
 		*why = xprintf("acceptors: %s", strerror(-rc));
 		return rc;

@@ -53,6 +53,14 @@ struct listener {
 };
 void listener_unref(struct listener *l);
 
+/* Starts the acceptors, with no port yet; 0 or a negative errno. listeners_stop() ends them. */
+int listeners_begin(struct tls_store *tls, unsigned acceptors);
+/* Opens one port, if it is not open; 0, or a negative errno and *why as below. Under the same rule
+ * as a change. */
+int listeners_add(const struct listen_conf *conf, char **why);
+void listeners_remove(const char *name); /* of listener_name(); its connections live on */
+char *listener_name(const struct listen_conf *conf); /* "0.0.0.0:5222"; the caller frees */
+
 /* Opens what conf says and starts the acceptors. 0, or a negative errno and *why ("0.0.0.0 port
  * 5222: Address already in use"), which the caller frees. main. */
 int listeners_start(const struct listen_conf *conf, size_t n, struct tls_store *tls,

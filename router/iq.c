@@ -233,6 +233,29 @@ bool iq_registered(struct host *h, enum iq_scope scope, const char *ns)
 	return lookup(h, scope, ns) != NULL;
 }
 
+static void count_host(struct host *h, void *arg)
+{
+	struct iq_counts *counts = arg;
+
+	for (int scope = IQ_LOCAL; scope <= IQ_SM; scope++) {
+		const struct iq_table *t = rcu_get(h->iq[scope]);
+
+		for (unsigned i = 0; t && i < t->n; i++) {
+			counts->handlers++;
+			if (t->at[i]->carrier)
+				counts->waiting += carrier_waiting(t->at[i]->carrier);
+		}
+	}
+}
+
+struct iq_counts iq_count(void)
+{
+	struct iq_counts counts = { 0 };
+
+	route_each_host(count_host, &counts);
+	return counts;
+}
+
 void iq_table_free(struct host *h)
 {
 	for (int scope = IQ_LOCAL; scope <= IQ_SM; scope++) {

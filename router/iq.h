@@ -63,6 +63,12 @@ void iq_unregister(struct host *h, enum iq_scope scope, const char *ns);
 int iq_replace(struct host *h, const struct iq_handler_spec *spec);
 bool iq_registered(struct host *h, enum iq_scope scope, const char *ns); /* RCU-registered thread */
 
+/* Of all hosts: looks at every handler, so for people only. RCU-registered thread. */
+struct iq_counts {
+	unsigned handlers, waiting; /* requests that wait or run in their queues */
+};
+struct iq_counts iq_count(void);
+
 /* With its host, which nobody finds any more and whose handlers are withdrawn. */
 void iq_table_free(struct host *h);
 

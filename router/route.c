@@ -29,7 +29,7 @@ static struct {
 	pthread_once_t made;
 	struct cds_lfht *routes;
 	RCU_PTR(struct route_entry) own; /* the host that route_own_name() names */
-	_Atomic unsigned n;
+	_Atomic unsigned n, n_services;
 } table = { .writing = PTHREAD_MUTEX_INITIALIZER, .made = PTHREAD_ONCE_INIT };
 
 static struct metric routed_metrics[] = {
@@ -87,6 +87,7 @@ static int add(const char *domain, struct host *h, service_fn *fn, void *arg)
 		if (h && !rcu_get(table.own))
 			rcu_set(table.own, e);
 		atomic_fetch_add(&table.n, 1);
+		atomic_fetch_add(&table.n_services, !h);
 		rc = 0;
 	}
 	pthread_mutex_unlock(&table.writing);
@@ -169,6 +170,7 @@ void route_unregister(const char *domain)
 		if (rcu_get(table.own) == e)
 			rcu_set(table.own, any_host());
 		atomic_fetch_sub(&table.n, 1);
+		atomic_fetch_sub(&table.n_services, !e->host);
 	}
 	pthread_mutex_unlock(&table.writing);
 	if (e)
@@ -212,6 +214,11 @@ void route_each_host(void (*fn)(struct host *h, void *arg), void *arg)
 unsigned route_count(void)
 {
 	return atomic_load(&table.n);
+}
+
+unsigned route_count_services(void)
+{
+	return atomic_load(&table.n_services);
 }
 
 /* A message that no account of ours receives. */

@@ -41,7 +41,8 @@ struct host *route_host(const char *domain);
 const char *route_own_name(void);
 bool route_has(const char *domain); /* a host or service of ours */
 void route_each_host(void (*fn)(struct host *h, void *arg), void *arg);
-unsigned route_count(void);
+unsigned route_count(void); /* domains */
+unsigned route_count_services(void); /* of them, those of services */
 
 /* Routes a sealed stanza on behalf of its `from`; takes the caller's reference. On a shard.
  * Whatever cannot be delivered is answered as the RFCs ask. Returns what was decided. */

@@ -46,6 +46,7 @@
 	X(NS_PRIVATE, "jabber:iq:private")                                        \
 	X(NS_SEARCH, "jabber:iq:search")                                          \
 	X(NS_BLOCKING, "urn:xmpp:blocking")                                       \
+	X(NS_REPORTING, "urn:xmpp:reporting:1")                                   \
 	X(NS_VCARD, "vcard-temp")                                                 \
 	X(NS_VCARD_UPDATE, "vcard-temp:x:update")                                 \
 	X(NS_VCARD4, "urn:ietf:params:xml:ns:vcard-4.0")                          \

@@ -24,7 +24,7 @@ static void wait_ms(long ms)
 
 static int slow_get(const struct iq *iq UNUSED, struct builder *answer UNUSED)
 {
-	wait_ms(100);
+	wait_ms(200);
 	return 0;
 }
 
@@ -41,7 +41,7 @@ extern struct hook session_opened_hook; /* router/session.h, which modules do no
 
 static enum hook_next slow_session(void *subject UNUSED, void *arg UNUSED)
 {
-	wait_ms(100);
+	wait_ms(200);
 	return HOOK_GO_ON;
 }
 

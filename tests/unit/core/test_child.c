@@ -3,6 +3,7 @@
 #include "core/child.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -48,14 +49,20 @@ static void note_end(struct actor_id id UNUSED, const char *reason, void *arg UN
 
 static struct supervisor_plan plan;
 
-static struct start_result start(const struct child_spec *spec)
+static struct supervisor_plan *plan_with(const struct child_spec *spec)
 {
 	plan = (struct supervisor_plan){ .strategy = ONE_FOR_ONE,
 		.max_restarts = 3,
 		.within_s = 1000,
 		.children = spec,
 		.n_children = 1 };
-	return supervisor_spawn_wait(shard_at(0), &plan, &(struct start){ .ended = note_end });
+	return &plan;
+}
+
+static struct start_result start(const struct child_spec *spec)
+{
+	return supervisor_spawn_wait(
+		shard_at(0), plan_with(spec), &(struct start){ .ended = note_end });
 }
 
 static struct actor_id started(const struct child_spec *spec)
@@ -299,6 +306,29 @@ Test(child, a_thread_that_cannot_be_stopped_is_abandoned_and_the_tree_goes_on)
 		sched_yield();
 }
 
+Test(child, an_abandoned_thread_may_outlive_the_shards)
+{
+	struct actor_id sup;
+
+	orders_init();
+	orders.deaf = true;
+	sup = started(&calm_thread);
+	cr_assert(await(&orders.ready));
+	gen_stop_id(sup, STOP_SHUTDOWN);
+	calm();
+	clock_move(PAST(SHUTDOWN_MS));
+	clock_move(PAST(CHILD_KILL_MS));
+	cr_assert(await(&sup_ended));
+	shards_stop();
+	orders.beat = true; /* its first, of which nobody can be told */
+	orders.deaf = false;
+	orders.leave = true;
+	sem_post(&orders.again);
+	while (orders.ends == 0)
+		sched_yield();
+	cr_assert_eq(shards_start(1), 0);
+}
+
 Test(child, a_hanging_thread_that_holds_a_shard_makes_the_server_restart)
 {
 	struct child_spec spec = beating_thread;
@@ -327,6 +357,145 @@ Test(child, a_hanging_thread_that_holds_a_shard_makes_the_server_restart)
 		sem_post(&orders.again);
 		sched_yield();
 	}
+}
+
+/* --- parts --- */
+
+static struct building {
+	_Atomic int fails;
+	_Atomic bool open; /* its functions return */
+	_Atomic unsigned starts, stops;
+	sem_t begun;
+} building;
+
+static void building_init(void)
+{
+	memset(&building, 0, sizeof(building));
+	sem_init(&building.begun, 0, 0);
+	building.open = true;
+	abandoned = shards_lost = 0;
+}
+
+static void wait_until_open(void)
+{
+	sem_post(&building.begun);
+	while (!building.open)
+		usleep(1000);
+}
+
+static int build(void *arg, char *why)
+{
+	cr_assert_eq(arg, &building);
+	building.starts++;
+	wait_until_open();
+	if (!building.fails)
+		return 0;
+	building.fails--;
+	snprintf(why, CHILD_REASON_MAX, "no stones");
+	return -ENOENT;
+}
+
+static void pull_down(void *arg UNUSED)
+{
+	wait_until_open();
+	building.stops++;
+}
+
+static int64_t count_starts(void *arg UNUSED)
+{
+	return building.starts;
+}
+
+static const struct child_spec part = {
+	.id = "t",
+	.shutdown_ms = SHUTDOWN_MS,
+	.start_ms = SHUTDOWN_MS,
+	PART_CHILD(.start = build, .stop = pull_down, .holds = count_starts, .arg = &building),
+};
+
+Test(child, a_part_is_up_when_its_start_has_returned_and_down_when_its_stop_has)
+{
+	struct actor_id sup;
+
+	building_init();
+	sup = started(&part);
+	cr_expect_eq(row_of(sup, "t").state, CHILD_UP);
+	cr_expect_eq(row_of(sup, "t").kind, CHILD_PART);
+	cr_expect_eq(row_of(sup, "t").holds, 1);
+	cr_expect_eq(row_of(sup, "t").waiting, -1, "it has nothing that could wait");
+	cr_expect_eq(outcome_of(ask_id(sup, RESTART_WITH_REST, "t")), SUPERVISOR_OK);
+	cr_expect_eq(row_of(sup, "t").holds, 2);
+	cr_expect_eq(building.stops, 1);
+	stop(sup);
+	cr_expect_eq(building.stops, 2);
+}
+
+Test(child, a_part_without_functions_is_up_and_down_at_once)
+{
+	const struct child_spec nothing = { .id = "t", PART_CHILD(.start = NULL) };
+	struct actor_id sup = started(&nothing);
+
+	cr_expect_eq(row_of(sup, "t").state, CHILD_UP);
+	cr_expect_eq(row_of(sup, "t").holds, -1);
+	stop(sup);
+	cr_expect_str_eq(ended_reason, STOP_SHUTDOWN);
+}
+
+Test(child, a_part_that_does_not_start_says_why)
+{
+	AUTO(free_ptr) struct supervisor_answer *r = NULL;
+	struct actor_id sup;
+
+	building_init();
+	building.fails = 1;
+	cr_expect_eq(start(&part).outcome, START_FAILED);
+	sup = started(&part);
+	building.fails = 1;
+	r = ask_id(sup, RESTART_WITH_REST, "t");
+	cr_expect_eq(r->outcome, SUPERVISOR_START_FAILED);
+	cr_expect_str_eq(r->why, "t: no stones");
+	stop(sup);
+}
+
+static void note_start(const struct start_result *r, void *arg UNUSED)
+{
+	cr_expect_eq(r->outcome, START_FAILED);
+	sem_post(&sup_ended);
+}
+
+Test(child, a_part_that_starts_too_long_is_stopped_when_it_has)
+{
+	building_init();
+	building.open = false;
+	gen_spawn(shard_at(0), &supervisor_class, plan_with(&part),
+		&(struct start){ .started = note_start });
+	cr_assert(await(&building.begun));
+	clock_move(PAST(SHUTDOWN_MS));
+	building.open = true;
+	cr_assert(await(&sup_ended), "the supervisor has not started");
+	cr_expect_eq(building.stops, 1);
+	cr_expect_eq(abandoned, 0);
+}
+
+Test(child, a_part_that_does_not_stop_is_lost_to_the_server)
+{
+	struct actor_id sup;
+
+	building_init();
+	sup = started(&part);
+	cr_assert(await(&building.begun));
+	building.open = false;
+	gen_stop_id(sup, STOP_SHUTDOWN);
+	cr_assert(await(&building.begun));
+	clock_move(PAST(SHUTDOWN_MS));
+	cr_expect_eq(abandoned, 0, "killed, and given time");
+	clock_move(PAST(CHILD_KILL_MS));
+	cr_assert(await(&sup_ended));
+	cr_expect_eq(abandoned, 1);
+	cr_expect_eq(shards_lost, 1);
+	building.open = true;
+	while (!building.stops)
+		sched_yield();
 }
 
 /* --- processes --- */

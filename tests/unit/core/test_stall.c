@@ -59,6 +59,15 @@ static char *logged(void)
 	return text;
 }
 
+static unsigned count_lines(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
 /* As if what ran had begun so long ago. */
 static void ran_for(uint64_t ms, void *fn)
 {
@@ -175,13 +184,38 @@ Test(stall, how_long_is_too_long_can_be_set)
 	stall_end();
 }
 
-static unsigned count_lines(const char *text)
+/* Many handlers, none of which took too long: the longest of them is named. */
+Test(stall, a_turn_that_is_long_by_many)
 {
-	unsigned n = 0;
+	AUTO(free_ptr) char *text = NULL;
 
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
+	stall_begin();
+	stall_note_longest("mail", "c2s", (void *)lfind, 12);
+	cr_expect_eq(stall_longest_ms, 12);
+	stall_turn(20);
+	stall_turn(21);
+	text = logged();
+	cr_expect(strstr(text,
+			  "what=\"a turn was long\" ms=21 kind=mail longest=c2s/lfind "
+			  "longest_ms=12"),
+		"%s", text);
+	cr_expect_eq(count_lines(text), 1);
+	cr_expect_eq(slow_turns(), 0);
+	stall_end();
+}
+
+Test(stall, a_turn_that_is_long_by_one_is_told_once)
+{
+	AUTO(free_ptr) char *text = NULL;
+
+	ran_for(200, malloc);
+	cr_expect_geq(stall_longest_ms, 200);
+	stall_turn(300);
+	text = logged();
+	cr_expect_eq(count_lines(text), 1, "%s", text);
+	stall_begin();
+	cr_expect_eq(stall_longest_ms, 0, "the next turn is another");
+	stall_end();
 }
 
 Test(stall, a_line_a_second_is_enough_and_all_are_counted)
@@ -190,7 +224,9 @@ Test(stall, a_line_a_second_is_enough_and_all_are_counted)
 
 	for (int i = 0; i < 4; i++)
 		stall_report("watch", NULL, (void *)lfind, 44);
+	stall_report("iq", "urn:xmpp:ping", (void *)lfind, 44);
 	text = logged();
-	cr_expect_eq(slow_turns(), 4);
-	cr_expect_lt(count_lines(text), 4, "%s", text);
+	cr_expect_eq(slow_turns(), 5);
+	cr_expect_lt(count_lines(text), 5, "%s", text);
+	cr_expect(strstr(text, "kind=iq"), "one kind does not hide another: %s", text);
 }

@@ -635,6 +635,68 @@ Test(supervisor, restart_child)
 
 static const char *const some_modules[] = { "puppet", NULL };
 
+static const struct {
+	const char *sentence;
+	enum supervisor_strategy strategy;
+	enum supervisor_request_kind kind;
+	const char *id, *want;
+} with_rest[] = {
+	{ "one_for_one: nobody with it", ONE_FOR_ONE, STOP_WITH_REST, "b", "-b" },
+	{ "one_for_one: nobody with it", ONE_FOR_ONE, RESTART_WITH_REST, "b", "-b +b" },
+	{ "rest_for_one: those after it, last first", REST_FOR_ONE, STOP_WITH_REST, "b", "-c -b" },
+	{ "rest_for_one: and then first first", REST_FOR_ONE, RESTART_WITH_REST, "b",
+		"-c -b +b +c" },
+	{ "rest_for_one, the last", REST_FOR_ONE, RESTART_WITH_REST, "c", "-c +c" },
+	{ "one_for_all: all", ONE_FOR_ALL, STOP_WITH_REST, "b", "-c -b -a" },
+	{ "one_for_all: all", ONE_FOR_ALL, RESTART_WITH_REST, "b", "-c -b -a +a +b +c" },
+};
+
+Test(supervisor, an_operator_stops_and_starts_one_with_those_that_depend_on_it)
+{
+	for (size_t i = 0; i < ARRAY_LEN(with_rest); i++) {
+		struct supervisor_plan plan = plan_of(with_rest[i].strategy, abc, 3);
+		struct actor_id sup = started(&plan);
+		const char *id = with_rest[i].id;
+
+		free(journal_take());
+		cr_expect_eq(outcome_of(ask_id(sup, START_WITH_REST, id)), SUPERVISOR_RUNNING);
+		cr_expect_eq(outcome_of(ask_id(sup, with_rest[i].kind, id)), SUPERVISOR_OK);
+		expect_journal(with_rest[i].want, with_rest[i].sentence);
+		if (with_rest[i].kind == STOP_WITH_REST) {
+			cr_expect_eq(row_of(sup, id).state, CHILD_DOWN);
+			cr_expect_eq(outcome_of(ask_id(sup, START_WITH_REST, id)), SUPERVISOR_OK);
+		}
+		for (unsigned n = 0; n < 3; n++)
+			cr_expect_eq(row_of(sup, abc[n].id).state, CHILD_UP, "%s",
+				with_rest[i].sentence);
+		cr_expect_eq(row_of(sup, id).restarts, 0, "it was asked to");
+		cr_expect_eq(outcome_of(ask_id(sup, with_rest[i].kind, "x")), SUPERVISOR_NOT_FOUND);
+		stop(sup);
+		free(journal_take());
+	}
+}
+
+Test(supervisor, when_one_of_the_rest_does_not_start_those_after_it_stay_down)
+{
+	struct supervisor_plan plan = plan_of(REST_FOR_ONE, abc, 3);
+	struct actor_id sup = started(&plan);
+	struct supervisor_answer *r;
+
+	free(journal_take());
+	b.fails = 1;
+	r = ask_id(sup, RESTART_WITH_REST, "a");
+	expect_journal("-c -b -a +a !b", "it says which and why");
+	cr_expect_eq(r->outcome, SUPERVISOR_START_FAILED);
+	cr_expect_str_eq(r->why, "b: broken strings");
+	cr_expect_eq(r->child.state, CHILD_UP, "a is there");
+	free(r);
+	calm();
+	cr_expect_eq(row_of(sup, "c").state, CHILD_DOWN, "and is not started by itself");
+	cr_expect_eq(outcome_of(ask_id(sup, START_WITH_REST, "b")), SUPERVISOR_OK);
+	expect_journal("+b +c", "an operator does");
+	stop(sup);
+}
+
 Test(supervisor, which_children)
 {
 	struct child_spec specs[2] = { abc[0], abc[1] };
@@ -711,6 +773,8 @@ Test(supervisor, simple_one_for_one_refuses_what_needs_an_id)
 		outcome_of(ask_id(sup, DELETE_CHILD, "call#1")), SUPERVISOR_SIMPLE_ONE_FOR_ONE);
 	cr_expect_eq(
 		outcome_of(ask_id(sup, RESTART_CHILD, "call#1")), SUPERVISOR_SIMPLE_ONE_FOR_ONE);
+	cr_expect_eq(outcome_of(ask_id(sup, RESTART_WITH_REST, "call#1")),
+		SUPERVISOR_SIMPLE_ONE_FOR_ONE);
 	cr_expect_eq(row_of(sup, "call#1").state, CHILD_UP);
 	stop(sup);
 }

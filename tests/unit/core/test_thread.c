@@ -17,6 +17,12 @@ static bool same_signals(const sigset_t *a, const sigset_t *b)
 	return true;
 }
 
+/* Blocked, they would end the process without core/crash.c having written down where. */
+static bool is_fault(int s)
+{
+	return s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGABRT;
+}
+
 static void *mask_of(void *arg)
 {
 	pthread_sigmask(SIG_SETMASK, NULL, arg);
@@ -37,7 +43,7 @@ Test(thread, is_deaf_to_signals_while_its_maker_hears_them)
 	cr_expect(same_signals(&before, &after));
 	for (int s = 1; s < SIGNALS; s++)
 		if (s != SIGKILL && s != SIGSTOP)
-			cr_expect(sigismember(&theirs, s), "signal %d", s);
+			cr_expect_eq(sigismember(&theirs, s), !is_fault(s), "signal %d", s);
 }
 
 static const struct {
