@@ -17,6 +17,8 @@
 
 static struct metric kept_metric =
 	METRIC_COUNTER("messages_kept_total", "Messages kept for accounts that were not there.");
+static struct metric full_metric = METRIC_COUNTER("messages_refused_total",
+	"Messages for absent accounts refused because too many waited already.");
 static struct metric handed_metric =
 	METRIC_COUNTER("messages_handed_total", "Kept messages handed to a session.");
 
@@ -289,7 +291,6 @@ ON_JOB static int judge(struct absent *a, const struct account *account)
 		.account = account,
 		.stanza = a->stanza,
 		.peer = a->stanza->from,
-		.waiting = message_db_count_waiting(db_main(), message_account(account)),
 	};
 	unsigned worth = message_worth(a->stanza);
 	uint32_t flags = 0;
@@ -303,11 +304,9 @@ ON_JOB static int judge(struct absent *a, const struct account *account)
 		hook_run(a->host->hooks, &archive_message_hook, &q) == HOOK_GO_ON)
 		flags |= MESSAGE_HIDDEN;
 	if (worth & MESSAGE_WORTH_KEEPING &&
-		hook_run(a->host->hooks, &keep_message_hook, &q) == HOOK_STOP) {
-		if (q.error)
-			return q.error;
+		hook_run(a->host->hooks, &keep_message_hook, &q) == HOOK_STOP)
 		flags |= MESSAGE_WAITING;
-	}
+	a->keeping.row.max_waiting = q.max_waiting;
 	message_fill_receiver(&a->keeping.row, message_account(account), a->stanza, flags);
 	return flags == MESSAGE_HIDDEN ? ERR_SERVICE_UNAVAILABLE : 0;
 }
@@ -347,6 +346,9 @@ static void absent_written(struct message_keeping *k, int error)
 	shard_check(NULL);
 	if (error) {
 		route_error(a->stanza, ERR_INTERNAL_SERVER_ERROR, NULL);
+	} else if (k->row.full) {
+		metric_add(&full_metric, 1);
+		route_error(a->stanza, ERR_SERVICE_UNAVAILABLE, NULL); /* XEP-0160 §2 */
 	} else if (k->row.entries[1].flags & MESSAGE_WAITING) {
 		metric_add(&kept_metric, 1);
 		if (somebody(a->stanza->to).v) { /* has come meanwhile, and looked already */
@@ -386,6 +388,7 @@ void message_for_absent(struct host *h, struct stanza *s)
 	struct absent *a = xcalloc(1, sizeof(*a));
 
 	metric_register(&kept_metric);
+	metric_register(&full_metric);
 	a->host = host_ref(h);
 	a->stanza = stanza_ref(s);
 	a->behind = behind_begin(s->to);

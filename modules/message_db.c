@@ -180,10 +180,26 @@ static int put_entry(struct db_tx *tx, uint64_t id, const struct message_entry *
 	return added;
 }
 
-int message_db_put(struct db_tx *tx, const struct message_row *row)
+static int look_whether_full(struct db_tx *tx, struct message_row *row)
 {
-	int entries = 0, added;
+	const struct message_entry *e = &row->entries[1];
+	int64_t waiting = 0;
+	int error;
 
+	row->full = false;
+	if (!(e->flags & MESSAGE_WAITING) || !row->max_waiting)
+		return 0;
+	error = db_select(tx, &waiting_count, DB_PARAMS(db_int(e->account)), take_number, &waiting);
+	row->full = waiting >= row->max_waiting;
+	return error;
+}
+
+int message_db_put(struct db_tx *tx, struct message_row *row)
+{
+	int entries = 0, added = look_whether_full(tx, row);
+
+	if (added < 0 || row->full)
+		return added;
 	for (unsigned i = 0; i < 2; i++) {
 		if (!row->entries[i].account)
 			continue;

@@ -45,6 +45,8 @@ struct message_row {
 	const void *body; /* the stanza's wire form */
 	uint32_t body_len;
 	struct message_entry entries[2]; /* the sender's, the receiver's */
+	int64_t max_waiting; /* for the receiver; 0: any number */
+	bool full; /* out: so many wait already, and nothing was written */
 };
 
 /* Whom it was exchanged with, in 63 bits: bare JID and resource each. Stable over releases. Two
@@ -61,7 +63,7 @@ ON_JOB int message_db_last_id(struct db *db, uint64_t *out); /* the highest ther
 /* --- in a write (core/db.h); 0 or positive, or a negative errno --- */
 
 /* Body, entries and waiting row; what is there already stays as it is. */
-int message_db_put(struct db_tx *tx, const struct message_row *row);
+int message_db_put(struct db_tx *tx, struct message_row *row);
 /* The account has received it: it does not wait any more, and a hidden one goes. */
 int message_db_received(struct db_tx *tx, int64_t account, uint64_t id);
 /* One entry, and its body when it was the last. */

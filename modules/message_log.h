@@ -37,12 +37,11 @@ struct message_question {
 	const struct stanza *stanza;
 	const struct jid *peer; /* with whom the account exchanges it */
 	bool outgoing;
-	int64_t waiting; /* keep_message_hook: how many wait for the account already */
-	int error; /* keep_message_hook: out; enum stanza_error for its sender */
+	int64_t max_waiting; /* keep_message_hook: out; how many may wait for the account */
 };
 /* HOOK_STOP: it belongs into the account's archive. */
 extern struct hook archive_message_hook;
-/* The account is not there. HOOK_STOP: it is to wait for it, or, with error set, not. */
+/* The account is not there. HOOK_STOP: it is to wait for it, if there are not too many. */
 extern struct hook keep_message_hook;
 
 /* What a message is worth to keep, from what it is: XEP-0313 §5.1.1, XEP-0160 §3, XEP-0334. Bits.

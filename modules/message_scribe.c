@@ -50,7 +50,7 @@ static struct metric failed_metric = METRIC_COUNTER("message_log_failed_total",
 
 /* ---- Writing */
 
-static int write_one(struct db_tx *tx, const struct message_row *row)
+static int write_one(struct db_tx *tx, struct message_row *row)
 {
 	if (row->body)
 		return message_db_put(tx, row);

@@ -9,24 +9,18 @@ struct offline_conf {
 
 static const struct conf_item offline_items[] = {
 	{ "max_user_messages", CONF_INT, FIELD(struct offline_conf, max_user_messages, int64_t),
-		.preset = "1000", .min = 0, .max = 1000000, .unit = "messages",
+		.preset = "1000", .min = 1, .max = 1000000, .unit = "messages",
 		.help = "So many wait for one account; the sender of a further one is told that it "
 			"cannot be delivered." },
 	{ 0 }
 };
 
-static struct metric full_metric = METRIC_COUNTER("offline_refused_total",
-	"Messages for absent accounts refused because too many waited already.");
-
 static enum hook_next offline_keep(void *subject, void *arg)
 {
-	struct message_question *q = subject;
 	const struct offline_conf *conf = module_conf(arg);
+	struct message_question *q = subject;
 
-	if (q->waiting >= conf->max_user_messages) {
-		q->error = ERR_SERVICE_UNAVAILABLE; /* XEP-0160 §2 */
-		metric_add(&full_metric, 1);
-	}
+	q->max_waiting = conf->max_user_messages;
 	return HOOK_STOP;
 }
 
@@ -45,7 +39,6 @@ static enum hook_next offline_presence(void *subject, void *arg UNUSED)
 static int offline_start(struct module_instance *mi)
 {
 	job_check();
-	metric_register(&full_metric);
 	return message_log_use(mi->host);
 }
 
