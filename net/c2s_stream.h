@@ -1,6 +1,7 @@
 /* net/c2s_stream.h - the inside of a client stream, shared by the files that make it up:
  * c2s.c (its life and what it receives), c2s_login.c (the states before a session),
- * c2s_session.c (bind, and the established session), c2s_shed.c (closed to free memory), c2s_log.c.
+ * c2s_session.c (bind, and the established session), c2s_shed.c (closed to free memory),
+ * c2s_move.c (to another process), c2s_log.c.
  * Owning shard only. */
 #pragma once
 
@@ -38,7 +39,11 @@ struct c2s {
 	bool left; /* was bound and has left it */
 	bool open; /* bound, and its account's data is there: session_opened_hook has run */
 	bool followed; /* what log_follow() had said at follow_version */
-	struct stanza *legacy; /* owned: the XEP-0078 request that waits for its check */
+	union {
+		struct stanza *legacy; /* not bound; owned: the XEP-0078 request that waits for its
+					* check */
+		struct c2s_moving *moving; /* bound; owned: c2s_move.c's, from being held on */
+	};
 };
 _Static_assert(sizeof(struct c2s) <= 640, "ten cache lines, of which jemalloc has a class");
 _Static_assert(offsetof(struct c2s, session.jid) / 64 == SESSION_LINES, "see session_soon()");
@@ -77,6 +82,20 @@ static inline struct c2s *c2s_of(struct fsm *f)
 {
 	return container_of(f, struct c2s, fsm);
 }
+
+/* One from another process, whose stream has been loaded; counted references and address are the
+ * caller's to fill in. Its fsm starts in the first state, its timer is not set. */
+ON_SHARD void c2s_begin(struct c2s *c);
+/* Is read as fast as its listener says by now. */
+ON_SHARD void c2s_shape(struct c2s *c);
+extern const struct fsm_class c2s_class;
+extern const struct stream_events c2s_stream_events;
+
+/* net/c2s_move.c. */
+ON_SHARD int c2s_load_state( /* the class's code_change; extra: struct record_reader */
+	struct fsm *f, unsigned old_version, bool down, void *extra, unsigned *state);
+ON_SHARD bool c2s_has_moved(const struct c2s *c); /* all that is left is who it was */
+ON_SHARD void c2s_moving_free(struct c2s *c); /* a bound one */
 
 /* Ends the stream with an error; leaves the directory first. Returns the state to stay in. */
 ON_SHARD struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text);

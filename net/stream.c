@@ -214,6 +214,14 @@ static const struct conn_events conn_calls = {
 	.lost = stream_lost,
 };
 
+ON_SHARD static void add_parser(struct stream *st, const struct parser_limits *limits,
+	const struct stream_events *events)
+{
+	st->events = events;
+	st->parser = parser_new(shard_pool(), limits, &parser_calls, st);
+	st->conn.soon = st->parser;
+}
+
 int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
 	const struct stream_events *events)
 {
@@ -221,9 +229,7 @@ int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
 
 	if (rc)
 		return rc;
-	st->events = events;
-	st->parser = parser_new(shard_pool(), limits, &parser_calls, st);
-	st->conn.soon = st->parser;
+	add_parser(st, limits, events);
 	return 0;
 }
 
@@ -392,4 +398,40 @@ void stream_hibernate(struct stream *st)
 uint64_t stream_held_bytes(const struct stream *st)
 {
 	return conn_held_bytes(&st->conn) + (st->parser ? parser_held_bytes(st->parser) : 0);
+}
+
+/* --- to another process -------------------------------------------------------------------- */
+
+bool stream_save(const struct stream *st, struct record *r)
+{
+	const char *held;
+	size_t held_len;
+	AUTO(free_ptr) char *head = parser_save(st->parser, &held, &held_len);
+
+	if (!head || !st->header_sent || st->busy || st->starting_tls)
+		return false;
+	record_number(r, st->id);
+	record_text(r, lang_tag(st->lang));
+	record_text(r, head);
+	record_bytes(r, held, held_len);
+	conn_save(&st->conn, r);
+	return true;
+}
+
+bool stream_load(struct stream *st, int fd, const struct parser_limits *limits,
+	const struct stream_events *events, const char *name, struct record_reader *r)
+{
+	uint64_t id = record_read_number(r);
+	const char *lang = record_read_text(r), *head = record_read_text(r), *held;
+	size_t held_len;
+	bool good;
+
+	held = record_read_bytes(r, &held_len);
+	good = conn_load(&st->conn, fd, &conn_calls, r);
+	add_parser(st, limits, events);
+	st->id = id;
+	st->lang = (uint8_t)lang_index(lang);
+	st->name = name;
+	st->header_sent = true;
+	return good && head && held && !parser_load(st->parser, head, held, held_len);
 }

@@ -98,3 +98,10 @@ ON_SHARD void stream_close(struct stream *st); /* without an error */
 ON_SHARD bool stream_closing(const struct stream *st);
 ON_SHARD void stream_hibernate(struct stream *st);
 ON_SHARD uint64_t stream_held_bytes(const struct stream *st); /* what waits, in and out, about */
+
+/* To another process, as net/conn.h has it: an open stream whose connection is held. The name that
+ * it goes by there is given anew. False: there is nothing to save, or it cannot be read; fd is
+ * taken all the same, and stream_end() frees what has been made. */
+ON_SHARD bool stream_save(const struct stream *st, struct record *r);
+ON_SHARD bool stream_load(struct stream *st, int fd, const struct parser_limits *limits,
+	const struct stream_events *events, const char *name, struct record_reader *r);

@@ -10,6 +10,7 @@
 #include "router/directory.h"
 #include "router/route.h"
 #include "xml/builder.h"
+#include "xml/parser.h"
 
 HOOK(session_opened);
 HOOK(session_closed);
@@ -258,6 +259,64 @@ void session_unavailable(struct session *ss, const char *status)
 		stanza_unref(s);
 	}
 	tell_directed_unavailable(ss, status);
+}
+
+/* ---- from one process to another ---- */
+
+void session_save(const struct session *ss, struct record *r)
+{
+	const struct directed *d = ss->directed;
+	struct buf *presence = ss->presence ? stanza_wire(ss->presence) : buf_new(0);
+	char text[JID_TEXT_MAX];
+
+	record_number(r, (uint64_t)(int64_t)ss->priority);
+	record_bytes(r, presence->data, presence->len);
+	buf_unref(presence);
+	record_number(r, d ? d->n : 0);
+	for (unsigned i = 0; d && i < d->n; i++) {
+		jid_write(d->at[i], text);
+		record_text(r, text);
+	}
+}
+
+static bool load_presence(struct session *ss, const char *wire, size_t len)
+{
+	if (!len)
+		return true;
+	ss->presence = parse_wire(wire, len);
+	return ss->presence && ss->presence->kind == STANZA_PRESENCE;
+}
+
+static bool load_directed(struct session *ss, struct record_reader *r)
+{
+	const char *text = record_read_text(r);
+	struct jid *to;
+	bool good;
+
+	if (!text || jid_parse(text, strlen(text), NULL, &to))
+		return false;
+	good = directed_add(ss, to);
+	jid_free(to);
+	return good;
+}
+
+bool session_load(struct session *ss, struct record_reader *r)
+{
+	int64_t priority = (int64_t)record_read_number(r);
+	const char *wire;
+	uint64_t n;
+	size_t len;
+
+	wire = record_read_bytes(r, &len);
+	if (!wire || priority < -128 || priority > 127 || !load_presence(ss, wire, len))
+		return false;
+	ss->priority = (int8_t)priority;
+	directory_presence(ss, ss->presence != NULL, ss->priority);
+	n = record_read_number_to(r, SESSION_DIRECTED_MAX);
+	while (n--)
+		if (!load_directed(ss, r))
+			return false;
+	return record_is_good(r);
 }
 
 void session_set_jid(struct session *ss, struct jid *j)

@@ -10,6 +10,7 @@
 #include "core/conf.h"
 #include "core/hook.h"
 #include "core/rcu.h"
+#include "core/record.h"
 #include "router/host.h"
 #include "xml/stanza.h"
 
@@ -59,6 +60,11 @@ ON_SHARD void session_unavailable(struct session *ss, const char *status);
 void session_set_jid(struct session *ss, struct jid *j);
 /* Frees what a session owns, the struct itself excepted. After a grace period. */
 void session_fini(struct session *ss);
+
+/* What its shard knows of it, for another process; and there, once it is in the directory. False:
+ * that cannot be read. Nobody is told of anything. */
+ON_SHARD void session_save(const struct session *ss, struct record *r);
+ON_SHARD bool session_load(struct session *ss, struct record_reader *r);
 
 /* Run on the session's shard; subject: struct session. */
 extern struct hook session_opened_hook; /* after bind, when its account's data is there */
