@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/db_driver.h"
+#include "core/keep.h"
 #include "core/mem.h"
 
 #define PAGE_BYTES 4096
@@ -86,19 +88,28 @@ static void configure_library(void)
 
 /* Makes the file: accounts are in it, so others do not read it, and the files beside it get the
  * same mode. Marks it as ours: a second server would not see what the first one keeps in memory.
- * SQLite's own locks are of another kind, so its tools may read the file meanwhile. */
+ * SQLite's own locks are of another kind, so its tools may read the file meanwhile. The mark goes
+ * from server to server with the monitor's copy of the descriptor: to the one after a crash, and to
+ * the one that takes this one's place in an upgrade. */
 static int own_file(const char *path, int *out_fd, const char **error)
 {
 	AUTO(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	char name[KEEP_NAME_MAX];
+	struct stat st;
 
-	if (fd < 0) {
+	if (fd < 0 || fstat(fd, &st) < 0) {
 		*error = strerrordesc_np(errno);
 		return -errno;
 	}
+	snprintf(name, sizeof(name), "sqlite %jx:%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	*out_fd = keep_take(name);
+	if (*out_fd >= 0)
+		return 0;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		*error = errno == EWOULDBLOCK ? "another server uses it" : strerrordesc_np(errno);
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
 	}
+	keep_put(name, fd);
 	*out_fd = steal_fd(&fd);
 	return 0;
 }

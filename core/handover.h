@@ -29,6 +29,7 @@
 
 #define HANDOVER_PARTS_MAX 64
 #define HANDOVER_VERSION 1u /* of what the two servers say to each other besides parts */
+#define HANDOVER_REFUSED "refused" /* what the new server says instead of anything else: why */
 
 struct handover; /* the channel, with the error that broke it */
 struct handover_item {

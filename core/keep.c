@@ -200,13 +200,14 @@ static int closes_again(int fd)
 char *keep_pack(void)
 {
 	struct buf *b = buf_new(256);
-	char line[KEEP_NAME_MAX + 16], *word;
+	char *line, *word;
 
 	for (unsigned i = 0; i < KEEP_MAX; i++) {
 		if (kept[i].fd < 0)
 			continue;
-		snprintf(line, sizeof(line), "%d %s\n", stays_open(kept[i].fd), kept[i].name);
+		line = xprintf("%d %s\n", stays_open(kept[i].fd), kept[i].name);
 		buf_append(&b, line, strlen(line));
+		free(line);
 	}
 	word = xstrndup(b->data, b->len);
 	buf_unref(b);

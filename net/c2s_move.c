@@ -5,11 +5,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "core/clock.h"
 #include "core/errand.h"
 #include "core/mem.h"
+#include "core/rcu.h"
 #include "net/acceptor.h"
 #include "net/c2s_stream.h"
+#include "router/account.h"
 #include "router/deliver.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -17,6 +21,8 @@
 #define PART "c2s"
 #define PART_MORE "c2s more" /* what reached a stream after it was saved */
 #define NUMBERS_MAX (16u << 20)
+#define WAITING_MAX 10000 /* account data is loaded in a queue that is bounded */
+#define TAKE_MS 60000
 
 /* One that is held still. */
 struct c2s_moving {
@@ -216,7 +222,7 @@ struct giving {
 
 static bool may_move(const struct c2s *c)
 {
-	return c->bound && !c->left && !stream_closing(&c->stream) &&
+	return c->open && !c->left && !stream_closing(&c->stream) &&
 		!c->stream.conn.tls && c->stream.conn.watch.fd >= 0;
 }
 
@@ -442,6 +448,7 @@ struct loading {
 };
 
 static struct {
+	_Atomic uint32_t waiting; /* of those posted; for account data, in the end */
 	pthread_mutex_t lock;
 	struct actor_id *ids; /* owned; by number. ACTOR_NONE: it could not be made */
 	uint32_t n, room;
@@ -462,6 +469,21 @@ static void note_taken(uint32_t number, struct actor_id id)
 		taken.n = number + 1;
 	taken.ids[number] = id;
 	pthread_mutex_unlock(&taken.lock);
+	atomic_fetch_sub_explicit(&taken.waiting, 1, memory_order_release);
+}
+
+/* Until so few wait, or a deadline that others keep is over. */
+static bool await_taken(uint32_t left)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	uint64_t until_ms = clock_ms() + TAKE_MS;
+	bool reading = rcu_offline();
+
+	while (atomic_load_explicit(&taken.waiting, memory_order_acquire) > left &&
+		clock_ms() < until_ms)
+		nanosleep(&nap, NULL);
+	rcu_online(reading);
+	return atomic_load_explicit(&taken.waiting, memory_order_acquire) <= left;
 }
 
 /* Who it is; the JID is NULL when the host is none of ours any more. */
@@ -544,6 +566,12 @@ int c2s_load_state(
 	return session_load(&c->session, in) && record_is_read(in) ? 0 : -EBADMSG;
 }
 
+ON_SHARD static void give_up(struct c2s *c)
+{
+	forget(c);
+	fsm_stop_now(&c->fsm, STOP_NORMAL);
+}
+
 ON_SHARD static struct c2s *load_stream(
 	struct handover_item *item, struct identity *i, struct listener *l)
 {
@@ -578,6 +606,7 @@ ON_SHARD static struct c2s *load_c2s(struct handover_item *item, struct identity
 	take_identity(c, i, l);
 	c->bound = true;
 	c->moving = xcalloc(1, sizeof(*c->moving));
+	c->moving->number = i->number;
 	c2s_begin(c);
 	c->stream.conn.out_max_held = (uint64_t)c->conf->max_out_bytes;
 	if (!fsm_behaviour.code_change(
@@ -585,9 +614,29 @@ ON_SHARD static struct c2s *load_c2s(struct handover_item *item, struct identity
 		c2s_shape(c);
 		return c;
 	}
-	forget(c);
-	fsm_stop_now(&c->fsm, STOP_NORMAL);
+	give_up(c);
 	return NULL;
+}
+
+ON_SHARD static void note_open(struct c2s *c)
+{
+	c->open = true;
+	note_taken(c->moving->number, c->session.id);
+}
+
+static void account_ready(struct actor_id session, int error)
+{
+	struct actor *a = actor_find(session);
+	struct c2s *c = a ? container_of(a, struct c2s, fsm.gen.actor) : NULL;
+
+	shard_check(NULL);
+	REQUIRE(c); /* held, so nothing has ended it */
+	if (!error) {
+		note_open(c);
+		return;
+	}
+	note_taken(c->moving->number, ACTOR_NONE);
+	give_up(c);
 }
 
 static void load_run(struct msg *m)
@@ -595,11 +644,19 @@ static void load_run(struct msg *m)
 	struct loading *l = container_of(m, struct loading, msg);
 	struct identity i = { 0 };
 	struct c2s *c = NULL;
+	int waits;
 
 	shard_check(NULL);
 	if (l->item.fd >= 0 && read_identity(&l->item.in, &i))
 		c = load_c2s(&l->item, &i);
-	note_taken(i.number, c ? c->session.id : ACTOR_NONE);
+	waits = c ? account_need(&c->session, account_ready) : -EBADMSG;
+	if (waits < 0) {
+		note_taken(i.number, ACTOR_NONE);
+		if (c)
+			give_up(c);
+	} else if (!waits) {
+		note_open(c);
+	}
 	jid_free(i.jid);
 	handover_item_fini(&l->item);
 	free(l);
@@ -609,6 +666,8 @@ static int load_one(struct handover_item *item)
 {
 	struct loading *l = xcalloc(1, sizeof(*l));
 
+	await_taken(WAITING_MAX);
+	atomic_fetch_add_explicit(&taken.waiting, 1, memory_order_relaxed);
 	l->msg.run = load_run;
 	l->item = *item;
 	*item = (struct handover_item){ .fd = -1 };
@@ -661,15 +720,11 @@ static int load_more(struct handover_item *item)
 	return 0;
 }
 
-static void nothing(struct c2s *c UNUSED, void *unused UNUSED)
+bool c2s_taken(struct record *r)
 {
-}
-
-void c2s_taken(struct record *r)
-{
+	bool all = await_taken(0);
 	unsigned refused = 0;
 
-	each_stream(nothing, NULL); /* so all that was posted before has run */
 	for (uint32_t i = 0; i < taken.n; i++)
 		refused += !taken.ids[i].v;
 	record_number(r, taken.n);
@@ -677,6 +732,7 @@ void c2s_taken(struct record *r)
 	for (uint32_t i = 0; i < taken.n; i++)
 		if (!taken.ids[i].v)
 			record_number(r, i);
+	return all;
 }
 
 static void go(struct c2s *c, void *n)

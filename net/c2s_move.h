@@ -34,5 +34,6 @@ void c2s_end_rest(enum stream_condition c, const char *text);
 
 /* --- the new server --- */
 
-void c2s_taken(struct record *r); /* ends the loading; r: which could not be made */
+/* Ends the loading; r: which could not be made. False: not all could be looked at in time. */
+bool c2s_taken(struct record *r);
 unsigned c2s_go(void); /* how many there are */

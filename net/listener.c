@@ -522,6 +522,12 @@ void listeners_given_away(void)
 	open_ports.given_away = true;
 }
 
+void listeners_take(void)
+{
+	open_ports.given_away = false;
+	listeners_resume();
+}
+
 struct listener *listener_join(const struct listen_conf *like)
 {
 	struct listener *found = NULL;

@@ -82,8 +82,10 @@ void listeners_stop(void); /* nothing is accepted any more */
  * taken back. main or the control thread. */
 void listeners_pause(void);
 void listeners_resume(void);
-/* The ports are another process's by now: closing them here changes nothing for who connects. */
+/* The ports are another process's: closing them here changes nothing for who connects. And are
+ * ours, and accepted from. */
 void listeners_given_away(void);
+void listeners_take(void);
 /* The open port with that address, counted as by one more connection (accepted_release() gives it
  * back), or NULL. */
 struct listener *listener_join(const struct listen_conf *like);
