@@ -24,7 +24,9 @@
 
 /* What a program that is started by the monitor itself finds in its environment. */
 #define ENV_SERVER "LINNET_TAKES_OVER" /* monitor, keep end, channel, restarts */
-#define ENV_MONITOR "LINNET_MONITORS" /* server, its keep channel, the one that leaves, restarts */
+#define ENV_MONITOR                                                                  \
+	"LINNET_MONITORS" /* server, its keep channel, the one that leaves, restarts \
+			   */
 #define ENV_KEPT "LINNET_KEPT" /* keep_pack() */
 
 static struct monitor {
@@ -121,8 +123,9 @@ NO_RETURN static void become_next(const char *path, int channel)
 	struct handover *h;
 
 	fcntl(channel, F_SETFD, 0);
-	put_environment(ENV_SERVER, xprintf("%d %d %d %u", (int)monitor.self, keep_pass_next(),
-					    channel, monitor.history.restarts));
+	put_environment(ENV_SERVER,
+		xprintf("%d %d %d %u", (int)monitor.self, keep_pass_next(), channel,
+			monitor.history.restarts));
 	sigprocmask(SIG_SETMASK, &orders, NULL);
 	setpgid(0, 0);
 	execv(path, monitor.argv);
@@ -150,8 +153,9 @@ static void start_next(void)
 /* Goes on as the program whose server it has now. */
 static void exec_itself(void)
 {
-	put_environment(ENV_MONITOR, xprintf("%d %d %d %u", (int)monitor.child, keep_pass_channel(),
-					     (int)monitor.leaving, monitor.history.restarts));
+	put_environment(ENV_MONITOR,
+		xprintf("%d %d %d %u", (int)monitor.child, keep_pass_channel(),
+			(int)monitor.leaving, monitor.history.restarts));
 	execv(monitor.program, monitor.argv);
 	fprintf(stderr, "linnetd: %s cannot be the monitor: %s\n", monitor.program,
 		strerror(errno));

@@ -122,8 +122,7 @@ void takeover_running(void)
 	if (!takeover.from)
 		return;
 	handover_say(takeover.from, UPGRADE_RUNNING, NULL);
-	takeover.following =
-		!thread_start(&takeover.thread, "takeover", follow_main, NULL);
+	takeover.following = !thread_start(&takeover.thread, "takeover", follow_main, NULL);
 }
 
 void takeover_end(void)

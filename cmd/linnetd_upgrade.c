@@ -396,8 +396,8 @@ static void tell_done(const char *program, struct command_answer *answer)
 static void run_upgrade(const json_t *args, struct command_answer *answer)
 {
 	const char *given = command_text(args, "binary");
-	AUTO(free_ptr) char *program =
-		keep_is_served() ? xstrdup(given ? given : monitor_program()) : NULL;
+	AUTO(free_ptr)
+	char *program = keep_is_served() ? xstrdup(given ? given : monitor_program()) : NULL;
 	int64_t wait_s = command_int(args, "wait", WAIT_S);
 
 	if (!program) {

@@ -1,6 +1,6 @@
-/* cmd/linnetd_upgrade.h - one server takes another's place: `linnetctl upgrade`, docs/operations.md.
- * What the two say to each other over core/handover.h, after the new one has been started by the
- * monitor (cmd/linnetd_monitor.h):
+/* cmd/linnetd_upgrade.h - one server takes another's place: `linnetctl upgrade`,
+ * docs/operations.md. What the two say to each other over core/handover.h, after the new one has
+ * been started by the monitor (cmd/linnetd_monitor.h):
  *
  *   new  hello       it is up, but for what serves; which parts it knows
  *   old              nobody is read from any more; what is under way arrives

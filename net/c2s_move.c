@@ -185,7 +185,8 @@ static const struct recipient moved_recipient = {
 };
 static const struct fsm_state moved_states[] = { { "moved", no_event } };
 static const struct fsm_class moved_class = {
-	.gen = { .actor = { .name = "c2s moved", .behaviour = &fsm_behaviour,
+	.gen = { .actor = { .name = "c2s moved",
+			 .behaviour = &fsm_behaviour,
 			 .recipient = &moved_recipient },
 		.version = 1,
 		.bytes = sizeof(struct c2s) },
@@ -220,10 +221,10 @@ struct giving {
 	} * at;
 };
 
-static bool may_move(const struct c2s *c)
+ON_SHARD static bool may_move(const struct c2s *c)
 {
-	return c->open && !c->left && !stream_closing(&c->stream) &&
-		!c->stream.conn.tls && c->stream.conn.watch.fd >= 0;
+	return c->open && !c->left && !stream_closing(&c->stream) && !c->stream.conn.tls &&
+		c->stream.conn.watch.fd >= 0;
 }
 
 ON_SHARD static void hold(struct c2s *c, uint32_t number)
@@ -609,8 +610,7 @@ ON_SHARD static struct c2s *load_c2s(struct handover_item *item, struct identity
 	c->moving->number = i->number;
 	c2s_begin(c);
 	c->stream.conn.out_max_held = (uint64_t)c->conf->max_out_bytes;
-	if (!fsm_behaviour.code_change(
-		    &c->fsm.gen, &c2s_class.gen, item->in.version, &item->in)) {
+	if (!fsm_behaviour.code_change(&c->fsm.gen, &c2s_class.gen, item->in.version, &item->in)) {
 		c2s_shape(c);
 		return c;
 	}
@@ -626,11 +626,13 @@ ON_SHARD static void note_open(struct c2s *c)
 
 static void account_ready(struct actor_id session, int error)
 {
-	struct actor *a = actor_find(session);
-	struct c2s *c = a ? container_of(a, struct c2s, fsm.gen.actor) : NULL;
+	struct actor *a;
+	struct c2s *c;
 
 	shard_check(NULL);
-	REQUIRE(c); /* held, so nothing has ended it */
+	a = actor_find(session);
+	REQUIRE(a); /* held, so nothing has ended it */
+	c = container_of(a, struct c2s, fsm.gen.actor);
 	if (!error) {
 		note_open(c);
 		return;

@@ -92,7 +92,7 @@ extern const struct fsm_class c2s_class;
 extern const struct stream_events c2s_stream_events;
 
 /* net/c2s_move.c. */
-ON_SHARD int c2s_load_state( /* the class's code_change; extra: struct record_reader */
+ON_SHARD int c2s_load_state(/* the class's code_change; extra: struct record_reader */
 	struct fsm *f, unsigned old_version, bool down, void *extra, unsigned *state);
 ON_SHARD bool c2s_has_moved(const struct c2s *c); /* all that is left is who it was */
 ON_SHARD void c2s_moving_free(struct c2s *c); /* a bound one */

@@ -521,7 +521,7 @@ void conn_change_shaper(struct conn *c, struct shaper_rate rate)
 
 /* --- life -------------------------------------------------------------------------------- */
 
-static void init(struct conn *c, int fd, const struct conn_events *events)
+ON_SHARD static void init(struct conn *c, int fd, const struct conn_events *events)
 {
 	memset(c, 0, sizeof(*c));
 	c->events = events;
@@ -656,7 +656,7 @@ void conn_save(const struct conn *c, struct record *r)
 }
 
 /* One that a stanza was given with is read back from its bytes, so that it can be given back. */
-static bool load_piece(struct conn *c, struct record_reader *r)
+ON_SHARD static bool load_piece(struct conn *c, struct record_reader *r)
 {
 	bool given = record_read_number_to(r, 1);
 	struct stanza *s = NULL;
@@ -673,7 +673,7 @@ static bool load_piece(struct conn *c, struct record_reader *r)
 	return true;
 }
 
-static bool load_pieces(struct conn *c, struct record_reader *r)
+ON_SHARD static bool load_pieces(struct conn *c, struct record_reader *r)
 {
 	uint64_t n = record_read_number_to(r, UINT32_MAX);
 	uint64_t offset = record_read_number_to(r, UINT32_MAX);

@@ -214,8 +214,8 @@ static const struct conn_events conn_calls = {
 	.lost = stream_lost,
 };
 
-ON_SHARD static void add_parser(struct stream *st, const struct parser_limits *limits,
-	const struct stream_events *events)
+ON_SHARD static void add_parser(
+	struct stream *st, const struct parser_limits *limits, const struct stream_events *events)
 {
 	st->events = events;
 	st->parser = parser_new(shard_pool(), limits, &parser_calls, st);

@@ -271,7 +271,8 @@ size_t parser_held_bytes(const struct parser *p)
 
 /* ---- from one process to another ---- */
 
-/* The start tag again, as far as it matters from now on: <name with its namespaces, the language>. */
+/* The start tag again, as far as it matters from now on: <name with its namespaces, the language>.
+ */
 char *parser_save(const struct parser *p, const char **held, size_t *held_len)
 {
 	const struct dialect *d = p->dialect;
