@@ -337,7 +337,7 @@ static void end_rest(void)
 	c2s_leave_rest();
 	drain();
 	c2s_follow(upgrade.to);
-	c2s_end_rest(STREAM_RESET, "The server goes on as another process: connect again");
+	c2s_end_rest(STREAM_RESET); /* RFC 6120 §4.9.3.16: what TLS has agreed on is void */
 }
 
 /* True: there is another server. */

@@ -29,8 +29,8 @@
 void takeover_begin(int channel); /* takes it; -1: this server is nobody's successor */
 bool takeover_is_on(void);
 void takeover_refuse(const char *why); /* tells the old one, and it goes on */
-/* Says hello, takes all, and returns once it is told to go on: then the spool is ours, too. Ends the
- * process when it is not to be. */
+/* Says hello, takes all, and returns once it is told to go on: then the spool is ours, too. Ends
+ * the process when it is not to be. */
 void takeover_run(void);
 void takeover_serve(void); /* clients are read from, and accepted */
 void takeover_running(void); /* the start is through */

@@ -437,7 +437,8 @@ void spool_pages_close(enum spool_end end)
 	sem_post(&pages.wake);
 	pthread_join(pages.grower, NULL);
 	sem_destroy(&pages.wake);
-	if (end == SPOOL_ENDS && !msync(pages.base, (size_t)spool_pages_end() * SPOOL_PAGE, MS_SYNC)) {
+	if (end == SPOOL_ENDS &&
+		!msync(pages.base, (size_t)spool_pages_end() * SPOOL_PAGE, MS_SYNC)) {
 		atomic_store(&header()->clean, 1);
 		msync(pages.base, SPOOL_PAGE, MS_SYNC);
 	}

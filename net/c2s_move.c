@@ -419,25 +419,16 @@ void c2s_leave_rest(void)
 	each_stream(leave, NULL);
 }
 
-struct ending {
-	enum stream_condition condition;
-	const char *text;
-};
-
-static void end_one(struct c2s *c, void *arg)
+static void end_one(struct c2s *c, void *condition)
 {
-	const struct ending *e = arg;
-
 	shard_check(NULL);
 	if (!c2s_has_moved(c))
-		c2s_fail(c, e->condition, e->text);
+		c2s_fail(c, *(enum stream_condition *)condition, NULL);
 }
 
-void c2s_end_rest(enum stream_condition condition, const char *text)
+void c2s_end_rest(enum stream_condition condition)
 {
-	struct ending e = { condition, text };
-
-	each_stream(end_one, &e);
+	each_stream(end_one, &condition);
 }
 
 /* --- the new server ------------------------------------------------------------------------- */

@@ -30,7 +30,7 @@ int c2s_follow(struct handover *to);
 unsigned c2s_moved(void); /* how many went, and are not forgotten yet */
 /* Those that stayed leave the directory, so that who must know is told; then they end. */
 void c2s_leave_rest(void);
-void c2s_end_rest(enum stream_condition c, const char *text);
+void c2s_end_rest(enum stream_condition c);
 
 /* --- the new server --- */
 
