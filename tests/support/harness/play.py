@@ -179,7 +179,7 @@ class Play:
         (r'for ([\w/]+) in (.+)', '_for'),
         (r'let (\w+) = (.*)', '_let'),
         (r'others are served', '_others_served'),
-        (r'operator runs (\w+)(.*)', '_operator'),
+        (r'operator runs ([\w-]+)(.*)', '_operator'),
         (r'([\w, ]+?) expects? nothing', '_expect_nothing'),
         (r'(\w+) expects in any order', '_expect_unordered'),
         (r'(\w+) expects a stream error ([\w-]+(?: or [\w-]+)*)', '_expect_stream_error'),

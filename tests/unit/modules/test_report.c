@@ -72,7 +72,7 @@ static const char *all(const struct report_query *q, char text[8192])
 
 #define REPORT(inside)                                                                       \
 	"<report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'>" inside "</" \
-											"report>"
+	"report>"
 #define SID(by, id) "<stanza-id xmlns='urn:xmpp:sid:0' by='" by "' id='" id "'/>"
 
 static const struct {
