@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define BUILT_IN(X)                                                                        \
-	X(auth_internal)                                                                   \
-	X(cputime)                                                                         \
-	X(disco)                                                                           \
-	X(echo)                                                                            \
-	X(last) X(ping) X(private) X(register) X(report) X(time) X(vcard) X(vcard_xupdate) \
-		X(version)
+#define BUILT_IN(X)      \
+	X(auth_internal) \
+	X(cputime)       \
+	X(disco)         \
+	X(echo)          \
+	X(last)          \
+	X(ping) X(private) X(register) X(report) X(time) X(vcard) X(vcard_xupdate) X(version)
 
 #define BUILT_IN_DECLARE(n) extern const struct module module_##n;
 BUILT_IN(BUILT_IN_DECLARE)
