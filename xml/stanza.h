@@ -84,6 +84,7 @@ struct stanza {
 	uint32_t block_bytes; /* private: of the piece of memory it begins in */
 	_Atomic uint32_t others; /* private to router/deliver */
 	struct buf *_Atomic wire; /* private to stanza_wire() */
+	struct stanza *body; /* counted: whose children these are; NULL: its own */
 	struct arena arena; /* holds everything above, the stanza itself first */
 };
 
@@ -104,6 +105,10 @@ void stanza_set_from(struct stanza *s, const struct jid *j);
 void stanza_set_to(struct stanza *s, const struct jid *j);
 void stanza_set_lang(struct stanza *s, const char *lang); /* only if it has none of its own */
 void stanza_seal(struct stanza *s);
+/* One sealed stanza told to many: a sealed copy of s with another `to`, which shares all but the
+ * start tag with s and keeps a reference to it. */
+struct stanza *stanza_readdressed(struct stanza *s, const struct jid *to)
+	__attribute__((returns_nonnull));
 /* The language of an answer to its sender, as lang_pick() gives it. */
 const char *stanza_lang(const struct stanza *s);
 
