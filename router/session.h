@@ -1,8 +1,8 @@
 /* router/session.h - a bound resource: what the rest of the server may know of a client.
  * Part of a client stream (net/c2s.h), which makes and ends it. Whoever finds it through the
  * directory may read the constant part until the thread's next quiescent state; everything else is
- * the owning shard's. Its presence follows RFC 6121 §4; contacts come in with the roster, so for
- * now it is told to the account's own resources and to whom the client directed it. */
+ * the owning shard's. Its presence follows RFC 6121 §4: it is told to the account's own resources,
+ * to whom the client directed it, and by router/presence to contacts. */
 #pragma once
 
 #include "core/actor.h"
@@ -32,6 +32,8 @@ struct session {
 	struct conf_prefix address; /* the client's */
 	uint16_t port;
 	bool tls;
+	/* Any thread; relaxed. */
+	_Atomic bool interested; /* asked for the roster, so it gets pushes: RFC 6121 §2.1.6 */
 	/* Owning shard only. */
 	int8_t priority;
 	/* Constant. */
