@@ -12,7 +12,8 @@
 	X(disco)         \
 	X(echo)          \
 	X(last)          \
-	X(ping) X(private) X(register) X(report) X(time) X(vcard) X(vcard_xupdate) X(version)
+	X(ping)          \
+	X(private) X(register) X(report) X(roster) X(time) X(vcard) X(vcard_xupdate) X(version)
 
 #define BUILT_IN_DECLARE(n) extern const struct module module_##n;
 BUILT_IN(BUILT_IN_DECLARE)
@@ -31,7 +32,7 @@ static const struct conf_hint hints[] = {
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|offline|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"
-	  "register_web|roster|s2s_*|scram_upgrade|shared_roster*|sip|stats|stun_disco|vcard_ldap|"
+	  "register_web|s2s_*|scram_upgrade|shared_roster*|sip|stats|stun_disco|vcard_ldap|"
 	  "antispam*|auth_fast|providers",
 		"this one of ejabberd's is not here yet" },
 	{ NULL, NULL },
