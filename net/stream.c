@@ -84,7 +84,7 @@ ON_SHARD static struct parser_pool *shard_pool(void)
 /* Whether the parser should go on behind the element whose callback just ran. */
 ON_SHARD static bool go_on(const struct stream *st)
 {
-	return !st->busy && !st->starting_tls && !conn_closing(&st->conn);
+	return !st->waits && !st->starting_tls && !conn_closing(&st->conn);
 }
 
 static bool parsed_start(void *arg, const struct stanza *head, const char *default_ns)
@@ -344,14 +344,15 @@ void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host
 
 void stream_wait(struct stream *st)
 {
-	st->busy = true;
+	st->waits++;
 	conn_pause(&st->conn);
 }
 
 void stream_go_on(struct stream *st)
 {
-	st->busy = false;
-	conn_resume(&st->conn);
+	REQUIRE(st->waits);
+	if (--st->waits == 0)
+		conn_resume(&st->conn);
 }
 
 void stream_close(struct stream *st)
@@ -408,7 +409,7 @@ bool stream_save(const struct stream *st, struct record *r)
 	size_t held_len;
 	AUTO(free_ptr) char *head = parser_save(st->parser, &held, &held_len);
 
-	if (!head || !st->header_sent || st->busy || st->starting_tls)
+	if (!head || !st->header_sent || st->waits || st->starting_tls)
 		return false;
 	record_number(r, st->id);
 	record_text(r, lang_tag(st->lang));

@@ -57,7 +57,7 @@ struct stream {
 	const struct stream_events *events;
 	struct parser *parser; /* owned */
 	bool header_sent; /* for the present stream */
-	bool busy; /* stream_wait() */
+	uint8_t waits; /* stream_wait() */
 	bool starting_tls; /* asked for within a callback */
 	uint8_t lang; /* lang_index(): what we say to the peer is in */
 	uint64_t id; /* random, of the present stream */
@@ -85,7 +85,8 @@ ON_SHARD void stream_restart(struct stream *st);
 /* Answers <starttls/> with <proceed/> once the running callback returns; secured() follows. Bytes
  * that came behind <starttls/> were not protected: they are never looked at (RFC 6120 §5.4.3.3). */
 ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host);
-/* The owner waits for an answer: nothing more is parsed until stream_go_on(). */
+/* The owner waits for an answer: nothing more is parsed until stream_go_on(). Who waits for several
+ * calls each as often. */
 ON_SHARD void stream_wait(struct stream *st);
 ON_SHARD void stream_go_on(struct stream *st);
 
