@@ -38,6 +38,7 @@ struct session {
 	int8_t priority;
 	/* Constant. */
 	uint64_t since_ms; /* wall clock */
+	uint64_t user_agent; /* user_agent_key() of its client's id; 0: it gave none */
 	/* Owning shard only. */
 	struct stanza *presence; /* the last broadcast one; NULL: not available */
 	struct directed *directed; /* owned */
