@@ -104,11 +104,8 @@ static void c2s_terminate(struct fsm *f, const char *reason UNUSED)
 	cds_list_del(&c->on_shard);
 	accepted_release(c->listener, c->options, &c->session.address, c->limited);
 	stream_end(&c->stream);
-	if (c->bound)
-		c2s_moving_free(c);
-	else
-		stanza_unref(c->legacy);
-	sasl_free(c->sasl);
+	c2s_moving_free(c);
+	c2s_login_end(c);
 	host_conf_drop(c->conf);
 	free(c->user);
 	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
@@ -383,6 +380,7 @@ void c2s_accepted(struct msg *m)
 	}
 	c->listener = a->listener;
 	c->options = a->options;
+	c->login = xcalloc(1, sizeof(*c->login));
 	c->limited = true;
 	c->session.address = a->address;
 	c->session.port = a->port;

@@ -268,6 +268,7 @@ ON_SHARD static bool save_stream(struct c2s *c, struct record *r)
 		return false;
 	record_text(r, fsm_state_name(&c->fsm));
 	record_number(r, c->session.since_ms);
+	record_number(r, c->session.user_agent);
 	record_number(r, c->idle_heard_ms);
 	record_number(r, c->idle_pinged_ms);
 	record_number(r, c->idle_again_ms);
@@ -549,6 +550,7 @@ int c2s_load_state(
 	if (!state_by_name(record_read_text(in), state))
 		return -EBADMSG;
 	c->session.since_ms = record_read_number(in);
+	c->session.user_agent = record_read_number(in);
 	c->idle_heard_ms = record_read_number(in);
 	c->idle_pinged_ms = record_read_number(in);
 	c->idle_again_ms = record_read_number(in);

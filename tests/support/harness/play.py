@@ -190,7 +190,7 @@ class Play:
         (r'(\w+) was shown the certificate of (\S+)', '_certificate'),
         (r'(\w+) sends bytes (.+)', '_send_bytes'),
         (r'(\w+) sends(?: (.*))?', '_send'),
-        (r'(\w+) opens(?: to (\S+))?', '_open'),
+        (r'(\w+) opens(?: to (\S+))?(?: as (\S+))?', '_open'),
         (r'(\w+) starts tls(?: with (\S+))?', '_start_tls'),
         (r'(\w+) handshakes(?: with (\S+))?(.*)', '_handshake'),
         (r'(\w+) authenticates as (\S+)(.*)', '_authenticate'),
@@ -344,8 +344,8 @@ class Play:
         self.clients[name] = Client(connection)
         return connection
 
-    def _open(self, _s, name, domain):
-        self._of(name).open(domain or 'localhost')
+    def _open(self, _s, name, domain, sender):
+        self._of(name).open(domain or 'localhost', sender)
 
     def _start_tls(self, _s, name, domain):
         self._of(name).starttls(domain or 'localhost')
