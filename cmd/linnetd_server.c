@@ -242,12 +242,7 @@ void host_end(struct host *h)
 static int start_tree(void)
 {
 	server_set_limits(server.settings);
-	command_hold(); /* until all is there */
-	if (tree_start()) {
-		command_release();
-		return -1;
-	}
-	return 0;
+	return tree_start();
 }
 
 /* All is there but what serves: that is the old server's until it says so. */
@@ -258,10 +253,8 @@ static int take_over(void)
 	if (!takeover_is_on())
 		return 0;
 	takeover_run();
-	if (open_spool()) {
-		command_release();
+	if (open_spool())
 		return -1;
-	}
 	takeover_serve();
 	error = command_publish();
 	if (error)
@@ -310,29 +303,38 @@ static int write_pid(const char *given)
 	return error ? failed("%s: %s", path, strerror(-error)) : 0;
 }
 
+static int start_all(const char *pid_file)
+{
+	int error = 0;
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(steps) && !error) {
+		error = steps[n].start();
+		n += !error;
+	}
+	if (!error)
+		error = write_pid(pid_file);
+	if (error)
+		stop_steps(n);
+	return error;
+}
+
 int server_start(const char *settings_path, const char *pid_file)
 {
+	int error;
+
 	server.path = settings_path;
 	commands_add();
 	c2s_move_init();
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		int error = steps[i].start();
-
-		if (error) {
-			stop_steps(i);
-			return error;
-		}
+	command_hold(); /* until all is there */
+	error = start_all(pid_file);
+	if (!error) {
+		atomic_store(&server.is_up, true);
+		log_info("linnetd", "started", L_STR("version", LINNET_VERSION),
+			L_INT("hosts", server.n_hosts), L_INT("shards", shards_count()));
 	}
-	if (write_pid(pid_file)) {
-		command_release();
-		stop_steps(ARRAY_LEN(steps));
-		return -1;
-	}
-	atomic_store(&server.is_up, true);
 	command_release();
-	log_info("linnetd", "started", L_STR("version", LINNET_VERSION),
-		L_INT("hosts", server.n_hosts), L_INT("shards", shards_count()));
-	return 0;
+	return error;
 }
 
 bool server_stop(void)
