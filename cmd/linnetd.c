@@ -13,6 +13,7 @@
 #include "cmd/linnetd_manual.h"
 #include "cmd/linnetd_monitor.h"
 #include "cmd/linnetd_options.h"
+#include "cmd/linnetd_upgrade.h"
 #include "core/crash.h"
 #include "core/keep.h"
 #include "core/log.h"
@@ -116,14 +117,17 @@ static int run(void *arg)
 	signal(SIGPIPE, SIG_IGN);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	rcu_thread_begin();
+	takeover_begin(monitor_takeover());
 	if (!server_start(start->config, start->pid_file)) {
 		tell_history();
 		keep_drop_rest();
 		keep_tell(MONITOR_READY);
+		takeover_running();
 		daemon_ready();
 		serve(&set);
-		daemon_notify("STOPPING=1");
-		status = server_stop() ? EXIT_SUCCESS : EXIT_FAILURE;
+		if (!upgrade_is_done())
+			daemon_notify("STOPPING=1");
+		status = server_stop() && !upgrade_has_failed() ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	rcu_thread_end();
 	return status;
@@ -153,8 +157,8 @@ int main(int argc, char **argv)
 	if (values[OPT_CHECK])
 		return check(config);
 	umask(umask(0) | 027); /* nothing of ours is everybody's to read */
-	if (!values[OPT_FOREGROUND] && go_to_background())
+	if (!values[OPT_FOREGROUND] && !monitor_goes_on() && go_to_background())
 		return EXIT_FAILURE;
 	start = (struct start){ config, values[OPT_PID_FILE] };
-	return values[OPT_NO_MONITOR] ? run(&start) : monitor_run(run, &start);
+	return values[OPT_NO_MONITOR] ? run(&start) : monitor_run(run, &start, argv);
 }

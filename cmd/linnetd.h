@@ -31,6 +31,9 @@ struct tls_store *server_tls(void);
  * others wait. Any registered thread that may block. */
 json_t *server_reload(bool dry_run, char **why);
 void reload_init(void); /* once, at the start */
+/* No reload between the two: for who changes what reloads change. As server_reload(). */
+void reload_hold(void);
+void reload_release(void);
 void reload_and_log(void); /* for SIGHUP: the outcome goes to the log and to systemd */
 
 /* linnetd_certificates.c */

@@ -11,6 +11,7 @@
 #include "cmd/linnetd_daemon.h"
 #include "cmd/linnetd_monitor.h"
 #include "cmd/linnetd_server.h"
+#include "cmd/linnetd_upgrade.h"
 #include "core/command.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -378,6 +379,7 @@ void commands_add(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		command_add(&commands[i]);
+	commands_add_upgrade();
 	commands_add_accounts();
 	commands_add_sessions();
 	commands_add_supervisor();

@@ -34,7 +34,7 @@ const struct conf_hint settings_hints[] = {
 	{ "domain_certfile", "this is certfile, under host_config" },
 	{ "domain_balancing", "there are no components yet" },
 	{ "include_config_file", "one file has all settings" },
-	{ "jwt_*|oauth_*", "there are no logins by token yet" },
+	{ "jwt_*|oauth_*", "there are no logins by JWT or OAuth yet" },
 	{ "ldap_*", "there is no LDAP yet" },
 	{ "log_modules_fully", "linnetctl log-follow logs all about one client" },
 	{ "log_rotate_*",

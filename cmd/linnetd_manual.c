@@ -58,8 +58,8 @@ static const char *facts(const struct module *m, struct arena *a)
 	for (const char *const *xep = m->xeps; xep && *xep; xep++, before = ", ")
 		text = arena_printf(a, "%s%s%s", text, before, *xep);
 	if (*text)
-		text = arena_printf(a, "%s. ", text);
-	before = "Answers ";
+		text = arena_printf(a, "%s.", text);
+	before = *text ? " Answers " : "Answers ";
 	for (const struct iq_row *row = m->iq; row && row->ns; row++, before = "; ") {
 		struct iqdisc disc = { row->disc, row->queues ? row->queues : IQ_ROW_QUEUES, 0 };
 

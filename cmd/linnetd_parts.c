@@ -8,6 +8,7 @@
 
 #include "cmd/linnetd_server.h"
 #include "cmd/linnetd_tree.h"
+#include "cmd/linnetd_upgrade.h"
 #include "core/command.h"
 #include "core/db.h"
 #include "core/hook.h"
@@ -75,7 +76,10 @@ void part_stop(void *arg)
 static int start_control(char *why)
 {
 	const struct server_conf *s = &server.settings->server;
-	int error = command_listen(s->control_socket, (unsigned)s->control_socket_mode);
+	unsigned mode = (unsigned)s->control_socket_mode;
+	int error = takeover_is_on() && !atomic_load(&server.is_up)
+		? command_listen_beside(s->control_socket, mode)
+		: command_listen(s->control_socket, mode);
 
 	if (error == -EADDRINUSE)
 		return part_failed(why, "%s: another server answers there", s->control_socket);
@@ -194,6 +198,8 @@ static void look_later(void)
 
 static void stop_c2s(void)
 {
+	if (upgrade_is_done())
+		upgrade_finish(&server.hurry);
 	c2s_kick_all(STREAM_SYSTEM_SHUTDOWN);
 	for (int waited = 0; c2s_count() > 0 && waited < STOP_MS; waited += STOP_LOOK_MS) {
 		if (atomic_load(&server.hurry))
@@ -225,10 +231,15 @@ int64_t count_mail(void *unused UNUSED)
 
 const struct part part_c2s = { start_c2s, stop_c2s };
 
+/* Ports that another server serves still are not accepted from, and its own to close. */
 static int start_acceptors(char *why)
 {
 	int error = listeners_begin(server.tls, (unsigned)server.settings->server.acceptors);
 
+	if (takeover_is_on() && !atomic_load(&server.is_up)) {
+		listeners_pause();
+		listeners_given_away();
+	}
 	return error ? part_failed(why, "acceptors: %s", strerror(-error)) : 0;
 }
 

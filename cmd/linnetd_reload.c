@@ -64,6 +64,18 @@ static void wait_for_others(void)
 	rcu_online(reading);
 }
 
+void reload_hold(void)
+{
+	wait_for_others();
+	server_lock();
+}
+
+void reload_release(void)
+{
+	server_unlock();
+	pthread_mutex_unlock(&one_at_a_time);
+}
+
 /* ---- What may fail: each step tells why in errors, and undoes itself when asked to. ---- */
 
 static int prepare_log(struct reload *r)

@@ -16,6 +16,7 @@
 #include "cmd/linnetd_daemon.h"
 #include "cmd/linnetd_pulse.h"
 #include "cmd/linnetd_tree.h"
+#include "cmd/linnetd_upgrade.h"
 #include "core/command.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -25,6 +26,7 @@
 #include "core/spool.h"
 #include "modules/registry.h"
 #include "net/c2s.h"
+#include "net/c2s_move.h"
 #include "router/access.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -73,6 +75,7 @@ void server_cannot_start(const char *why)
 	fprintf(stderr, "linnetd: %s\n", why);
 	if (server.settings && server.settings->server.log_file)
 		log_error("linnetd", "cannot start", L_STR("why", why));
+	takeover_refuse(why);
 }
 
 PRINTF_LIKE(1, 2) static int failed(const char *format, ...)
@@ -146,7 +149,7 @@ static int raise_files(void)
 	return 0;
 }
 
-static int start_spool(void)
+static int open_spool(void)
 {
 	const struct settings *s = server.settings;
 	AUTO(free_ptr) char *path = spool_path(&s->spool, s->database.path);
@@ -155,6 +158,12 @@ static int start_spool(void)
 	if (error == -EWOULDBLOCK)
 		return failed("the spool %s cannot be opened: another server has it", path);
 	return error ? failed("the spool %s cannot be opened: %s", path, strerror(-error)) : 0;
+}
+
+/* The one that another server uses is opened when that lets go of it. */
+static int start_spool(void)
+{
+	return takeover_is_on() ? 0 : open_spool();
 }
 
 static int start_directory(void)
@@ -233,11 +242,24 @@ void host_end(struct host *h)
 static int start_tree(void)
 {
 	server_set_limits(server.settings);
-	command_hold(); /* until all is there */
-	if (tree_start()) {
-		command_release();
+	return tree_start();
+}
+
+/* All is there but what serves: that is the old server's until it says so. */
+static int take_over(void)
+{
+	int error;
+
+	if (!takeover_is_on())
+		return 0;
+	takeover_run();
+	if (open_spool())
 		return -1;
-	}
+	takeover_serve();
+	error = command_publish();
+	if (error)
+		log_error("linnetd", "the control socket cannot take its place",
+			L_STR("why", strerror(-error)));
 	return 0;
 }
 
@@ -263,6 +285,7 @@ static const struct step {
 	{ start_shards, shards_stop }, /* before all whose threads post to shards */
 	{ start_pulse, pulse_stop }, /* the monitor hears that they turn */
 	{ start_tree, stop_tree }, /* cmd/linnetd_tree.c */
+	{ take_over, takeover_end }, /* what another server has, and its place */
 };
 
 static void stop_steps(size_t n)
@@ -280,34 +303,45 @@ static int write_pid(const char *given)
 	return error ? failed("%s: %s", path, strerror(-error)) : 0;
 }
 
+static int start_all(const char *pid_file)
+{
+	int error = 0;
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(steps) && !error) {
+		error = steps[n].start();
+		n += !error;
+	}
+	if (!error)
+		error = write_pid(pid_file);
+	if (error)
+		stop_steps(n);
+	return error;
+}
+
 int server_start(const char *settings_path, const char *pid_file)
 {
+	int error;
+
 	server.path = settings_path;
 	commands_add();
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		int error = steps[i].start();
-
-		if (error) {
-			stop_steps(i);
-			return error;
-		}
+	c2s_move_init();
+	command_hold(); /* until all is there */
+	error = start_all(pid_file);
+	if (!error) {
+		atomic_store(&server.is_up, true);
+		log_info("linnetd", "started", L_STR("version", LINNET_VERSION),
+			L_INT("hosts", server.n_hosts), L_INT("shards", shards_count()));
 	}
-	if (write_pid(pid_file)) {
-		command_release();
-		stop_steps(ARRAY_LEN(steps));
-		return -1;
-	}
-	atomic_store(&server.is_up, true);
 	command_release();
-	log_info("linnetd", "started", L_STR("version", LINNET_VERSION),
-		L_INT("hosts", server.n_hosts), L_INT("shards", shards_count()));
-	return 0;
+	return error;
 }
 
 bool server_stop(void)
 {
 	log_info("linnetd", "stopping");
 	stop_steps(ARRAY_LEN(steps));
-	pid_file_remove();
+	if (!upgrade_is_done())
+		pid_file_remove();
 	return !server.gave_up;
 }

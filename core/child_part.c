@@ -84,10 +84,11 @@ static void *stopping(void *arg)
 
 static int run(struct part *p, const char *name, void *(*fn)(void *arg))
 {
-	int error = thread_start(&p->thread, name, fn, p);
+	int error;
 
+	p->posted = false; /* before there is one that posts */
+	error = thread_start(&p->thread, name, fn, p);
 	p->busy = error == 0;
-	p->posted = false;
 	return error;
 }
 

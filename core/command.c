@@ -426,6 +426,7 @@ struct client {
 static struct {
 	int fd, wake_fd;
 	char *path;
+	ino_t file;
 	gid_t group; /* of the socket's file */
 	unsigned mode;
 	pthread_t thread;
@@ -708,15 +709,27 @@ static int open_socket(const char *path, unsigned mode)
 	return steal_fd(&fd);
 }
 
-int command_listen(const char *socket_path, unsigned mode)
+/* The file that bind() has made, to be told from another one of that name. */
+static ino_t socket_file(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+/* Takes path. */
+static int listen_at(char *path, unsigned mode)
 {
 	int error;
 
 	REQUIRE(control.fd < 0);
-	control.fd = open_socket(socket_path, mode);
-	if (control.fd < 0)
+	control.fd = open_socket(path, mode);
+	if (control.fd < 0) {
+		free(path);
 		return control.fd;
-	control.path = xstrdup(socket_path);
+	}
+	control.path = path;
+	control.file = socket_file(path);
 	control.mode = mode;
 	atomic_store(&control.closing, false);
 	gate_shut(false);
@@ -734,6 +747,29 @@ int command_listen(const char *socket_path, unsigned mode)
 	return error;
 }
 
+int command_listen(const char *socket_path, unsigned mode)
+{
+	return listen_at(xstrdup(socket_path), mode);
+}
+
+int command_listen_beside(const char *socket_path, unsigned mode)
+{
+	return listen_at(xprintf("%s.new", socket_path), mode);
+}
+
+int command_publish(void)
+{
+	char *path = xstrndup(control.path, strlen(control.path) - strlen(".new"));
+
+	if (rename(control.path, path) < 0) {
+		free(path);
+		return -errno;
+	}
+	free(control.path);
+	control.path = path;
+	return 0;
+}
+
 void command_close(void)
 {
 	bool reading;
@@ -746,7 +782,8 @@ void command_close(void)
 	reading = rcu_offline(); /* its command may wait for a grace period */
 	pthread_join(control.thread, NULL);
 	rcu_online(reading);
-	unlink(control.path);
+	if (socket_file(control.path) == control.file)
+		unlink(control.path);
 	fd_close(&control.fd);
 	fd_close(&control.wake_fd);
 	free(control.path);

@@ -74,5 +74,10 @@ json_t *command_request(char *line, size_t len);
 #define COMMAND_LINE_MAX (1 << 20) /* bytes of one request */
 #define COMMAND_CLIENTS_MAX 32 /* more wait in the kernel's backlog */
 int command_listen(const char *socket_path, unsigned mode);
-/* Lets the running command end and its answer leave, then ends the thread and removes the file. */
+/* The same beside a server that answers there: at another name, until command_publish() gives the
+ * socket the right one, and who connects from then on is ours. */
+int command_listen_beside(const char *socket_path, unsigned mode);
+int command_publish(void); /* 0 or negative errno */
+/* Lets the running command end and its answer leave, then ends the thread and removes the file,
+ * unless another server has put its own there. */
 void command_close(void);

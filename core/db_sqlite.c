@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/db_driver.h"
+#include "core/keep.h"
 #include "core/mem.h"
 
 #define PAGE_BYTES 4096
@@ -84,21 +86,64 @@ static void configure_library(void)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+/* The mark of a file that was closed and may be opened again by this process: the monitor's copy of
+ * the descriptor holds it, too, so closing ours would not lift it. Opening and closing for writing
+ * is one thread's at a time. */
+static struct {
+	char name[KEEP_NAME_MAX];
+	int fd;
+} left = { .fd = -1 };
+
+static int take_left(const char *name)
+{
+	return left.fd >= 0 && !strcmp(left.name, name) ? steal_fd(&left.fd) : -1;
+}
+
+static void mark_name(const struct stat *st, char *out)
+{
+	snprintf(
+		out, KEEP_NAME_MAX, "sqlite %jx:%jx", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino);
+}
+
+static void leave_file(int *fd)
+{
+	struct stat st;
+
+	if (*fd < 0 || !keep_is_served() || fstat(*fd, &st) < 0) {
+		fd_close(fd);
+		return;
+	}
+	fd_close(&left.fd);
+	mark_name(&st, left.name);
+	left.fd = steal_fd(fd);
+}
+
 /* Makes the file: accounts are in it, so others do not read it, and the files beside it get the
  * same mode. Marks it as ours: a second server would not see what the first one keeps in memory.
- * SQLite's own locks are of another kind, so its tools may read the file meanwhile. */
+ * SQLite's own locks are of another kind, so its tools may read the file meanwhile. The mark goes
+ * from server to server with the monitor's copy of the descriptor: to the one after a crash, and to
+ * the one that takes this one's place in an upgrade. */
 static int own_file(const char *path, int *out_fd, const char **error)
 {
 	AUTO(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	char name[KEEP_NAME_MAX];
+	struct stat st;
 
-	if (fd < 0) {
+	if (fd < 0 || fstat(fd, &st) < 0) {
 		*error = strerrordesc_np(errno);
 		return -errno;
 	}
+	mark_name(&st, name);
+	*out_fd = take_left(name);
+	if (*out_fd < 0)
+		*out_fd = keep_take(name);
+	if (*out_fd >= 0)
+		return 0;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		*error = errno == EWOULDBLOCK ? "another server uses it" : strerrordesc_np(errno);
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
 	}
+	keep_put(name, fd);
 	*out_fd = steal_fd(&fd);
 	return 0;
 }
@@ -133,7 +178,7 @@ static void sqlite_close_conn(struct db_conn *conn)
 	free(c->stmts);
 	/* The last one to close writes the log into the file and removes it. */
 	REQUIRE(sqlite3_close(c->sql) == SQLITE_OK);
-	fd_close(&c->own);
+	leave_file(&c->own);
 	free(c);
 }
 

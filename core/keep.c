@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/buf.h"
 #include "core/mem.h"
 
 enum what { WHAT_PUT, WHAT_DROP, WHAT_TELL };
@@ -20,6 +23,8 @@ static struct kept {
 	int fd; /* -1: the place is free */
 } kept[KEEP_MAX] = { [0 ... KEEP_MAX - 1] = { .fd = -1 } };
 static int ends[2] = { -1, -1 }; /* the monitor's, the server's */
+static int next[2] = { -1, -1 }; /* the same, of the one that is to take its place */
+static int told_fd = -1; /* while told() runs */
 static bool served;
 
 static struct kept *find(const char *name)
@@ -40,13 +45,45 @@ static struct kept *find_place(void)
 
 /* --- the monitor --- */
 
+static void close_pair(int pair[2])
+{
+	fd_close(&pair[0]);
+	fd_close(&pair[1]);
+}
+
+static int open_pair(int pair[2])
+{
+	close_pair(pair);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	return fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 int keep_open(void)
 {
-	fd_close(&ends[0]);
-	fd_close(&ends[1]);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return -errno;
-	return fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+	return open_pair(ends);
+}
+
+int keep_open_next(void)
+{
+	return open_pair(next);
+}
+
+int keep_channel_next(void)
+{
+	return next[0];
+}
+
+void keep_close_next(void)
+{
+	close_pair(next);
+}
+
+void keep_promote_next(void)
+{
+	close_pair(ends);
+	ends[0] = steal_fd(&next[0]);
+	ends[1] = steal_fd(&next[1]);
 }
 
 int keep_channel(void)
@@ -95,7 +132,7 @@ static int descriptor_of(struct msghdr *m)
 	return fd;
 }
 
-static bool take_notice(struct notice *n, int *fd)
+static bool take_notice(int channel, struct notice *n, int *fd)
 {
 	union control control;
 	struct iovec body = { n, sizeof(*n) };
@@ -104,19 +141,21 @@ static bool take_notice(struct notice *n, int *fd)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control) };
 
-	if (recvmsg(ends[0], &m, MSG_CMSG_CLOEXEC) != sizeof(*n))
+	if (recvmsg(channel, &m, MSG_CMSG_CLOEXEC) != sizeof(*n))
 		return false;
 	*fd = descriptor_of(&m);
 	n->name[KEEP_NAME_MAX - 1] = 0;
 	return true;
 }
 
-void keep_listen(void (*told)(const char *what))
+/* told() may change which pair is whose, so that is looked up for each. */
+static void listen_to(const int *channel, void (*told)(const char *what))
 {
 	struct notice n;
 	int fd;
 
-	while (take_notice(&n, &fd)) {
+	while (*channel >= 0 && take_notice(*channel, &n, &fd)) {
+		told_fd = n.what == WHAT_TELL ? steal_fd(&fd) : -1;
 		if (n.what == WHAT_TELL)
 			told(n.name);
 		else if (n.what == WHAT_DROP)
@@ -124,15 +163,96 @@ void keep_listen(void (*told)(const char *what))
 		else if (n.what == WHAT_PUT && fd >= 0)
 			keep(n.name, steal_fd(&fd));
 		fd_close(&fd);
+		fd_close(&told_fd);
 	}
 }
 
+void keep_listen(void (*told)(const char *what))
+{
+	listen_to(&ends[0], told);
+}
+
+void keep_listen_next(void (*told)(const char *what))
+{
+	listen_to(&next[0], told);
+}
+
+int keep_told_fd(void)
+{
+	return steal_fd(&told_fd);
+}
+
+/* --- over an exec() --- */
+
+static int stays_open(int fd)
+{
+	fcntl(fd, F_SETFD, 0);
+	return fd;
+}
+
+static int closes_again(int fd)
+{
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
+}
+
+/* "7 tcp [::]:5222", one a line. */
+char *keep_pack(void)
+{
+	struct buf *b = buf_new(256);
+	char *line, *word;
+
+	for (unsigned i = 0; i < KEEP_MAX; i++) {
+		if (kept[i].fd < 0)
+			continue;
+		line = xprintf("%d %s\n", stays_open(kept[i].fd), kept[i].name);
+		buf_append(&b, line, strlen(line));
+		free(line);
+	}
+	word = xstrndup(b->data, b->len);
+	buf_unref(b);
+	return word;
+}
+
+void keep_unpack(const char *word)
+{
+	char name[KEEP_NAME_MAX];
+	int fd, used;
+
+	while (sscanf(word, "%d %95[^\n]%n", &fd, name, &used) == 2 && fcntl(fd, F_GETFD) >= 0) {
+		keep(name, closes_again(fd));
+		word += used;
+	}
+}
+
+int keep_pass_next(void)
+{
+	return stays_open(next[1]);
+}
+
+int keep_pass_channel(void)
+{
+	return stays_open(ends[0]);
+}
+
+void keep_resume(int channel)
+{
+	ends[0] = closes_again(channel);
+}
+
 /* --- the server --- */
+
+void keep_serve_at(int end)
+{
+	served = true;
+	ends[1] = closes_again(end);
+}
 
 void keep_serve(void)
 {
 	served = true;
 	fd_close(&ends[0]);
+	close_pair(next);
 }
 
 bool keep_is_served(void)
@@ -195,4 +315,10 @@ void keep_tell(const char *what)
 {
 	if (served)
 		notify(WHAT_TELL, what, -1);
+}
+
+void keep_tell_with(const char *what, int fd)
+{
+	if (served)
+		notify(WHAT_TELL, what, fd);
 }

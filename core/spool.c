@@ -52,6 +52,7 @@ static struct {
 	struct heap *heaps; /* owned */
 	unsigned n_heaps;
 	struct page *pages; /* owned; of each page of the file that may ever be */
+	_Atomic bool lent; /* the file is another process's: relaxed */
 } spool;
 
 static struct metric records_metric = METRIC_GAUGE("spool_records", "Records in the spool.");
@@ -73,6 +74,11 @@ const struct conf_item spool_items[] = {
 char *spool_path(const struct spool_conf *conf, const char *database)
 {
 	return conf->path ? xstrdup(conf->path) : xprintf("%s.spool", database);
+}
+
+static bool is_lent(void)
+{
+	return unlikely(atomic_load_explicit(&spool.lent, memory_order_relaxed));
 }
 
 /* --- sizes --------------------------------------------------------------------------------- */
@@ -225,7 +231,7 @@ struct spool_record *spool_alloc(unsigned kind, uint64_t key, size_t len)
 	struct spool_record *r = NULL;
 
 	REQUIRE(kind && kind <= SPOOL_KIND_MAX);
-	if (len <= SPOOL_RECORD_MAX)
+	if (len <= SPOOL_RECORD_MAX && !is_lent())
 		r = bytes <= LARGEST ? alloc_in_page(bytes) : alloc_row(bytes);
 	if (!r) {
 		metric_add(&full_metric, 1);
@@ -239,6 +245,8 @@ struct spool_record *spool_alloc(unsigned kind, uint64_t key, size_t len)
 
 void spool_publish(struct spool_record *r)
 {
+	if (is_lent())
+		return;
 	atomic_store_explicit(&r->state, spool_kind(r), memory_order_release);
 	metric_add(&records_metric, 1);
 }
@@ -297,7 +305,7 @@ void spool_free(struct spool_record *r)
 	uint32_t page, use, state;
 	struct heap *h;
 
-	if (!r)
+	if (!r || is_lent())
 		return;
 	page = spool_page_of(r);
 	use = atomic_load_explicit(spool_page_use(page), memory_order_relaxed);
@@ -460,9 +468,29 @@ int spool_open(const char *path, uint64_t max_bytes, unsigned heaps)
 	return 0;
 }
 
+int spool_lend(void)
+{
+	int error = spool_pages_lend();
+
+	if (!error)
+		atomic_store(&spool.lent, true);
+	return error;
+}
+
+int spool_take_back(void)
+{
+	int error = spool_pages_take_back();
+
+	if (!error)
+		atomic_store(&spool.lent, false);
+	return error;
+}
+
 void spool_close(void)
 {
-	spool_pages_close();
+	if (!spool.heaps)
+		return;
+	spool_pages_close(is_lent() ? SPOOL_IS_LENT : SPOOL_ENDS);
 	metric_add(&records_metric, -metric_value(&records_metric));
 	free(spool.heaps);
 	free(spool.pages);

@@ -421,13 +421,24 @@ void spool_pages_trim(void)
 	atomic_store(&pages.end, end);
 }
 
-void spool_pages_close(void)
+int spool_pages_lend(void)
+{
+	return flock(pages.fd, LOCK_UN) ? -errno : 0;
+}
+
+int spool_pages_take_back(void)
+{
+	return lock_file(pages.fd);
+}
+
+void spool_pages_close(enum spool_end end)
 {
 	atomic_store(&pages.over, true);
 	sem_post(&pages.wake);
 	pthread_join(pages.grower, NULL);
 	sem_destroy(&pages.wake);
-	if (!msync(pages.base, (size_t)spool_pages_end() * SPOOL_PAGE, MS_SYNC)) {
+	if (end == SPOOL_ENDS &&
+		!msync(pages.base, (size_t)spool_pages_end() * SPOOL_PAGE, MS_SYNC)) {
 		atomic_store(&header()->clean, 1);
 		msync(pages.base, SPOOL_PAGE, MS_SYNC);
 	}

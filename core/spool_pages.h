@@ -12,7 +12,12 @@
 
 /* found: it has pages of a process before, which are all free until they are claimed anew. */
 int spool_pages_open(const char *path, uint64_t max_bytes, bool *found);
-void spool_pages_close(void);
+enum spool_end { SPOOL_ENDS, SPOOL_IS_LENT };
+void spool_pages_close(enum spool_end end);
+/* Another process may open the file; nothing is written to it, or made larger, meanwhile. 0 or a
+ * negative errno. */
+int spool_pages_lend(void);
+int spool_pages_take_back(void);
 /* One more than the last page there is. Grows. */
 ANY_THREAD uint32_t spool_pages_end(void);
 /* Once all that was found has been claimed: gives back to the disk what is free at the end. */

@@ -30,6 +30,12 @@ static struct db_stmt account_add = DB_STMT("account_add",
 static struct db_stmt account_set = DB_STMT("account_set",
 	"UPDATE accounts SET scram_sha_1 = ?, scram_sha_256 = ?, scram_sha_512 = ?"
 	" WHERE host = ? AND name = ?");
+static struct db_stmt account_sha_1 =
+	DB_STMT("account_sha_1", "UPDATE accounts SET scram_sha_1 = ? WHERE host = ? AND name = ?");
+static struct db_stmt account_sha_256 = DB_STMT(
+	"account_sha_256", "UPDATE accounts SET scram_sha_256 = ? WHERE host = ? AND name = ?");
+static struct db_stmt account_sha_512 = DB_STMT(
+	"account_sha_512", "UPDATE accounts SET scram_sha_512 = ? WHERE host = ? AND name = ?");
 static struct db_stmt account_disable =
 	DB_STMT("account_disable", "UPDATE accounts SET disabled = ? WHERE host = ? AND name = ?");
 static struct db_stmt account_remove =
@@ -188,6 +194,41 @@ static int run_set(struct db_tx *tx, void *arg)
 			packed_value(c, SCRAM_SHA_512), db_text(c->host), db_text(c->user)));
 }
 
+/* One more verifier for an account that is still what it was. */
+struct upgrade {
+	const char *host, *user;
+	const struct auth_account *was;
+	enum scram_hash hash;
+	struct packed scram;
+};
+
+static bool same_verifier(
+	enum scram_hash hash, const struct scram_verifier *a, const struct scram_verifier *b)
+{
+	return a->iterations == b->iterations &&
+		!memcmp(a->stored_key, b->stored_key, scram_key_bytes(hash));
+}
+
+static int run_upgrade(struct db_tx *tx, void *arg)
+{
+	static struct db_stmt *const stmts[SCRAM_HASHES] = { &account_sha_1, &account_sha_256,
+		&account_sha_512 };
+	const struct upgrade *u = arg;
+	struct auth_account is = { 0 };
+	int found = db_select(tx, &account_find, DB_PARAMS(db_text(u->host), db_text(u->user)),
+		take_account, &is);
+
+	for (int hash = 0; found > 0 && hash < SCRAM_HASHES; hash++)
+		if (!same_verifier((enum scram_hash)hash, &is.scram[hash], &u->was->scram[hash]))
+			found = 0;
+	wipe(&is, sizeof(is));
+	if (found <= 0)
+		return found;
+	return db_run(tx, stmts[u->hash],
+		DB_PARAMS(
+			db_blob(u->scram.bytes, u->scram.len), db_text(u->host), db_text(u->user)));
+}
+
 static int run_disable(struct db_tx *tx, void *arg)
 {
 	const struct change *c = arg;
@@ -238,6 +279,21 @@ static int internal_set_password(
 	return outcome(result);
 }
 
+static int internal_set_verifier(void *arg UNUSED, struct host *h, const char *user,
+	const struct auth_account *was, enum scram_hash hash, const struct scram_verifier *v)
+{
+	struct upgrade u = { .host = h->name, .user = user, .was = was, .hash = hash };
+	int changed;
+
+	job_check();
+	pack(hash, v, &u.scram);
+	changed = db_write(db_main(), run_upgrade, &u);
+	wipe(&u.scram, sizeof(u.scram));
+	if (changed < 0)
+		return changed;
+	return changed ? 0 : AUTH_WRONG;
+}
+
 static int internal_set_disabled(void *arg UNUSED, struct host *h, const char *user, bool disabled)
 {
 	struct change c = { .host = h->name, .user = user, .disabled = disabled };
@@ -263,6 +319,7 @@ static const struct auth_backend internal = {
 	.list = internal_list,
 	.count = internal_count,
 	.set_disabled = internal_set_disabled,
+	.set_verifier = internal_set_verifier,
 };
 
 static int auth_internal_start(struct module_instance *mi)

@@ -6,20 +6,22 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* clang-format off: one a line */
-#define BUILT_IN(X)      \
+/* clang-format off */
+#define BUILT_IN(X) \
 	X(auth_internal) \
-	X(cputime)       \
-	X(disco)         \
-	X(echo)          \
-	X(last)          \
-	X(offline)       \
-	X(ping)          \
-	X(private)       \
-	X(register)      \
-	X(report)        \
-	X(time)          \
-	X(vcard)         \
+	X(cputime) \
+	X(disco) \
+	X(echo) \
+	X(last) \
+	X(offline) \
+	X(ping) \
+	X(private) \
+	X(register) \
+	X(report) \
+	X(roster) \
+	X(time) \
+	X(vcard) \
+	X(vcard_xupdate) \
 	X(version)
 /* clang-format on */
 
@@ -40,7 +42,7 @@ static const struct conf_hint hints[] = {
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"
-	  "register_web|roster|s2s_*|scram_upgrade|shared_roster*|sip|stats|stun_disco|vcard_*|"
+	  "register_web|s2s_*|scram_upgrade|shared_roster*|sip|stats|stun_disco|vcard_ldap|"
 	  "antispam*|auth_fast|providers",
 		"this one of ejabberd's is not here yet" },
 	{ NULL, NULL },

@@ -322,12 +322,9 @@ int vcard_find_text(const char *host, const char *name, char **out)
 
 int vcard_find_hash(const char *host, const char *name, char hash[VCARD_HASH_TEXT])
 {
-	int result;
-
 	hash[0] = '\0';
-	result = db_read(
+	return db_read(
 		db_main(), &hash_find, DB_PARAMS(db_text(host), db_text(name)), take_hash, hash);
-	return result < 0 ? result : 0;
 }
 
 struct account_change {

@@ -53,7 +53,7 @@ ON_JOB int vcard_store(const char *host, const char *name, const struct elem *ca
 ON_JOB int vcard_find(const char *host, const char *name, struct builder *answer);
 /* The same as text, the caller's; *out is NULL where there is none. 0, or a negative errno. */
 ON_JOB int vcard_find_text(const char *host, const char *name, char **out);
-/* "" for none. 0, or a negative errno. */
+/* "" for none. 1: there is a vCard, 0: none, or a negative errno. */
 ON_JOB int vcard_find_hash(const char *host, const char *name, char hash[VCARD_HASH_TEXT]);
 /* 1: there was one, 0: none, or a negative errno. */
 ON_JOB int vcard_delete(const char *host, const char *name);

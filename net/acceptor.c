@@ -339,6 +339,14 @@ void acceptors_add(struct listener *l)
 	REQUIRE(epoll_ctl(acceptors.epoll, EPOLL_CTL_MOD, l->fd, &event) == 0);
 }
 
+void acceptors_pause(struct listener *l)
+{
+	struct epoll_event nothing = { .data.ptr = l };
+
+	REQUIRE(epoll_ctl(acceptors.epoll, EPOLL_CTL_MOD, l->fd, &nothing) == 0);
+	set_live(l, NULL);
+}
+
 void acceptors_remove(struct listener *l)
 {
 	epoll_ctl(acceptors.epoll, EPOLL_CTL_DEL, l->fd, NULL);

@@ -27,5 +27,7 @@ void acceptors_stop(void); /* joins */
  * takes it back. 0 or negative errno. */
 int acceptors_prepare(struct listener *l);
 void acceptors_add(struct listener *l); /* a prepared one: from here on it is accepted from */
-/* After it returns no acceptor accepts from l. Waits for a grace period. */
+/* After either returns no acceptor accepts from l. They wait for a grace period. A paused one may
+ * be added again. */
+void acceptors_pause(struct listener *l);
 void acceptors_remove(struct listener *l);

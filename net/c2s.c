@@ -75,6 +75,10 @@ void c2s_leave(struct c2s *c, const char *status)
 
 struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text)
 {
+	if (c2s_has_moved(c)) {
+		fsm_stop_now(&c->fsm, STOP_NORMAL);
+		return fsm_same();
+	}
 	c2s_log(c, LOG_LEVEL_DEBUG, "stream error", L_STR("condition", stream_condition_name(cond)),
 		L_STR("text", text));
 	c2s_leave(c,
@@ -103,8 +107,8 @@ static void c2s_terminate(struct fsm *f, const char *reason UNUSED)
 	cds_list_del(&c->on_shard);
 	accepted_release(c->listener, c->options, &c->session.address, c->limited);
 	stream_end(&c->stream);
-	sasl_free(c->sasl);
-	stanza_unref(c->legacy);
+	c2s_moving_free(c);
+	c2s_login_end(c);
 	host_conf_drop(c->conf);
 	free(c->user);
 	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
@@ -191,7 +195,7 @@ static void secured(struct stream *st)
 	c->session.tls = true;
 }
 
-static const struct stream_events stream_calls = {
+const struct stream_events c2s_stream_events = {
 	.opened = opened,
 	.stanza = stanza,
 	.ended = ended,
@@ -244,12 +248,13 @@ static const struct recipient recipient = {
 	.receive = receive,
 	.session = session_of,
 };
-static const struct fsm_class c2s_class = {
+const struct fsm_class c2s_class = {
 	.gen = { .actor = { .name = "c2s", .behaviour = &fsm_behaviour, .recipient = &recipient },
 		.version = 1,
 		.bytes = sizeof(struct c2s) },
 	FSM_STATES(states),
 	.terminate = c2s_terminate,
+	.code_change = c2s_load_state,
 	.drop = c2s_drop,
 };
 
@@ -323,7 +328,7 @@ ON_SHARD static void apply_first_shaper(struct c2s *c)
 
 /* As its listener says by now; where that is closed and the rules have lost what it said, as ever.
  */
-ON_SHARD static void shape(struct c2s *c)
+void c2s_shape(struct c2s *c)
 {
 	const char *shaper = rcu_get(c->listener->options)->conf.shaper;
 
@@ -339,7 +344,7 @@ static void shape_run(struct msg *m)
 
 	shard_check(NULL);
 	cds_list_for_each_entry (c, shard_streams(), on_shard)
-		shape(c);
+		c2s_shape(c);
 	free(m);
 }
 
@@ -353,6 +358,16 @@ void c2s_shape_all(void)
 	}
 }
 
+void c2s_begin(struct c2s *c)
+{
+	timer_init(&c->timer, timer_fired);
+	cds_list_add(&c->on_shard, shard_streams());
+	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+	metric_register(&count_metric);
+	fsm_start(&c->fsm, &c2s_class, NULL, NULL);
+	c->session.id = c->fsm.gen.actor.id;
+}
+
 void c2s_accepted(struct msg *m)
 {
 	struct accepted *a = container_of(m, struct accepted, msg);
@@ -364,7 +379,7 @@ void c2s_accepted(struct msg *m)
 	struct c2s *c = xcalloc(1, sizeof(*c));
 
 	shard_check(NULL);
-	if (stream_begin(&c->stream, a->fd, &limits, &stream_calls)) {
+	if (stream_begin(&c->stream, a->fd, &limits, &c2s_stream_events)) {
 		accepted_release(a->listener, a->options, &a->address, true);
 		free(c);
 		free(a);
@@ -372,17 +387,13 @@ void c2s_accepted(struct msg *m)
 	}
 	c->listener = a->listener;
 	c->options = a->options;
+	c->login = xcalloc(1, sizeof(*c->login));
 	c->limited = true;
 	c->session.address = a->address;
 	c->session.port = a->port;
 	c->session.since_ms = clock_wall_ms();
 	free(a);
-	timer_init(&c->timer, timer_fired);
-	cds_list_add(&c->on_shard, shard_streams());
-	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
-	metric_register(&count_metric);
-	fsm_start(&c->fsm, &c2s_class, NULL, NULL);
-	c->session.id = c->fsm.gen.actor.id;
+	c2s_begin(c);
 	c2s_log(c, LOG_LEVEL_DEBUG, "connected", L_INT("port", c->session.port));
 	apply_first_shaper(c);
 	timer_set(&c->timer, (uint64_t)c->options->conf.negotiation_timeout_ms);

@@ -1,5 +1,5 @@
-/* net/c2s_login.c - the states before a session: stream header, features, STARTTLS, SASL, and the
- * login of old clients (XEP-0078). */
+/* net/c2s_login.c - the states before a session: stream header, features, STARTTLS, and the login
+ * of old clients (XEP-0078). What all ways to log in share is here too. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,13 +47,12 @@ static enum version read_version(const char *text)
 	return strspn(text, "0") < major ? VERSION_1 : VERSION_NONE;
 }
 
-ON_SHARD static bool tls_missing(const struct c2s *c)
+bool c2s_tls_missing(const struct c2s *c)
 {
 	return c->options->conf.starttls && c->options->conf.starttls_required && !c2s_is_secure(c);
 }
 
-/* Whether memory is short; each time counts as one that was turned away. */
-static bool logins_refused(void)
+bool c2s_logins_refused(void)
 {
 	bool refused = sysmon_memory_short();
 
@@ -84,28 +83,40 @@ ON_SHARD static bool take_host(struct c2s *c, const char *to, enum stream_condit
 	return true;
 }
 
+/* XEP-0440. A list without any would break §2. */
+static void add_bindings(struct builder *b, uint32_t offered, const struct tls_channel *channel)
+{
+	bool any = false;
+
+	for (int type = 0; type < TLS_BINDINGS; type++) {
+		if (!sasl_announces(offered, channel, (enum tls_binding)type))
+			continue;
+		if (!any)
+			build_open(b, "sasl-channel-binding", NS_SASL_CB);
+		any = true;
+		build_open(b, "channel-binding", NULL);
+		build_attr(b, "type", tls_binding_name((enum tls_binding)type));
+		build_close(b);
+	}
+	if (any)
+		build_close(b);
+}
+
 ON_SHARD static void add_sasl_feature(struct c2s *c, struct builder *b)
 {
 	struct tls_channel channel;
 
 	tls_channel_kinds(c->stream.conn.tls, &channel);
-	c->offered = sasl_mechanisms(c->conf, &channel);
-	if (!c->offered)
+	c->login->offered = sasl_mechanisms(c->conf, &channel);
+	if (!c->login->offered)
 		return;
 	build_open(b, "mechanisms", NS_SASL);
 	for (unsigned i = 0; i < SASL_MECHANISMS; i++)
-		if (c->offered & 1u << i)
+		if (c->login->offered & 1u << i)
 			build_text(b, "mechanism", sasl_mechanism_name(i));
 	build_close(b);
-	build_open(b, "sasl-channel-binding", NS_SASL_CB); /* XEP-0440 */
-	for (int type = 0; type < TLS_BINDINGS; type++) {
-		if (!sasl_announces(c->offered, &channel, (enum tls_binding)type))
-			continue;
-		build_open(b, "channel-binding", NULL);
-		build_attr(b, "type", tls_binding_name((enum tls_binding)type));
-		build_close(b);
-	}
-	build_close(b);
+	c2s_sasl2_offer(c, b);
+	add_bindings(b, c->login->offered, &channel);
 }
 
 static void add_empty(struct builder *b, const char *name, const char *ns)
@@ -117,7 +128,7 @@ static void add_empty(struct builder *b, const char *name, const char *ns)
 ON_SHARD static void add_starttls_feature(struct c2s *c, struct builder *b)
 {
 	build_open(b, "starttls", NS_TLS);
-	if (tls_missing(c))
+	if (c2s_tls_missing(c))
 		add_empty(b, "required", NULL);
 	build_close(b);
 }
@@ -137,7 +148,7 @@ ON_SHARD static bool may_starttls(const struct c2s *c)
 	return c->options->conf.starttls && !c2s_is_secure(c) && tls_store_ready(c->options->tls);
 }
 
-ON_SHARD static void send_features(struct c2s *c)
+void c2s_send_features(struct c2s *c)
 {
 	struct builder b;
 	struct stream_features subject = {
@@ -149,25 +160,38 @@ ON_SHARD static void send_features(struct c2s *c)
 	};
 
 	build_begin(&b, "features", NS_STREAM);
-	if (c->user) {
+	if (c->user && !c->bound) {
 		add_empty(&b, "bind", NS_BIND);
 		build_open(
 			&b, "session", NS_SESSION); /* RFC 3921, as draft-cridland-xmpp-session */
 		add_empty(&b, "optional", NULL);
 		build_close(&b);
-	} else {
+	} else if (!c->user) {
 		if (may_starttls(c))
 			add_starttls_feature(c, &b);
-		if (!tls_missing(c)) {
+		if (!c2s_tls_missing(c)) {
 			add_sasl_feature(c, &b);
 			if (c->conf->legacy_auth && c2s_is_secure(c))
 				add_empty(&b, "auth", NS_FEATURE_AUTH);
 		}
 	}
 	add_limits_feature(c, &b);
-	if (!tls_missing(c))
+	if (!c2s_tls_missing(c))
 		hook_run(c->session.host->hooks, &stream_features_hook, &subject);
 	stream_send_features(&c->stream, &b);
+}
+
+/* Who the client says it is. RFC 6120 §4.7.1: a hint until it has logged in. */
+ON_SHARD static void take_from(struct c2s *c, const char *from)
+{
+	struct jid **out = &c->login->from;
+
+	jid_free(*out);
+	*out = NULL;
+	if (from && (jid_parse(from, strlen(from), NULL, out) || !jid_local(*out)[0])) {
+		jid_free(*out);
+		*out = NULL;
+	}
 }
 
 /* The answer to the client's header, in the host's name. RFC 6120 §4.7.2: to is the bare JID that
@@ -175,17 +199,20 @@ ON_SHARD static void send_features(struct c2s *c)
  */
 ON_SHARD static void greet(struct c2s *c, const struct stanza *head)
 {
-	const char *from = elem_attr(head->root, "from");
+	const struct jid *from = c->login->from;
 	char bare[JID_TEXT_MAX];
-	struct jid *client = NULL;
 
-	if (from && !jid_parse(from, strlen(from), NULL, &client) && jid_local(client)[0])
-		jid_write_bare(client, bare);
-	else
-		bare[0] = 0;
-	jid_free(client);
-	stream_send_header(&c->stream, c->session.host->name, bare[0] ? bare : NULL,
+	if (from)
+		jid_write_bare(from, bare);
+	stream_send_header(&c->stream, c->session.host->name, from ? bare : NULL,
 		lang_pick(head->lang, c->conf->texts));
+}
+
+/* XEP-0388 §2.1, RFC 6120 §4.9.3.9: from another domain than it speaks to. */
+ON_SHARD static bool from_elsewhere(const struct c2s *c)
+{
+	return c->login->from && c2s_is_secure(c) &&
+		strcmp(jid_domain(c->login->from), c->session.host->name) != 0;
 }
 
 struct next wait_for_stream(struct fsm *f, struct term *e)
@@ -206,14 +233,17 @@ struct next wait_for_stream(struct fsm *f, struct term *e)
 	if (!take_host(c, elem_attr(head, "to"), &error))
 		return c2s_fail(c, error, NULL);
 	version = read_version(elem_attr(head, "version"));
+	take_from(c, elem_attr(head, "from"));
 	greet(c, o->head);
-	if (!c->user && logins_refused()) /* RFC 6120 §4.9.3.17 */
+	if (from_elsewhere(c))
+		return c2s_fail(c, STREAM_INVALID_FROM, NULL);
+	if (!c->user && c2s_logins_refused()) /* RFC 6120 §4.9.3.17 */
 		return c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "The server is short of memory.");
 	if (version == VERSION_NONE && c->conf->legacy_auth && c2s_is_secure(c))
 		return fsm_next(WAIT_FOR_AUTH); /* no features for those who know none */
 	if (version != VERSION_1)
 		return c2s_fail(c, STREAM_UNSUPPORTED_VERSION, NULL);
-	send_features(c);
+	c2s_send_features(c);
 	return fsm_next(c->user ? WAIT_FOR_BIND : WAIT_FOR_FEATURE_REQUEST);
 }
 
@@ -236,30 +266,35 @@ static void login_answered(struct auth_request *r)
 		struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
 
 		fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_AUTH, .data = r });
-		if (!stream_closing(&c->stream) && (!c->bound || c->open))
+		if (!stream_closing(&c->stream))
 			stream_go_on(&c->stream);
 	}
 	auth_request_fini(r);
 	free(l);
 }
 
-/* False: too much is being asked already. */
-ON_SHARD static bool ask(struct c2s *c, enum auth_ask what, const char *user, const char *password)
+struct auth_request *c2s_question(
+	struct c2s *c, enum auth_ask what, const char *user, const char *password)
 {
 	struct login *l = xcalloc(1, sizeof(*l));
 
 	auth_request_init(&l->auth, what, c->session.host, user, password, login_answered);
 	l->stream = c->session.id;
-	if (auth_ask(&l->auth)) {
-		auth_request_fini(&l->auth);
-		free(l);
+	return &l->auth;
+}
+
+bool c2s_ask(struct c2s *c, struct auth_request *r)
+{
+	if (auth_ask(r)) {
+		auth_request_fini(r);
+		free(container_of(r, struct login, auth));
 		return false;
 	}
 	stream_wait(&c->stream);
 	return true;
 }
 
-ON_SHARD static bool login_allowed(const struct c2s *c, const char *user)
+bool c2s_login_allowed(const struct c2s *c, const char *user)
 {
 	struct access_subject who = { .address = &c->session.address };
 	struct jid *jid;
@@ -288,8 +323,7 @@ ON_SHARD static void apply_session_limits(struct c2s *c)
 		conn_set_shaper(&c->stream.conn, c2s_rate(c, c->options->conf.shaper));
 }
 
-/* The stream has an account: user, which it takes. */
-ON_SHARD static void logged_in(struct c2s *c, char *user)
+void c2s_logged_in(struct c2s *c, char *user)
 {
 	free(c->user); /* XEP-0078: of a login whose resource was refused */
 	c->user = user;
@@ -300,159 +334,37 @@ ON_SHARD static void logged_in(struct c2s *c, char *user)
 	metric_add(&login_metric, 1);
 }
 
-/* False: enough, and the stream is ending. */
-ON_SHARD static bool login_failed(struct c2s *c, const char *user, const char *why)
+bool c2s_login_failed(struct c2s *c, const char *user, const char *why)
 {
 	metric_add(&login_failed_metric, 1);
 	if (user) /* else no name was tried yet, so nothing was guessed */
 		limits_login_failed(&c->session.address, c->conf->auth_fail_window_ms);
 	c2s_log(c, LOG_LEVEL_INFO, "login failed", L_STR("user", user),
 		L_STR("host", c->session.host->name), L_STR("why", why));
-	c->auth_guesses += user != NULL;
-	if (++c->auth_attempts < ATTEMPTS_MAX && c->auth_guesses < GUESSES_MAX)
+	c->login->auth_guesses += user != NULL;
+	if (++c->login->auth_attempts < ATTEMPTS_MAX && c->login->auth_guesses < GUESSES_MAX)
 		return true;
 	c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many failed logins.");
 	return false;
 }
 
-ON_SHARD static bool login_blocked(const struct c2s *c)
+bool c2s_login_blocked(const struct c2s *c)
 {
 	return limits_login_blocked(&c->session.address, c->conf->auth_fails);
 }
 
-/* --- SASL ---------------------------------------------------------------------------------- */
-
-ON_SHARD static void send_sasl(struct c2s *c, const char *name, const char *data)
+void c2s_login_end(struct c2s *c)
 {
-	struct builder b;
+	struct c2s_login *l = c->login;
 
-	build_begin(&b, name, NS_SASL);
-	if (data)
-		build_cdata(&b, data, strlen(data));
-	stream_send_element(&c->stream, &b);
-}
-
-ON_SHARD static void send_sasl_failure(struct c2s *c, enum sasl_condition condition)
-{
-	struct builder b;
-
-	build_begin(&b, "failure", NS_SASL);
-	build_open(&b, sasl_condition_name(condition), NULL);
-	build_close(&b);
-	stream_send_element(&c->stream, &b);
-}
-
-ON_SHARD static struct next sasl_failed(struct c2s *c)
-{
-	enum sasl_condition condition = c->sasl->condition;
-	char *user = c->sasl->user;
-
-	send_sasl_failure(c, condition);
-	if (!login_failed(c, user, sasl_condition_name(condition)))
-		return fsm_same();
-	sasl_free(c->sasl);
-	c->sasl = NULL;
-	return fsm_next(WAIT_FOR_FEATURE_REQUEST);
-}
-
-ON_SHARD static struct next sasl_done(struct c2s *c)
-{
-	if (!login_allowed(c, c->sasl->user)) {
-		sasl_fail(c->sasl, SASL_NOT_AUTHORIZED);
-		return sasl_failed(c);
-	}
-	send_sasl(c, "success", c->sasl->out);
-	logged_in(c, xstrdup(c->sasl->user));
-	sasl_free(c->sasl);
-	c->sasl = NULL;
-	stream_restart(&c->stream);
-	return fsm_next(WAIT_FOR_STREAM);
-}
-
-ON_SHARD static struct next sasl_verdict(struct c2s *c, int verdict)
-{
-	bool asked = true;
-
-	switch (verdict) {
-	case SASL_CONTINUE:
-		send_sasl(c, "challenge", c->sasl->out);
-		return fsm_next(WAIT_FOR_SASL_RESPONSE);
-	case SASL_NEED_ACCOUNT:
-		asked = ask(c, AUTH_ASK_FIND, c->sasl->user, NULL);
-		break;
-	case SASL_NEED_CHECK:
-		asked = ask(c, AUTH_ASK_CHECK, c->sasl->user, c->sasl->password);
-		break;
-	case SASL_DONE:
-		return sasl_done(c);
-	default:
-		return sasl_failed(c);
-	}
-	if (asked)
-		return fsm_next(WAIT_FOR_SASL_RESPONSE);
-	sasl_fail(c->sasl, SASL_TEMPORARY_AUTH_FAILURE);
-	return sasl_failed(c);
-}
-
-/* The backend has answered: go on where SASL_NEED_ACCOUNT or SASL_NEED_CHECK stopped. */
-ON_SHARD static struct next sasl_answered(struct c2s *c, const struct auth_request *r)
-{
-	if (stream_closing(&c->stream))
-		return fsm_same();
-	if (r->result < 0) {
-		log_warning("c2s", "accounts cannot be asked", L_STR("host", c->session.host->name),
-			L_STR("why", strerror(-r->result)));
-		return sasl_verdict(c, sasl_fail(c->sasl, SASL_TEMPORARY_AUTH_FAILURE));
-	}
-	if (r->ask == AUTH_ASK_CHECK)
-		return sasl_verdict(c, sasl_checked(c->sasl, r->result == 0));
-	return sasl_verdict(c, sasl_account(c->sasl, r->result == 0 ? &r->account : NULL));
-}
-
-ON_SHARD static struct next begin_sasl(struct c2s *c, struct stanza *s)
-{
-	const char *text = elem_text(s->root, &s->arena);
-	const char *named = elem_attr(s->root, "mechanism"), *mechanism = named ? named : "";
-	struct tls_channel channel;
-
-	if (login_blocked(c))
-		return c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many failed logins.");
-	if (tls_missing(c)) { /* RFC 6120 §6.5.4 */
-		send_sasl_failure(c, SASL_ENCRYPTION_REQUIRED);
-		return fsm_same();
-	}
-	if (logins_refused()) { /* RFC 6120 §6.5.11 */
-		send_sasl_failure(c, SASL_TEMPORARY_AUTH_FAILURE);
-		return fsm_same();
-	}
-	if (sasl_binds(mechanism))
-		tls_channel(c->stream.conn.tls, &channel);
-	else
-		tls_channel_kinds(c->stream.conn.tls, &channel);
-	c->sasl = sasl_new(c->session.host, c->offered, &channel);
-	return sasl_verdict(c, sasl_start(c->sasl, mechanism, text, strlen(text)));
-}
-
-struct next wait_for_sasl_response(struct fsm *f, struct term *e)
-{
-	struct c2s *c = c2s_of(f);
-	struct stanza *s = e->data;
-	struct next next;
-	const char *text;
-
-	if (e->kind == C2S_AUTH)
-		return sasl_answered(c, e->data);
-	if (e->kind != C2S_STANZA)
-		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
-	text = elem_text(s->root, &s->arena);
-	if (elem_is(s->root, "response", NS_SASL))
-		next = sasl_verdict(c, sasl_step(c->sasl, text, strlen(text)));
-	else if (elem_is(s->root, "abort", NS_SASL))
-		next = sasl_verdict(c, sasl_fail(c->sasl, SASL_ABORTED));
-	else
-		next = c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
-	stanza_unref(s);
-	return next;
+	if (!l)
+		return;
+	c->login = NULL;
+	sasl_free(l->sasl);
+	c2s_sasl2_free(l->sasl2);
+	jid_free(l->from);
+	stanza_unref(l->request);
+	free(l);
 }
 
 /* --- what a client may ask for before login ------------------------------------------------ */
@@ -468,7 +380,7 @@ ON_SHARD static struct next prelogin_request(struct c2s *c, struct stanza *s)
 		.tls = c2s_is_secure(c),
 	};
 
-	if ((s->type != IQ_GET && s->type != IQ_SET) || !stanza_iq_child(s) || tls_missing(c))
+	if ((s->type != IQ_GET && s->type != IQ_SET) || !stanza_iq_child(s) || c2s_tls_missing(c))
 		return c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
 	stanza_seal(s);
 	if (hook_run(c->session.host->hooks, &prelogin_iq_hook, &subject) != HOOK_STOP)
@@ -512,7 +424,9 @@ struct next wait_for_feature_request(struct fsm *f, struct term *e)
 	if (elem_is(s->root, "starttls", NS_TLS))
 		next = begin_starttls(c);
 	else if (elem_is(s->root, "auth", NS_SASL))
-		next = begin_sasl(c, s);
+		next = c2s_sasl(c, s);
+	else if (elem_is(s->root, "authenticate", NS_SASL2) && c->conf->sasl2)
+		next = c2s_sasl2(c, s);
 	else if (is_legacy(c, s))
 		return wait_for_auth(f, e);
 	else if (s->kind == STANZA_IQ)
@@ -566,40 +480,49 @@ ON_SHARD static void legacy_login(struct c2s *c, struct stanza *s, const struct 
 		legacy_answer(c, s, ERR_NOT_ACCEPTABLE);
 		return;
 	}
-	if (jid_prep_local(user, strlen(user), prepared) < 0 || !login_allowed(c, prepared)) {
+	if (jid_prep_local(user, strlen(user), prepared) < 0 || !c2s_login_allowed(c, prepared)) {
 		legacy_answer(c, s, ERR_NOT_AUTHORIZED);
 		return;
 	}
-	if (logins_refused() || !ask(c, AUTH_ASK_CHECK, prepared, password)) {
+	if (c2s_logins_refused() ||
+		!c2s_ask(c, c2s_question(c, AUTH_ASK_CHECK, prepared, password))) {
 		legacy_answer(c, s, ERR_RESOURCE_CONSTRAINT);
 		return;
 	}
-	c->legacy = stanza_ref(s);
+	c->login->request = stanza_ref(s);
+}
+
+/* The request that waited is answered. */
+ON_SHARD static void legacy_end(struct c2s *c, int error)
+{
+	legacy_answer(c, c->login->request, error);
+	stanza_unref(c->login->request);
+	c->login->request = NULL;
+}
+
+ON_SHARD static struct next legacy_bound(struct c2s *c, int error)
+{
+	legacy_end(c, error);
+	return error ? fsm_same() : fsm_next(SESSION_ESTABLISHED);
 }
 
 ON_SHARD static struct next legacy_answered(struct c2s *c, const struct auth_request *r)
 {
-	struct stanza *s = c->legacy;
+	struct stanza *s = c->login->request;
 	const struct elem *query = elem_child(s->root, "query", NS_AUTH);
-	int error = 0;
 
-	c->legacy = NULL;
-	if (stream_closing(&c->stream)) {
-		error = -1; /* too late */
-	} else if (r->result < 0) {
-		error = ERR_INTERNAL_SERVER_ERROR;
-	} else if (r->result) {
-		error = ERR_NOT_AUTHORIZED;
-		if (!login_failed(c, r->user, "legacy"))
-			error = -1;
-	} else {
-		logged_in(c, xstrdup(r->user));
-		error = c2s_bind(c, elem_child_text(query, "resource", NS_AUTH, &s->arena));
+	if (stream_closing(&c->stream)) /* too late */
+		return fsm_same();
+	if (r->result == 0) {
+		c2s_logged_in(c, xstrdup(r->user));
+		return c2s_bind(
+			c, elem_child_text(query, "resource", NS_AUTH, &s->arena), legacy_bound);
 	}
-	if (error >= 0)
-		legacy_answer(c, s, error);
-	stanza_unref(s);
-	return error ? fsm_same() : fsm_next(SESSION_ESTABLISHED);
+	if (r->result < 0)
+		legacy_end(c, ERR_INTERNAL_SERVER_ERROR);
+	else if (c2s_login_failed(c, r->user, "legacy"))
+		legacy_end(c, ERR_NOT_AUTHORIZED);
+	return fsm_same();
 }
 
 struct next wait_for_auth(struct fsm *f, struct term *e)
@@ -617,7 +540,7 @@ struct next wait_for_auth(struct fsm *f, struct term *e)
 	if (!query || !elem_is(query, "query", NS_AUTH))
 		next = s->kind == STANZA_IQ ? prelogin_request(c, s)
 					    : c2s_fail(c, STREAM_NOT_AUTHORIZED, NULL);
-	else if (login_blocked(c))
+	else if (c2s_login_blocked(c))
 		next = c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many failed logins.");
 	else if (s->type == IQ_GET)
 		legacy_fields(c, s);

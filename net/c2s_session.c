@@ -22,7 +22,7 @@
 
 /* --- binding: RFC 6120 §7 ------------------------------------------------------------------ */
 
-static void random_resource(char *out)
+void c2s_random_resource(char out[17])
 {
 	uint64_t r;
 
@@ -37,7 +37,7 @@ ON_SHARD static int set_jid(struct c2s *c, const char *resource)
 
 	session_set_jid(&c->session, NULL);
 	if (!resource || !*resource) {
-		random_resource(any);
+		c2s_random_resource(any);
 		resource = any;
 	}
 	/* The local part was prepared at login, so what fails is the resource. */
@@ -57,13 +57,22 @@ ON_SHARD static unsigned sessions_allowed(const struct c2s *c)
 	return n < UINT_MAX ? (unsigned)n : UINT_MAX;
 }
 
+/* The same installation of a client, by its own word, that has not noticed its old connection's
+ * end. XEP-0386 §3.2 */
+ON_SHARD static bool held_by_itself(const struct c2s *c)
+{
+	const struct session_entry *e = directory_find_full(c->session.jid);
+
+	return e && c->session.user_agent && e->session->user_agent == c->session.user_agent;
+}
+
 /* The resource is in use: RFC 6120 §7.7.2.2. */
 ON_SHARD static int resolve_conflict(struct c2s *c)
 {
 	struct actor_id holder;
 	int error;
 
-	switch (c->conf->resource_conflict) {
+	switch (held_by_itself(c) ? CONFLICT_CLOSE_OLD : c->conf->resource_conflict) {
 	case CONFLICT_CLOSE_OLD:
 		holder = directory_replace(&c->session);
 		if (holder.v)
@@ -121,7 +130,7 @@ ON_SHARD static int await_account(struct c2s *c)
 	return 0;
 }
 
-int c2s_bind(struct c2s *c, const char *resource)
+ON_SHARD static int bind_resource(struct c2s *c, const char *resource)
 {
 	struct actor_id holder;
 	int error = set_jid(c, resource);
@@ -142,6 +151,16 @@ int c2s_bind(struct c2s *c, const char *resource)
 	c->follow_version = 0; /* it may be the JID that is followed */
 	timer_set(&c->timer, FIRST_LOOK_MS);
 	return await_account(c);
+}
+
+struct next c2s_bind(struct c2s *c, const char *resource, c2s_bound_fn *then)
+{
+	int error = bind_resource(c, resource);
+	struct next next = then(c, error);
+
+	if (!error)
+		c2s_login_end(c);
+	return next;
 }
 
 ON_SHARD static void send_and_end(struct c2s *c, struct builder *b)
@@ -170,27 +189,40 @@ ON_SHARD static struct next refuse_bind(struct c2s *c, const struct stanza *s, i
 	else
 		build_error(&b, s, error, NULL);
 	send_and_end(c, &b);
-	if (++c->bind_attempts == BIND_ATTEMPTS_MAX)
+	if (++c->login->bind_attempts == BIND_ATTEMPTS_MAX)
 		c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many refused resources.");
 	return fsm_same();
 }
 
-ON_SHARD static struct next bind_request(struct c2s *c, struct stanza *s, const struct elem *bind)
+/* The request's answer. */
+ON_SHARD static struct next request_bound(struct c2s *c, int error)
 {
-	const char *resource = elem_child_text(bind, "resource", NS_BIND, &s->arena);
-	int error = s->type == IQ_SET ? c2s_bind(c, resource) : ERR_BAD_REQUEST;
+	struct stanza *s = c->login->request;
+	struct next next = fsm_next(WAIT_FOR_SESSION);
 	char full[JID_TEXT_MAX];
 	struct builder b;
 
-	if (error)
-		return refuse_bind(c, s, error);
-	jid_write(c->session.jid, full);
-	build_iq_result(&b, s);
-	build_open(&b, "bind", NS_BIND);
-	build_text(&b, "jid", full);
-	build_close(&b);
-	send_and_end(c, &b);
-	return fsm_next(WAIT_FOR_SESSION);
+	c->login->request = NULL;
+	if (error) {
+		next = refuse_bind(c, s, error);
+	} else {
+		jid_write(c->session.jid, full);
+		build_iq_result(&b, s);
+		build_open(&b, "bind", NS_BIND);
+		build_text(&b, "jid", full);
+		build_close(&b);
+		send_and_end(c, &b);
+	}
+	stanza_unref(s);
+	return next;
+}
+
+ON_SHARD static struct next bind_request(struct c2s *c, struct stanza *s, const struct elem *bind)
+{
+	if (s->type != IQ_SET)
+		return refuse_bind(c, s, ERR_BAD_REQUEST);
+	c->login->request = stanza_ref(s);
+	return c2s_bind(c, elem_child_text(bind, "resource", NS_BIND, &s->arena), request_bound);
 }
 
 struct next wait_for_bind(struct fsm *f, struct term *e)

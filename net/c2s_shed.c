@@ -8,6 +8,7 @@
 #include "net/c2s_stream.h"
 
 #define HEAVIEST 16u /* of a shard, in one go */
+#define AGAIN_MS 60000 /* between lines that nobody is to be closed */
 
 struct heavy {
 	struct actor_id id;
@@ -77,16 +78,25 @@ static int by_weight(const void *left, const void *right)
 	return a->bytes < b->bytes ? 1 : a->bytes > b->bytes ? -1 : 0;
 }
 
-static void close_heaviest(struct shedding *s, const struct heavy *all, unsigned n)
+/* Once a minute: it may last. One shard at a time is here. */
+ON_SHARD static void log_nobody(void)
 {
-	static struct log_seldom seldom;
+	static uint64_t again_ms;
+	uint64_t now_ms = shard_now_ms();
+
+	if (now_ms < again_ms)
+		return;
+	again_ms = now_ms + AGAIN_MS;
+	log_warning("c2s", "memory is over its limit, but no client holds much of it");
+}
+
+ON_SHARD static void close_heaviest(struct shedding *s, const struct heavy *all, unsigned n)
+{
 	uint64_t freed = 0;
-	uint32_t left_out;
 
 	atomic_store_explicit(&s->left, n + 1, memory_order_relaxed); /* one is this function */
-	if (!n && log_seldom(&seldom, &left_out))
-		log_warning("c2s", "memory is over its limit, but no client holds much of it",
-			L_INT("left_out", left_out));
+	if (!n)
+		log_nobody();
 	for (unsigned i = 0; i < n; i++) {
 		struct closing *c;
 
@@ -106,7 +116,7 @@ static void close_heaviest(struct shedding *s, const struct heavy *all, unsigned
 		shedding_end(s);
 }
 
-static void all_weighed(struct shedding *s)
+ON_SHARD static void all_weighed(struct shedding *s)
 {
 	struct heavy *all = xcalloc(s->n_shards * HEAVIEST, sizeof(*all));
 	unsigned n = 0;

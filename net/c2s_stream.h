@@ -1,7 +1,9 @@
 /* net/c2s_stream.h - the inside of a client stream, shared by the files that make it up:
- * c2s.c (its life and what it receives), c2s_login.c (the states before a session),
- * c2s_session.c (bind, and the established session), c2s_shed.c (closed to free memory), c2s_log.c.
- * Owning shard only. */
+ * c2s.c (its life and what it receives), c2s_login.c (the states before a session), c2s_sasl.c and
+ * c2s_sasl2.c (how one becomes somebody), c2s_session.c (bind, and the established session),
+ * c2s_shed.c (closed to free memory), c2s_move.c (to another process), c2s_log.c. Owning shard
+ * only.
+ */
 #pragma once
 
 #include <urcu/list.h>
@@ -15,6 +17,21 @@
 #include "net/stream.h"
 #include "router/session.h"
 
+struct auth_request;
+struct sasl2_login; /* net/c2s_sasl2.c's */
+
+/* What a stream needs until it has a session. */
+struct c2s_login {
+	struct sasl *sasl; /* owned, while one goes on */
+	struct sasl2_login *sasl2; /* owned: it goes by XEP-0388. NULL: by RFC 6120 */
+	struct jid *from; /* owned: the bare JID of the stream header; NULL: none was given */
+	struct stanza *request; /* owned: of XEP-0078 or bind, while it waits for what is asked */
+	uint32_t offered, offered2; /* SASL mechanisms in the last features, by profile */
+	uint32_t tokens; /* mechanisms for tokens in them: bits of net/hashed_token.h */
+	uint8_t auth_attempts, auth_guesses; /* that failed */
+	uint8_t bind_attempts; /* that failed */
+};
+
 struct c2s {
 	struct fsm fsm; /* the actor is in it */
 	struct stream stream;
@@ -24,21 +41,18 @@ struct c2s {
 	struct listener *listener; /* counted */
 	struct listener_options *options; /* counted */
 	struct host_conf *conf; /* counted; the host's, as of the stream header */
-	struct sasl *sasl; /* owned, while one goes on */
+	struct c2s_login *login; /* owned; NULL once there is a session */
 	char *user; /* owned: authenticated local part; NULL before */
-	uint32_t offered; /* SASL mechanisms in the last features */
 	unsigned follow_version; /* 0: ask again */
+	bool followed : 1; /* what log_follow() had said at follow_version */
+	bool limited : 1; /* counts in net/limits.h */
+	bool bound : 1; /* in the directory */
+	bool left : 1; /* was bound and has left it */
+	bool open : 1; /* bound, and its account's data is there: session_opened_hook has run */
 	struct timer timer; /* the negotiation's end; afterwards, idleness */
 	uint64_t idle_heard_ms; /* the last byte when the idle hook was last asked */
 	uint64_t idle_pinged_ms, idle_again_ms; /* router/idle.h */
-	uint8_t auth_attempts, auth_guesses; /* that failed */
-	uint8_t bind_attempts; /* that failed */
-	bool limited; /* counts in net/limits.h */
-	bool bound; /* in the directory */
-	bool left; /* was bound and has left it */
-	bool open; /* bound, and its account's data is there: session_opened_hook has run */
-	bool followed; /* what log_follow() had said at follow_version */
-	struct stanza *legacy; /* owned: the XEP-0078 request that waits for its check */
+	struct c2s_moving *moving; /* owned: c2s_move.c's, from being held on */
 };
 _Static_assert(sizeof(struct c2s) <= 640, "ten cache lines, of which jemalloc has a class");
 _Static_assert(offsetof(struct c2s, session.jid) / 64 == SESSION_LINES, "see session_soon()");
@@ -47,6 +61,7 @@ enum c2s_event {
 	C2S_OPENED, /* data: struct c2s_opened */
 	C2S_STANZA, /* data: struct stanza, taken by the state */
 	C2S_AUTH, /* data: struct auth_request, answered */
+	C2S_NOTED, /* data: struct user_agent_visit, written */
 };
 struct c2s_opened {
 	const struct stanza *head;
@@ -78,6 +93,20 @@ static inline struct c2s *c2s_of(struct fsm *f)
 	return container_of(f, struct c2s, fsm);
 }
 
+/* One from another process, whose stream has been loaded; counted references and address are the
+ * caller's to fill in. Its fsm starts in the first state, its timer is not set. */
+ON_SHARD void c2s_begin(struct c2s *c);
+/* Is read as fast as its listener says by now. */
+ON_SHARD void c2s_shape(struct c2s *c);
+extern const struct fsm_class c2s_class;
+extern const struct stream_events c2s_stream_events;
+
+/* net/c2s_move.c. */
+ON_SHARD int c2s_load_state(/* the class's code_change; extra: struct record_reader */
+	struct fsm *f, unsigned old_version, bool down, void *extra, unsigned *state);
+ON_SHARD bool c2s_has_moved(const struct c2s *c); /* all that is left is who it was */
+ON_SHARD void c2s_moving_free(struct c2s *c); /* a bound one */
+
 /* Ends the stream with an error; leaves the directory first. Returns the state to stay in. */
 ON_SHARD struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text);
 /* Leaves the directory and tells who must know. Idempotent; status may be NULL. */
@@ -85,8 +114,49 @@ ON_SHARD void c2s_leave(struct c2s *c, const char *status);
 ON_SHARD bool c2s_is_secure(const struct c2s *c);
 /* How fast the rules of this name let it be read. */
 ON_SHARD struct shaper_rate c2s_rate(const struct c2s *c, const char *shaper);
-/* Takes the resource as asked for (NULL: any) for c->user. 0, or a stanza error. */
-ON_SHARD int c2s_bind(struct c2s *c, const char *resource);
+/* Takes the resource as asked for (NULL: any) for c->user, and goes on with then(): error is 0, or
+ * the stanza error. However a client came to ask: RFC 6120 §7, XEP-0386, XEP-0078. With a resource
+ * the login is over, and c->login gone after then(). */
+typedef struct next c2s_bound_fn(struct c2s *c, int error);
+ON_SHARD struct next c2s_bind(struct c2s *c, const char *resource, c2s_bound_fn *then);
+ON_SHARD void c2s_random_resource(char out[17]);
+
+/* net/c2s_login.c, for c2s_sasl.c and c2s_sasl2.c. */
+ON_SHARD bool c2s_tls_missing(const struct c2s *c); /* nobody logs in without it here */
+ON_SHARD void c2s_send_features(struct c2s *c);
+/* Whether memory is short; each time counts as a login that was turned away. */
+bool c2s_logins_refused(void);
+ON_SHARD bool c2s_login_blocked(const struct c2s *c); /* its address guesses too much */
+ON_SHARD bool c2s_login_allowed(const struct c2s *c, const char *user);
+/* The stream has an account: user, which it takes. */
+ON_SHARD void c2s_logged_in(struct c2s *c, char *user);
+/* False: enough, and the stream is ending. user NULL: nobody's password was guessed at. */
+ON_SHARD bool c2s_login_failed(struct c2s *c, const char *user, const char *why);
+/* Something to ask of the host's account backend: answered by C2S_AUTH. Nothing more is parsed till
+ * then. False: too much is being asked already. Either way r is not the caller's any more. */
+ON_SHARD struct auth_request *c2s_question(
+	struct c2s *c, enum auth_ask what, const char *user, const char *password);
+ON_SHARD bool c2s_ask(struct c2s *c, struct auth_request *r);
+ON_SHARD void c2s_login_end(struct c2s *c); /* frees c->login */
+
+/* net/c2s_sasl.c. */
+ON_SHARD struct next c2s_sasl(struct c2s *c, struct stanza *s); /* <auth/> */
+ON_SHARD struct next c2s_sasl_verdict(struct c2s *c, int verdict);
+ON_SHARD struct next c2s_sasl_failed(struct c2s *c, enum sasl_condition condition);
+
+/* net/c2s_sasl2.c. */
+ON_SHARD void c2s_sasl2_offer(struct c2s *c, struct builder *features);
+ON_SHARD struct next c2s_sasl2(struct c2s *c, struct stanza *s); /* <authenticate/> */
+ON_SHARD struct auth_request *c2s_sasl2_token_question(struct c2s *c);
+ON_SHARD struct next c2s_sasl2_token(struct c2s *c, const struct auth_request *r);
+ON_SHARD void c2s_sasl2_account(struct c2s *c, const struct auth_request *r); /* it was found */
+ON_SHARD struct next c2s_sasl2_done(struct c2s *c); /* the mechanism is through */
+/* What came while its tasks go on. */
+ON_SHARD struct next c2s_sasl2_element(struct c2s *c, struct stanza *s);
+ON_SHARD bool c2s_sasl2_is_done(const struct c2s *c); /* the mechanism was through */
+ON_SHARD struct next c2s_sasl2_answered(struct c2s *c, const struct auth_request *r);
+ON_SHARD struct next c2s_sasl2_noted(struct c2s *c, const struct user_agent_visit *v);
+void c2s_sasl2_free(struct sasl2_login *two); /* NULL is fine */
 
 /* net/c2s_log.c: the stream in the log. */
 ON_SHARD bool c2s_is_followed(struct c2s *c); /* log_follow() means this one */

@@ -8,10 +8,11 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "net/wire.h"
+#include "xml/parser.h"
 
 /* DOOMED: over at the end of the turn, for the reason in c->doom. */
 enum { OPEN, HANDSHAKE, CLOSING, LINGERING, DOOMED, LOST };
-enum { PAUSED_BUSY = 1, PAUSED_REST = 2 };
+enum { PAUSED_BUSY = 1, PAUSED_REST = 2, PAUSED_FROZEN = 4, PAUSED_HELD = 8 };
 
 #define PIECES 64 /* of one writev */
 #define ROOM_FIRST 4u /* of the ring of pieces */
@@ -36,12 +37,16 @@ const char *conn_loss_text(enum conn_loss why)
 	return texts[why];
 }
 
+static uint32_t wanted_events(const struct conn *c)
+{
+	return (c->paused && c->state < CLOSING ? 0 : EPOLLIN) | (c->wants_write ? EPOLLOUT : 0);
+}
+
 ON_SHARD static void update_watch(struct conn *c)
 {
-	uint32_t events =
-		(c->paused && c->state < CLOSING ? 0 : EPOLLIN) | (c->wants_write ? EPOLLOUT : 0);
+	uint32_t events = wanted_events(c);
 
-	if (c->state == LOST || events == c->watch.events)
+	if (c->state == LOST || c->paused & PAUSED_HELD || events == c->watch.events)
 		return;
 	c->watch.events = events;
 	wire_rewatch(&c->watch);
@@ -239,7 +244,8 @@ ON_SHARD static void lose(struct conn *c, enum conn_loss why)
 		metric_add(&overflow_metric, 1);
 	timer_cancel(&c->timer);
 	shard_not_at_turn_end(&c->at_turn_end);
-	wire_unwatch(&c->watch);
+	if (!(c->paused & PAUSED_HELD))
+		wire_unwatch(&c->watch);
 	give_back(c);
 	c->events->lost(c, why); /* may free c */
 }
@@ -264,7 +270,7 @@ ON_SHARD static void write_out(struct conn *c)
 		lose(c, c->doom);
 		return;
 	}
-	if (c->state == HANDSHAKE)
+	if (c->state == HANDSHAKE || c->paused & PAUSED_HELD)
 		return;
 	if (flush(c)) {
 		lose(c, c->state == CLOSING ? CONN_CLOSED_BY_US : CONN_FAILED);
@@ -294,7 +300,7 @@ void conn_write(struct conn *c, struct buf *b, struct stanza *s)
 		return;
 	}
 	out_push(c, b, s);
-	if (c->out_max_held && c->out_held > c->out_max_held)
+	if (c->out_max_held && c->out_held > c->out_max_held && !(c->paused & PAUSED_HELD))
 		doom(c, CONN_OVERFLOW);
 	else
 		shard_at_turn_end(&c->at_turn_end);
@@ -446,18 +452,26 @@ void conn_pause(struct conn *c)
 	c->paused |= PAUSED_BUSY;
 }
 
-void conn_resume(struct conn *c)
+/* Offers what was kept, unless another reason to wait has come. */
+ON_SHARD static void offer_kept(struct conn *c)
 {
 	char *kept = c->kept;
 	uint32_t kept_bytes = c->kept_bytes;
 
-	c->paused &= (uint8_t)~PAUSED_BUSY;
+	if (c->paused & (PAUSED_BUSY | PAUSED_FROZEN))
+		return;
 	c->kept = NULL;
 	c->kept_bytes = 0;
 	if (kept && c->state == OPEN)
 		offer(c, kept, kept_bytes);
 	free(kept);
 	update_watch(c);
+}
+
+void conn_resume(struct conn *c)
+{
+	c->paused &= (uint8_t)~PAUSED_BUSY;
+	offer_kept(c);
 }
 
 void conn_rest(struct conn *c, uint64_t ms)
@@ -507,16 +521,21 @@ void conn_change_shaper(struct conn *c, struct shaper_rate rate)
 
 /* --- life -------------------------------------------------------------------------------- */
 
-int conn_begin(struct conn *c, int fd, const struct conn_events *events)
+ON_SHARD static void init(struct conn *c, int fd, const struct conn_events *events)
 {
-	int rc;
-
 	memset(c, 0, sizeof(*c));
 	c->events = events;
 	c->heard_ms = shard_now_ms();
 	c->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .ready = conn_ready };
 	turn_end_init(&c->at_turn_end, turn_ends);
 	timer_init(&c->timer, time_is_up);
+}
+
+int conn_begin(struct conn *c, int fd, const struct conn_events *events)
+{
+	int rc;
+
+	init(c, fd, events);
 	rc = wire_watch(&c->watch);
 	if (rc)
 		wire_close(fd);
@@ -527,7 +546,7 @@ void conn_end(struct conn *c)
 {
 	timer_cancel(&c->timer);
 	shard_not_at_turn_end(&c->at_turn_end);
-	if (c->state != LOST)
+	if (c->state != LOST && !(c->paused & PAUSED_HELD))
 		wire_unwatch(&c->watch);
 	c->state = LOST;
 	tls_free(c->tls);
@@ -562,4 +581,129 @@ void conn_hibernate(struct conn *c)
 	c->out = NULL;
 	c->out_room = 0;
 	c->out_first = 0;
+}
+
+/* --- to another process ------------------------------------------------------------------ */
+
+void conn_freeze(struct conn *c)
+{
+	c->paused |= PAUSED_FROZEN;
+}
+
+void conn_thaw(struct conn *c)
+{
+	c->paused &= (uint8_t)~PAUSED_FROZEN;
+	offer_kept(c);
+	update_watch(c);
+}
+
+void conn_hold(struct conn *c)
+{
+	REQUIRE(c->paused & PAUSED_FROZEN && !c->tls && c->state == OPEN);
+	c->paused |= PAUSED_HELD;
+	wire_unwatch(&c->watch);
+}
+
+void conn_let_go(struct conn *c)
+{
+	if (c->paused & PAUSED_HELD && c->state != LOST) {
+		c->paused &= (uint8_t)~PAUSED_HELD;
+		c->watch.events = wanted_events(c);
+		if (wire_watch(&c->watch)) {
+			c->paused |= PAUSED_HELD; /* not watched */
+			doom(c, CONN_FAILED);
+		}
+		if (c->out_count)
+			shard_at_turn_end(&c->at_turn_end);
+	}
+	conn_thaw(c);
+}
+
+uint32_t conn_pieces(const struct conn *c)
+{
+	return c->out_count;
+}
+
+void conn_each_piece(const struct conn *c, uint32_t from,
+	void (*fn)(void *arg, struct buf *b, struct stanza *s), void *arg)
+{
+	for (uint32_t i = from; i < c->out_count; i++) {
+		struct out_piece piece = c->out[(c->out_first + i) % c->out_room];
+
+		fn(arg, piece.buf, piece.stanza);
+	}
+}
+
+static void save_piece(void *record, struct buf *b, struct stanza *s)
+{
+	record_number(record, s != NULL);
+	record_bytes(record, b->data, b->len);
+}
+
+void conn_save(const struct conn *c, struct record *r)
+{
+	record_number(r, c->heard_ms); /* the clock is the machine's */
+	record_number(r, c->in_bytes);
+	record_number(r, c->sent_bytes);
+	record_number(r, (uint64_t)c->rate.bytes_per_s);
+	record_number(r, (uint64_t)c->rate.burst_bytes);
+	record_number(r, (uint64_t)c->tokens);
+	record_number(r, c->tokens_at_ms);
+	record_bytes(r, c->kept ? c->kept : "", c->kept_bytes);
+	record_number(r, c->out_count);
+	record_number(r, c->out_offset);
+	conn_each_piece(c, 0, save_piece, r);
+}
+
+/* One that a stanza was given with is read back from its bytes, so that it can be given back. */
+ON_SHARD static bool load_piece(struct conn *c, struct record_reader *r)
+{
+	bool given = record_read_number_to(r, 1);
+	struct stanza *s = NULL;
+	const char *bytes;
+	size_t len;
+
+	bytes = record_read_bytes(r, &len);
+	if (!bytes || !len)
+		return false;
+	if (given && !(s = parse_wire(bytes, len)))
+		return false;
+	out_push(c, buf_of(bytes, len), s);
+	stanza_unref(s);
+	return true;
+}
+
+ON_SHARD static bool load_pieces(struct conn *c, struct record_reader *r)
+{
+	uint64_t n = record_read_number_to(r, UINT32_MAX);
+	uint64_t offset = record_read_number_to(r, UINT32_MAX);
+
+	while (n--)
+		if (!load_piece(c, r))
+			return false;
+	if (offset && (!c->out_count || offset >= c->out[c->out_first].buf->len))
+		return false;
+	c->out_offset = (uint32_t)offset;
+	return true;
+}
+
+bool conn_load(struct conn *c, int fd, const struct conn_events *events, struct record_reader *r)
+{
+	const char *kept;
+	size_t len;
+
+	init(c, fd, events);
+	c->paused = PAUSED_FROZEN | PAUSED_HELD;
+	c->heard_ms = record_read_number(r);
+	c->in_bytes = record_read_number(r);
+	c->sent_bytes = record_read_number(r);
+	c->rate.bytes_per_s = (int64_t)record_read_number_to(r, INT64_MAX);
+	c->rate.burst_bytes = (int64_t)record_read_number_to(r, INT64_MAX);
+	c->tokens = (int64_t)record_read_number(r);
+	c->tokens_at_ms = record_read_number(r);
+	kept = record_read_bytes(r, &len);
+	if (!kept || len > UINT32_MAX || !load_pieces(c, r))
+		return false;
+	keep(c, kept, len);
+	return true;
 }

@@ -12,6 +12,7 @@
 #include "core/attr.h"
 #include "core/buf.h"
 #include "core/conf.h"
+#include "core/record.h"
 #include "core/shard.h"
 #include "core/timer.h"
 #include "net/tls.h"
@@ -97,3 +98,23 @@ ON_SHARD void conn_change_shaper(struct conn *c, struct shaper_rate rate);
 /* Gives back buffers that an idle connection does not need. */
 ON_SHARD void conn_hibernate(struct conn *c);
 ON_SHARD uint64_t conn_held_bytes(const struct conn *c); /* memory that waits in it, about */
+
+/* --- to another process: frozen, held, saved there; loaded here, and let go --- */
+
+/* Nothing is read any more, whatever its owner does; output goes on. */
+ON_SHARD void conn_freeze(struct conn *c);
+ON_SHARD void conn_thaw(struct conn *c);
+/* A frozen one is not written to either, its peer's end is not noticed, and what is written to it
+ * waits without a bound. Plain ones only. */
+ON_SHARD void conn_hold(struct conn *c);
+/* Ends all of that: it goes on where it stood. Also for one that was loaded. */
+ON_SHARD void conn_let_go(struct conn *c);
+/* A held one: what it has to read and to write. */
+ON_SHARD void conn_save(const struct conn *c, struct record *r);
+/* As conn_begin(), but held, and as the other one stood; takes fd. False: that cannot be read. */
+ON_SHARD bool conn_load(
+	struct conn *c, int fd, const struct conn_events *events, struct record_reader *r);
+/* What has been written to a held one beyond the first so many pieces. */
+ON_SHARD uint32_t conn_pieces(const struct conn *c);
+ON_SHARD void conn_each_piece(const struct conn *c, uint32_t from,
+	void (*fn)(void *arg, struct buf *b, struct stanza *s), void *arg);

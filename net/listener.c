@@ -24,6 +24,7 @@ static struct {
 	struct listener **at;
 	size_t n;
 	struct tls_store *tls;
+	bool paused, given_away;
 } open_ports = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 struct listeners_change {
@@ -170,10 +171,20 @@ static void close_port(struct listener *l)
 {
 	char name[KEEP_NAME_MAX];
 
-	if (kept_name(conf_of(l), name))
-		keep_drop(name);
-	shutdown(l->fd, SHUT_RDWR);
+	if (!open_ports.given_away) {
+		if (kept_name(conf_of(l), name))
+			keep_drop(name);
+		shutdown(l->fd, SHUT_RDWR);
+	}
 	fd_close(&l->fd);
+}
+
+static void begin_accepting(struct listener *l)
+{
+	if (open_ports.paused)
+		return;
+	acceptors_add(l);
+	keep_port(l);
 }
 
 /* Lets another socket of ours be bound to what the open ones that will close hold, 0.0.0.0 to :: on
@@ -228,8 +239,7 @@ static int listener_open(
 
 static void listener_accept_from(struct listener *l)
 {
-	acceptors_add(l);
-	keep_port(l);
+	begin_accepting(l);
 	log_info("listener", "open", L_STR("ip", conf_of(l)->ip), L_INT("port", l->port));
 }
 
@@ -491,4 +501,45 @@ void listeners_each(
 	for (size_t i = 0; i < open_ports.n; i++)
 		fn(open_ports.at[i], conf_of(open_ports.at[i]), arg);
 	pthread_mutex_unlock(&open_ports.lock);
+}
+
+void listeners_pause(void)
+{
+	open_ports.paused = true;
+	for (size_t i = 0; i < open_ports.n; i++)
+		acceptors_pause(open_ports.at[i]);
+}
+
+void listeners_resume(void)
+{
+	open_ports.paused = false;
+	for (size_t i = 0; i < open_ports.n; i++)
+		begin_accepting(open_ports.at[i]);
+}
+
+void listeners_given_away(void)
+{
+	open_ports.given_away = true;
+}
+
+void listeners_take(void)
+{
+	open_ports.given_away = false;
+	listeners_resume();
+}
+
+struct listener *listener_join(const struct listen_conf *like)
+{
+	struct listener *found = NULL;
+
+	lock_ports();
+	for (size_t i = 0; i < open_ports.n && !found; i++)
+		if (same_port(open_ports.at[i], like))
+			found = open_ports.at[i];
+	if (found) {
+		atomic_fetch_add_explicit(&found->refs, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&found->connections, 1, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&open_ports.lock);
+	return found;
 }

@@ -77,5 +77,17 @@ void listeners_abandon(struct listeners_change *c); /* nothing has changed; NULL
 /* Both steps. */
 int listeners_reload(const struct listen_conf *conf, size_t n, char **why);
 void listeners_stop(void); /* nothing is accepted any more */
+/* Who connects waits in the backlogs; listeners that are opened meanwhile do not accept either, nor
+ * does the monitor keep them. May be called before listeners_start(), for a start that can still be
+ * taken back. main or the control thread. */
+void listeners_pause(void);
+void listeners_resume(void);
+/* The ports are another process's: closing them here changes nothing for who connects. And are
+ * ours, and accepted from. */
+void listeners_given_away(void);
+void listeners_take(void);
+/* The open port with that address, counted as by one more connection (accepted_release() gives it
+ * back), or NULL. */
+struct listener *listener_join(const struct listen_conf *like);
 void listeners_each(
 	void (*fn)(const struct listener *l, const struct listen_conf *conf, void *arg), void *arg);

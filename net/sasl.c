@@ -1,17 +1,22 @@
 /* net/sasl.c - mechanisms, their steps, and the conditions they end with. */
 #include "net/sasl.h"
 
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 
+#include "core/buf.h"
 #include "core/mem.h"
 #include "net/base64.h"
+#include "net/hashed_token.h"
 #include "net/scram.h"
 #include "xml/jid.h"
 
-enum step { STEP_NEW, STEP_FIRST, STEP_ACCOUNT, STEP_FINAL, STEP_CHECK, STEP_ENDED };
+enum step { STEP_NEW, STEP_FIRST, STEP_ACCOUNT, STEP_FINAL, STEP_CHECK, STEP_TOKEN, STEP_ENDED };
 
 #define SASL_PLUS (SASL_SCRAM_SHA_512_PLUS | SASL_SCRAM_SHA_256_PLUS | SASL_SCRAM_SHA_1_PLUS)
+#define SASL_TOKENS SASL_HT((1u << HT_MECHANISMS) - 1)
+#define MECHANISMS_ALL (SASL_MECHANISMS + HT_MECHANISMS)
 #define SASL_SCRAM (SASL_PLUS | SASL_SCRAM_SHA_512 | SASL_SCRAM_SHA_256 | SASL_SCRAM_SHA_1)
 
 static const struct {
@@ -28,14 +33,15 @@ static const struct {
 	{ "ANONYMOUS" },
 };
 
-/* SASL_MECHANISMS: unknown. */
+/* MECHANISMS_ALL: unknown. */
 static unsigned mechanism_index(const char *name)
 {
 	unsigned i;
 
-	for (i = 0; i < SASL_MECHANISMS && strcmp(mechanisms[i].name, name); i++)
-		;
-	return i;
+	for (i = 0; i < SASL_MECHANISMS; i++)
+		if (!strcmp(mechanisms[i].name, name))
+			return i;
+	return i + ht_index(name);
 }
 
 const char *sasl_condition_name(enum sasl_condition c)
@@ -87,7 +93,13 @@ bool sasl_announces(uint32_t offered, const struct tls_channel *channel, enum tl
 
 bool sasl_binds(const char *mechanism)
 {
-	return SASL_PLUS & 1u << mechanism_index(mechanism);
+	return (SASL_PLUS | (SASL_TOKENS & ~SASL_HT(1u << HT_NONE))) &
+		1u << mechanism_index(mechanism);
+}
+
+int sasl_scram_hash(const struct sasl *s)
+{
+	return s->scram ? (int)s->scram->hash : -1;
 }
 
 struct sasl *sasl_new(struct host *host, uint32_t offered, const struct tls_channel *channel)
@@ -130,17 +142,22 @@ int sasl_fail(struct sasl *s, enum sasl_condition condition)
 	return SASL_FAIL;
 }
 
+static void answer_bytes(struct sasl *s, const void *bytes, size_t len)
+{
+	free(s->out);
+	s->out = xmalloc(BASE64_LEN(len) + 1);
+	base64_encode(bytes, len, s->out);
+}
+
 /* Puts the text to send into s->out; NULL: none. */
 static void answer(struct sasl *s, const char *text)
 {
-	size_t len = text ? strlen(text) : 0;
-
+	if (text) {
+		answer_bytes(s, text, strlen(text));
+		return;
+	}
 	free(s->out);
 	s->out = NULL;
-	if (!text)
-		return;
-	s->out = xmalloc(BASE64_LEN(len) + 1);
-	base64_encode(text, len, s->out);
 }
 
 static int succeed(struct sasl *s, const char *text)
@@ -188,6 +205,55 @@ static int identify(struct sasl *s, const char *user, const char *authzid, int s
 	return verdict;
 }
 
+/* i;octet, RFC 4790 §9.3. */
+static int by_octets(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void append_sorted(struct buf **b, const char **names, unsigned n)
+{
+	qsort(names, n, sizeof(*names), by_octets);
+	for (unsigned i = 0; i < n; i++) {
+		if (i)
+			buf_append_char(b, '\x1e');
+		buf_append(b, names[i], strlen(names[i]));
+	}
+}
+
+/* What the client was shown, as XEP-0474 §5.1 puts it together. The caller frees. */
+static char *what_was_offered(const struct sasl *s)
+{
+	const char *names[SASL_MECHANISMS + TLS_BINDINGS];
+	struct buf *b = buf_new(200);
+	unsigned n = 0;
+	char *text;
+
+	for (unsigned i = 0; i < SASL_MECHANISMS; i++)
+		if (s->offered & 1u << i)
+			names[n++] = mechanisms[i].name;
+	append_sorted(&b, names, n);
+	n = 0;
+	for (int type = 0; type < TLS_BINDINGS; type++)
+		if (sasl_announces(s->offered, &s->channel, (enum tls_binding)type))
+			names[n++] = tls_binding_name((enum tls_binding)type);
+	if (n)
+		buf_append_char(&b, '\x1f');
+	append_sorted(&b, names, n);
+	text = xstrndup(b->data, b->len);
+	buf_unref(b);
+	return text;
+}
+
+static bool protects_offer(const struct sasl *s)
+{
+	struct host_conf *conf = host_conf_hold(s->host);
+	bool protects = conf->scram_protects_offer;
+
+	host_conf_drop(conf);
+	return protects;
+}
+
 static int scram_begin(struct sasl *s, const char *message, size_t len)
 {
 	int fails;
@@ -197,6 +263,8 @@ static int scram_begin(struct sasl *s, const char *message, size_t len)
 		return sasl_fail(s, SASL_TEMPORARY_AUTH_FAILURE);
 	s->scram->plus = s->mechanism & SASL_PLUS;
 	s->scram->plus_offered = s->offered & SASL_PLUS;
+	if (protects_offer(s))
+		s->scram->offer = what_was_offered(s);
 	fails = scram_first(s->scram, message, len);
 	if (fails)
 		return sasl_fail(s, (enum sasl_condition)(fails - 1));
@@ -244,12 +312,24 @@ static int anonymous(struct sasl *s)
 	return succeed(s, NULL);
 }
 
+static int token_begin(struct sasl *s, const char *message, size_t len)
+{
+	struct ht_message said;
+
+	if (!ht_read(message, len, &said))
+		return sasl_fail(s, SASL_MALFORMED_REQUEST);
+	memcpy(s->proof, said.proof, TOKEN_HASH);
+	return identify(s, said.user, NULL, STEP_TOKEN, SASL_NEED_TOKEN);
+}
+
 static int decoded(struct sasl *s, const char *message, size_t len)
 {
 	switch (s->step) {
 	case STEP_FIRST:
 		if (s->mechanism & SASL_SCRAM)
 			return scram_begin(s, message, len);
+		if (s->mechanism & SASL_TOKENS)
+			return token_begin(s, message, len);
 		return s->mechanism == SASL_PLAIN ? plain(s, message, len) : anonymous(s);
 	case STEP_FINAL:
 		return scram_end(s, message, len);
@@ -264,7 +344,7 @@ int sasl_step(struct sasl *s, const char *text, size_t len)
 	ssize_t bytes;
 	int verdict;
 
-	if (len == 1 && *text == '=')
+	if (s->equals_is_empty && len == 1 && *text == '=')
 		len = 0;
 	if (len > SASL_TEXT_MAX)
 		return sasl_fail(s, SASL_MALFORMED_REQUEST);
@@ -282,7 +362,7 @@ static enum sasl_condition refusal(const struct sasl *s, uint32_t mechanism)
 {
 	if (mechanism == SASL_PLAIN && !s->channel.encrypted)
 		return SASL_ENCRYPTION_REQUIRED;
-	if (mechanism != SASL_ANONYMOUS && s->offered & (mechanism - 1))
+	if (!(mechanism & (SASL_ANONYMOUS | SASL_TOKENS)) && s->offered & (mechanism - 1))
 		return SASL_MECHANISM_TOO_WEAK;
 	return SASL_INVALID_MECHANISM;
 }
@@ -292,13 +372,13 @@ int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t l
 	unsigned i = mechanism_index(mechanism);
 
 	REQUIRE(s->step == STEP_NEW);
-	if (i == SASL_MECHANISMS)
+	if (i == MECHANISMS_ALL)
 		return sasl_fail(s, SASL_INVALID_MECHANISM);
 	if (!(s->offered & 1u << i))
 		return sasl_fail(s, refusal(s, 1u << i));
 	s->mechanism = 1u << i;
 	s->step = STEP_FIRST;
-	if (len)
+	if (text)
 		return sasl_step(s, text, len);
 	answer(s, ""); /* every mechanism here begins with the client's message: ask for it */
 	return SASL_CONTINUE;
@@ -330,4 +410,51 @@ int sasl_checked(struct sasl *s, bool right)
 		return SASL_FAIL;
 	REQUIRE(s->step == STEP_CHECK);
 	return right ? succeed(s, NULL) : sasl_fail(s, SASL_NOT_AUTHORIZED);
+}
+
+/* Which of them the client has shown, or TOKEN_SLOTS. All are looked at, so that it takes as long
+ * whatever it was; a client without any is measured against nothing at all. */
+static enum token_slot token_shown(
+	const struct sasl *s, const struct token *tokens, unsigned mechanism)
+{
+	static const struct token none[TOKEN_SLOTS];
+	enum token_slot shown = TOKEN_SLOTS;
+
+	for (int slot = TOKEN_SLOTS - 1; slot >= 0; slot--) {
+		const struct token *t = tokens ? &tokens[slot] : &none[slot];
+		uint8_t want[TOKEN_HASH];
+		bool right;
+
+		ht_proof(HT_INITIATOR, mechanism, t->hash, &s->channel, want);
+		right = CRYPTO_memcmp(want, s->proof, TOKEN_HASH) == 0;
+		wipe(want, sizeof(want));
+		if (right && t->expires && t->mechanism == mechanism)
+			shown = (enum token_slot)slot;
+	}
+	return shown;
+}
+
+/* XEP-0484 §3.4, §4.2: a token is good for the mechanism it was asked for, and until it expires. */
+int sasl_token(struct sasl *s, const struct sasl_token *t)
+{
+	unsigned mechanism = (unsigned)__builtin_ctz(s->mechanism) - SASL_MECHANISMS;
+	uint8_t reply[TOKEN_HASH];
+	enum token_slot shown;
+
+	if (s->step == STEP_ENDED)
+		return SASL_FAIL;
+	REQUIRE(s->step == STEP_TOKEN);
+	shown = token_shown(s, t->tokens, mechanism);
+	if (shown == TOKEN_SLOTS)
+		return sasl_fail(s, SASL_NOT_AUTHORIZED);
+	if (t->disabled)
+		return sasl_fail(s, SASL_ACCOUNT_DISABLED);
+	if (t->tokens[shown].expires <= t->now || (t->count && t->count <= t->tokens[shown].count))
+		return sasl_fail(s, SASL_CREDENTIALS_EXPIRED);
+	s->slot = shown;
+	ht_proof(HT_RESPONDER, mechanism, t->tokens[shown].hash, &s->channel, reply);
+	answer_bytes(s, reply, sizeof(reply));
+	wipe(reply, sizeof(reply));
+	s->step = STEP_ENDED;
+	return SASL_DONE;
 }

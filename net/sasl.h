@@ -1,14 +1,17 @@
-/* net/sasl.h - one SASL negotiation, server side: texts in, verdicts out, no I/O. RFC 6120 §6.
- * SCRAM-SHA-1, -256, -512 and their -PLUS forms (RFC 5802, RFC 7677), PLAIN (RFC 4616), ANONYMOUS
- * (RFC 4505). The base64 of RFC 6120 §6.4 is done here, both ways. What needs an account or a
- * password check stops and says so; the stream does that on a job and tells the result:
+/* net/sasl.h - one SASL negotiation, server side: texts in, verdicts out, no I/O. RFC 6120 §6 and
+ * XEP-0388, which differ in the elements around these texts.
+ * SCRAM-SHA-1, -256, -512 and their -PLUS forms (RFC 5802, RFC 7677) with downgrade protection
+ * (XEP-0474), PLAIN (RFC 4616), ANONYMOUS (RFC 4505), HT-SHA-256-* (net/hashed_token.h). The base64
+ * is done here, both ways. What needs an account or a password check stops and says so; the stream
+ * does that on a job and tells the result:
  *
  *   s = sasl_new(host, offered, &channel);
- *   verdict = sasl_start(s, mechanism, text, len);      <auth/>
+ *   verdict = sasl_start(s, mechanism, text, len);      <auth/> or <authenticate/>
  *   for (;;) switch (verdict) {
  *   case SASL_CONTINUE:     send <challenge/> with s->out, later sasl_step() with <response/>
  *   case SASL_NEED_ACCOUNT: auth_find(s->user) on a job, then sasl_account()
  *   case SASL_NEED_CHECK:   auth_check(s->user, s->password) on a job, then sasl_checked()
+ *   case SASL_NEED_TOKEN:   the tokens of s->user's client on a job, then sasl_token()
  *   case SASL_DONE:         send <success/> with s->out; the account is s->user; sasl_free()
  *   case SASL_FAIL:         send <failure/> with sasl_condition_name(s->condition); sasl_free()
  *   }
@@ -18,14 +21,23 @@
 #pragma once
 
 #include "core/attr.h"
+#include "net/hashed_token.h"
 #include "net/tls.h"
 #include "router/auth.h"
 #include "router/host.h"
+#include "router/user_agent.h"
 
 #define SASL_MESSAGE_MAX 4096 /* decoded bytes of one message from the client */
 #define SASL_TEXT_MAX ((SASL_MESSAGE_MAX + 2) / 3 * 4) /* of the same in base64 */
 
-enum sasl_verdict { SASL_CONTINUE, SASL_NEED_ACCOUNT, SASL_NEED_CHECK, SASL_DONE, SASL_FAIL };
+enum sasl_verdict {
+	SASL_CONTINUE,
+	SASL_NEED_ACCOUNT,
+	SASL_NEED_CHECK,
+	SASL_NEED_TOKEN,
+	SASL_DONE,
+	SASL_FAIL
+};
 enum sasl_condition { /* RFC 6120 §6.5 */
 	SASL_ABORTED,
 	SASL_ACCOUNT_DISABLED,
@@ -48,6 +60,9 @@ const char *sasl_condition_name(enum sasl_condition c); /* the element: "not-aut
 uint32_t sasl_mechanisms(const struct host_conf *conf, const struct tls_channel *channel);
 #define SASL_MECHANISMS 8
 const char *sasl_mechanism_name(unsigned index); /* of bit 1 << index; "SCRAM-SHA-1" */
+/* Behind them the mechanisms that take tokens, which XEP-0484 announces elsewhere: the bits of
+ * ht_mechanisms(), moved. Nobody offers both kinds at once. */
+#define SASL_HT(ht_bits) ((uint32_t)(ht_bits) << SASL_MECHANISMS)
 /* XEP-0440: whether to announce this binding type along with the offered mechanisms. */
 bool sasl_announces(uint32_t offered, const struct tls_channel *channel, enum tls_binding type);
 
@@ -61,22 +76,28 @@ struct sasl {
 	enum sasl_condition condition; /* with SASL_FAIL */
 	uint32_t mechanism; /* bit; 0 before sasl_start() */
 	bool anonymous; /* with SASL_DONE: a throw-away account that no backend knows */
+	enum token_slot slot; /* with SASL_DONE after a token: which one it was */
+	/* For the caller to set before sasl_start(). */
+	bool equals_is_empty; /* RFC 6120 §6.4.2: a first message "=" has no bytes */
 	/* Private to sasl.c. */
 	int step;
 	struct host *host; /* counted */
 	uint32_t offered;
 	struct tls_channel channel;
 	struct scram *scram; /* owned */
+	uint8_t proof[TOKEN_HASH]; /* of a token */
 };
 
+/* The hash that a SCRAM exchange used, after SASL_NEED_ACCOUNT; -1: it is none. */
+int sasl_scram_hash(const struct sasl *s);
 /* Whether this one looks at the channel's data; all others know its kinds and no more. */
 bool sasl_binds(const char *mechanism);
 /* channel is copied. offered: what sasl_mechanisms() said when the features were sent. */
 struct sasl *sasl_new(struct host *host, uint32_t offered, const struct tls_channel *channel);
 void sasl_free(struct sasl *s); /* wipes; NULL is fine */
 
-/* Each returns an enum sasl_verdict. text: the element's character data as received.
- * In <auth/> no text is no initial response and "=" an empty one (RFC 6120 §6.4.2). */
+/* Each returns an enum sasl_verdict. text: the element's character data as received; of the first
+ * NULL, if there is no initial response. */
 int sasl_start(struct sasl *s, const char *mechanism, const char *text, size_t len);
 int sasl_step(struct sasl *s, const char *text, size_t len);
 /* After SASL_NEED_ACCOUNT. account NULL: there is none; the exchange goes on as if there were one
@@ -84,5 +105,14 @@ int sasl_step(struct sasl *s, const char *text, size_t len);
 int sasl_account(struct sasl *s, const struct auth_account *account);
 /* After SASL_NEED_CHECK. */
 int sasl_checked(struct sasl *s, bool right);
+/* After SASL_NEED_TOKEN. tokens: those of the client, TOKEN_SLOTS of them, or NULL: it has none.
+ * now: seconds since 1970. count: what the client says it counts (XEP-0484 §3.4), 0: nothing. */
+struct sasl_token {
+	const struct token *tokens;
+	bool disabled; /* the account is */
+	int64_t now;
+	uint32_t count;
+};
+int sasl_token(struct sasl *s, const struct sasl_token *t);
 /* Ends it from any state: returns SASL_FAIL. */
 int sasl_fail(struct sasl *s, enum sasl_condition condition);

@@ -44,6 +44,7 @@ void scram_free(struct scram *sc)
 	free(sc->gs2);
 	free(sc->auth_message);
 	free(sc->nonce);
+	free(sc->offer);
 	wipe(sc, sizeof(*sc));
 	free(sc);
 }
@@ -190,15 +191,27 @@ int scram_first(struct scram *sc, const char *text, size_t len)
 	return 0;
 }
 
+/* XEP-0474 §5.1: ",h=" and the hash of what was announced, which the client's proof then covers. */
+static void write_offer(const struct scram *sc, char *out)
+{
+	uint8_t hash[EVP_MAX_MD_SIZE];
+
+	REQUIRE(EVP_Digest(sc->offer, strlen(sc->offer), hash, NULL, scram_digest(sc->hash),
+			NULL) == 1);
+	base64_encode(hash, scram_key_bytes(sc->hash), stpcpy(out, ",h="));
+}
+
 char *scram_challenge(struct scram *sc)
 {
-	char salt[BASE64_LEN(SCRAM_SALT_MAX) + 1];
+	char salt[BASE64_LEN(SCRAM_SALT_MAX) + 1], offer[3 + BASE64_LEN(EVP_MAX_MD_SIZE) + 1] = "";
 	char *nonce = xprintf("%s%s", sc->nonce, sc->server_nonce), *message, *both;
 
 	free(sc->nonce);
 	sc->nonce = nonce;
 	base64_encode(sc->verifier.salt, sc->verifier.salt_len, salt);
-	message = xprintf("r=%s,s=%s,i=%u", nonce, salt, sc->verifier.iterations);
+	if (sc->offer)
+		write_offer(sc, offer);
+	message = xprintf("r=%s,s=%s,i=%u%s", nonce, salt, sc->verifier.iterations, offer);
 	both = xprintf("%s,%s", sc->auth_message, message);
 	free(sc->auth_message);
 	sc->auth_message = both;

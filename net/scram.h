@@ -22,6 +22,7 @@ struct scram {
 	char *auth_message; /* owned: grows to AuthMessage; the client's first message, bare, at
 			       first */
 	char *nonce; /* owned: the client's, then both */
+	char *offer; /* owned: what was announced, as XEP-0474 §5.1 writes it, or NULL: not told */
 	char server_nonce[40]; /* set by scram_new(); tests put theirs */
 	const struct tls_channel *channel; /* the negotiation's */
 	int binding; /* enum tls_binding of p=, or -1 */

@@ -84,7 +84,7 @@ ON_SHARD static struct parser_pool *shard_pool(void)
 /* Whether the parser should go on behind the element whose callback just ran. */
 ON_SHARD static bool go_on(const struct stream *st)
 {
-	return !st->busy && !st->starting_tls && !conn_closing(&st->conn);
+	return !st->waits && !st->starting_tls && !conn_closing(&st->conn);
 }
 
 static bool parsed_start(void *arg, const struct stanza *head, const char *default_ns)
@@ -214,6 +214,14 @@ static const struct conn_events conn_calls = {
 	.lost = stream_lost,
 };
 
+ON_SHARD static void add_parser(
+	struct stream *st, const struct parser_limits *limits, const struct stream_events *events)
+{
+	st->events = events;
+	st->parser = parser_new(shard_pool(), limits, &parser_calls, st);
+	st->conn.soon = st->parser;
+}
+
 int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
 	const struct stream_events *events)
 {
@@ -221,9 +229,7 @@ int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
 
 	if (rc)
 		return rc;
-	st->events = events;
-	st->parser = parser_new(shard_pool(), limits, &parser_calls, st);
-	st->conn.soon = st->parser;
+	add_parser(st, limits, events);
 	return 0;
 }
 
@@ -338,14 +344,15 @@ void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host
 
 void stream_wait(struct stream *st)
 {
-	st->busy = true;
+	st->waits++;
 	conn_pause(&st->conn);
 }
 
 void stream_go_on(struct stream *st)
 {
-	st->busy = false;
-	conn_resume(&st->conn);
+	REQUIRE(st->waits);
+	if (--st->waits == 0)
+		conn_resume(&st->conn);
 }
 
 void stream_close(struct stream *st)
@@ -392,4 +399,40 @@ void stream_hibernate(struct stream *st)
 uint64_t stream_held_bytes(const struct stream *st)
 {
 	return conn_held_bytes(&st->conn) + (st->parser ? parser_held_bytes(st->parser) : 0);
+}
+
+/* --- to another process -------------------------------------------------------------------- */
+
+bool stream_save(const struct stream *st, struct record *r)
+{
+	const char *held;
+	size_t held_len;
+	AUTO(free_ptr) char *head = parser_save(st->parser, &held, &held_len);
+
+	if (!head || !st->header_sent || st->waits || st->starting_tls)
+		return false;
+	record_number(r, st->id);
+	record_text(r, lang_tag(st->lang));
+	record_text(r, head);
+	record_bytes(r, held, held_len);
+	conn_save(&st->conn, r);
+	return true;
+}
+
+bool stream_load(struct stream *st, int fd, const struct parser_limits *limits,
+	const struct stream_events *events, const char *name, struct record_reader *r)
+{
+	uint64_t id = record_read_number(r);
+	const char *lang = record_read_text(r), *head = record_read_text(r), *held;
+	size_t held_len;
+	bool good;
+
+	held = record_read_bytes(r, &held_len);
+	good = conn_load(&st->conn, fd, &conn_calls, r);
+	add_parser(st, limits, events);
+	st->id = id;
+	st->lang = (uint8_t)lang_index(lang);
+	st->name = name;
+	st->header_sent = true;
+	return good && head && held && !parser_load(st->parser, head, held, held_len);
 }

@@ -57,7 +57,7 @@ struct stream {
 	const struct stream_events *events;
 	struct parser *parser; /* owned */
 	bool header_sent; /* for the present stream */
-	bool busy; /* stream_wait() */
+	uint8_t waits; /* stream_wait() */
 	bool starting_tls; /* asked for within a callback */
 	uint8_t lang; /* lang_index(): what we say to the peer is in */
 	uint64_t id; /* random, of the present stream */
@@ -85,7 +85,8 @@ ON_SHARD void stream_restart(struct stream *st);
 /* Answers <starttls/> with <proceed/> once the running callback returns; secured() follows. Bytes
  * that came behind <starttls/> were not protected: they are never looked at (RFC 6120 §5.4.3.3). */
 ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host);
-/* The owner waits for an answer: nothing more is parsed until stream_go_on(). */
+/* The owner waits for an answer: nothing more is parsed until stream_go_on(). Who waits for several
+ * calls each as often. */
 ON_SHARD void stream_wait(struct stream *st);
 ON_SHARD void stream_go_on(struct stream *st);
 
@@ -98,3 +99,10 @@ ON_SHARD void stream_close(struct stream *st); /* without an error */
 ON_SHARD bool stream_closing(const struct stream *st);
 ON_SHARD void stream_hibernate(struct stream *st);
 ON_SHARD uint64_t stream_held_bytes(const struct stream *st); /* what waits, in and out, about */
+
+/* To another process, as net/conn.h has it: an open stream whose connection is held. The name that
+ * it goes by there is given anew. False: there is nothing to save, or it cannot be read; fd is
+ * taken all the same, and stream_end() frees what has been made. */
+ON_SHARD bool stream_save(const struct stream *st, struct record *r);
+ON_SHARD bool stream_load(struct stream *st, int fd, const struct parser_limits *limits,
+	const struct stream_events *events, const char *name, struct record_reader *r);

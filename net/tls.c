@@ -19,6 +19,7 @@
 #define WIRE_MAX (RECORD_MAX * 3) /* what one tls_read() takes from the socket */
 #define OUT_MAX (1 << 18) /* a flight of the handshake, a record, answers to key updates */
 #define EXPORTED_BYTES 32 /* RFC 9266 §2 */
+#define FINISHED_BYTES 12 /* RFC 5246 §7.4.9 */
 #define ALPN_XMPP_CLIENT "\x0bxmpp-client"
 
 /* ---- metrics ---- */
@@ -446,7 +447,26 @@ const char *tls_error(const struct tls *t)
 
 const char *tls_binding_name(enum tls_binding type)
 {
-	return type == TLS_BIND_EXPORTER ? "tls-exporter" : "tls-server-end-point";
+	static const char *const names[TLS_BINDINGS] = {
+		[TLS_BIND_EXPORTER] = "tls-exporter",
+		[TLS_BIND_UNIQUE] = "tls-unique",
+		[TLS_BIND_END_POINT] = "tls-server-end-point",
+	};
+
+	return names[type];
+}
+
+/* The first Finished message of the handshake: the client's, or, where a session was resumed, ours.
+ * Without the extended master secret a man in the middle could make two connections that share it
+ * (RFC 7627 §1); renegotiation is off. */
+static size_t unique(struct tls *t, uint8_t *out, size_t room)
+{
+	if (SSL_version(t->ssl) != TLS1_2_VERSION || SSL_get_extms_support(t->ssl) != 1)
+		return 0;
+	if (room < FINISHED_BYTES)
+		return 0;
+	return SSL_session_reused(t->ssl) ? SSL_get_finished(t->ssl, out, room)
+					  : SSL_get_peer_finished(t->ssl, out, room);
 }
 
 size_t tls_channel_binding(struct tls *t, enum tls_binding type, uint8_t *out, size_t room)
@@ -461,6 +481,8 @@ size_t tls_channel_binding(struct tls *t, enum tls_binding type, uint8_t *out, s
 			return 0;
 		return EXPORTED_BYTES;
 	}
+	if (type == TLS_BIND_UNIQUE)
+		return unique(t, out, room);
 	leaf = SSL_get_certificate(t->ssl);
 	return leaf ? cert_end_point(leaf, out, room) : 0;
 }
@@ -474,6 +496,7 @@ void tls_channel_kinds(struct tls *t, struct tls_channel *out)
 		return;
 	leaf = SSL_get_certificate(t->ssl);
 	out->len[TLS_BIND_EXPORTER] = SSL_version(t->ssl) == TLS1_3_VERSION ? EXPORTED_BYTES : 0;
+	out->len[TLS_BIND_UNIQUE] = (uint8_t)unique(t, out->data[TLS_BIND_UNIQUE], TLS_BINDING_MAX);
 	out->len[TLS_BIND_END_POINT] = leaf ? (uint8_t)cert_end_point_bytes(leaf) : 0;
 }
 

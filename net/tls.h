@@ -111,6 +111,7 @@ const char *tls_error(const struct tls *t); /* static or the connection's; no se
 /* Channel bindings (RFC 5056), in the order they are announced (XEP-0440). */
 enum tls_binding {
 	TLS_BIND_EXPORTER, /* tls-exporter, RFC 9266: with TLS 1.3 */
+	TLS_BIND_UNIQUE, /* tls-unique, RFC 5929 §3: with TLS 1.2 and the extended master secret */
 	TLS_BIND_END_POINT, /* tls-server-end-point, RFC 5929 §4: the hash of our certificate */
 	TLS_BINDINGS,
 };

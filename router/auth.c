@@ -122,12 +122,35 @@ int auth_create(struct host *h, const char *user, const char *password)
 	return b ? with_password(h, b->create, user, password) : -ENOSYS;
 }
 
+/* Who has a token may have it by the old password, so no token outlives that: they go before it
+ * changes, and those that were given meanwhile after it. */
 int auth_set_password(struct host *h, const char *user, const char *password)
+{
+	const struct auth_backend *b = backend_of(h);
+	int result;
+
+	job_check();
+	if (!b)
+		return -ENOSYS;
+	result = is_name(user) ? user_agents_disown(h, user) : 0;
+	if (!result)
+		result = with_password(h, b->set_password, user, password);
+	if (!result)
+		user_agents_disown(h, user);
+	return result;
+}
+
+int auth_set_verifier(struct host *h, const char *user, const struct auth_account *was,
+	enum scram_hash hash, const struct scram_verifier *v)
 {
 	const struct auth_backend *b = backend_of(h);
 
 	job_check();
-	return b ? with_password(h, b->set_password, user, password) : -ENOSYS;
+	if (!b)
+		return -ENOSYS;
+	if (!b->set_verifier)
+		return AUTH_READ_ONLY;
+	return b->set_verifier(h->auth_arg, h, user, was, hash, v);
 }
 
 int auth_remove(struct host *h, const char *user)
@@ -143,7 +166,9 @@ int auth_remove(struct host *h, const char *user)
 		return AUTH_READ_ONLY;
 	if (!is_name(user) || jid_make(user, h->name, NULL, NULL, &jid))
 		return AUTH_NO_SUCH_USER;
-	result = b->remove(h->auth_arg, h, user);
+	result = user_agents_remove(h, user);
+	if (result == 0)
+		result = b->remove(h->auth_arg, h, user);
 	if (result == 0)
 		hook_run(h->hooks, &account_removed_hook, jid);
 	jid_free(jid);
@@ -200,20 +225,47 @@ static void forget_password(struct auth_request *r)
 	r->password = NULL;
 }
 
-static void request_work(struct job *j)
+ON_JOB static void check_password(struct auth_request *r)
 {
-	struct auth_request *r = container_of(j, struct auth_request, job);
-	uint64_t began_us;
+	uint64_t began_us = clock_us();
 
-	job_check();
-	if (r->ask == AUTH_ASK_FIND) {
-		r->result = auth_find(r->host, r->user, &r->account);
-		return;
-	}
-	began_us = clock_us();
 	r->result = auth_check(r->host, r->user, r->password);
 	metric_time(&check_time, clock_us() - began_us);
 	forget_password(r);
+}
+
+/* An account, and one of its clients; one that is not known has no tokens. */
+ON_JOB static int find_both(struct auth_request *r)
+{
+	char id[USER_AGENT_ID + 1];
+	int found = auth_find(r->host, r->user, &r->account), known;
+
+	if (found)
+		return found;
+	strcpy(id, r->agent.id);
+	known = user_agent_find(r->host, r->user, id, &r->agent);
+	return known < 0 && known != -ENOSYS ? known : 0;
+}
+
+static void request_work(struct job *j)
+{
+	struct auth_request *r = container_of(j, struct auth_request, job);
+
+	job_check();
+	switch (r->ask) {
+	case AUTH_ASK_FIND:
+		r->result = auth_find(r->host, r->user, &r->account);
+		break;
+	case AUTH_ASK_CHECK:
+		check_password(r);
+		break;
+	case AUTH_ASK_TOKEN:
+		r->result = find_both(r);
+		break;
+	case AUTH_ASK_UPGRADE:
+		r->result = auth_set_verifier(r->host, r->user, &r->account, r->hash, &r->verifier);
+		break;
+	}
 }
 
 static void request_done(struct job *j)
@@ -234,13 +286,15 @@ void auth_request_init(struct auth_request *r, enum auth_ask ask, struct host *h
 		.done = done,
 		.job = { .work = request_work, .done = request_done },
 	};
-	REQUIRE(ask == AUTH_ASK_FIND || password);
+	REQUIRE((ask == AUTH_ASK_CHECK) == (password != NULL));
 }
 
 void auth_request_fini(struct auth_request *r)
 {
 	forget_password(r);
 	wipe(&r->account, sizeof(r->account));
+	wipe(&r->agent, sizeof(r->agent));
+	wipe(&r->verifier, sizeof(r->verifier));
 	free(r->user);
 	r->user = NULL;
 	host_unref(r->host);
@@ -249,7 +303,7 @@ void auth_request_fini(struct auth_request *r)
 
 int auth_ask(struct auth_request *r)
 {
-	struct carrier *c = r->ask == AUTH_ASK_FIND ? finders : checkers;
+	struct carrier *c = r->ask == AUTH_ASK_CHECK ? checkers : finders;
 	uint64_t account = jid_hash_domain(r->user, strlen(r->user)) ^ r->host->hash;
 
 	REQUIRE(c); /* auth_start() */
@@ -277,6 +331,15 @@ void auth_fake_verifier(
 	 */
 	memcpy(out->stored_key, random + FAKE_SALT_BYTES, SCRAM_KEY_MAX - FAKE_SALT_BYTES);
 	memcpy(out->server_key, out->stored_key, SCRAM_KEY_MAX);
+}
+
+void auth_pseudonym(const char *text, uint8_t out[AUTH_PSEUDONYM])
+{
+	AUTO(free_ptr) char *what = xprintf("pseudonym:%s", text);
+	uint8_t random[SCRAM_KEY_MAX];
+
+	REQUIRE(scram_hmac(SCRAM_SHA_512, secret, sizeof(secret), what, strlen(what), random));
+	memcpy(out, random, AUTH_PSEUDONYM);
 }
 
 static const struct db_migration secret_steps[] = {
@@ -321,6 +384,8 @@ int auth_start(struct db *db)
 	result = db ? db_migrate(db, secret_steps) : 0;
 	if (db && !result)
 		result = db_write(db, keep_secret, secret);
+	if (db && result >= 0)
+		result = user_agents_start(db);
 	if (result < 0)
 		return result;
 	metric_register(&refused);

@@ -9,6 +9,7 @@
 #include "core/hook.h"
 #include "core/job.h"
 #include "router/host.h"
+#include "router/user_agent.h"
 
 struct db;
 
@@ -46,6 +47,11 @@ struct auth_backend {
 		void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 	int (*count)(void *arg, struct host *h, uint64_t *out);
 	int (*set_disabled)(void *arg, struct host *h, const char *user, bool disabled);
+	/* One more verifier, unless the account has changed since find() told `was` of it:
+	 * AUTH_WRONG. */
+	int (*set_verifier)(void *arg, struct host *h, const char *user,
+		const struct auth_account *was, enum scram_hash hash,
+		const struct scram_verifier *v);
 };
 
 /* The host's backend, with the checks all of them share. A host without one: -ENOSYS. A password
@@ -55,6 +61,9 @@ ON_JOB int auth_find(struct host *h, const char *user, struct auth_account *out)
 ON_JOB int auth_check(struct host *h, const char *user, const char *password);
 ON_JOB int auth_create(struct host *h, const char *user, const char *password);
 ON_JOB int auth_set_password(struct host *h, const char *user, const char *password);
+/* That the password is the one of the other verifiers is the word of whoever logged in with it. */
+ON_JOB int auth_set_verifier(struct host *h, const char *user, const struct auth_account *was,
+	enum scram_hash hash, const struct scram_verifier *v);
 ON_JOB int auth_remove(struct host *h, const char *user); /* also runs account_removed_hook */
 ON_JOB int auth_list(struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg);
@@ -67,13 +76,22 @@ extern struct hook account_removed_hook;
 
 /* Asking from a shard: part of its owner's object. Requests about one account run in order; checks
  * of passwords are costly and have lanes of their own. */
-enum auth_ask { AUTH_ASK_FIND, AUTH_ASK_CHECK };
+enum auth_ask {
+	AUTH_ASK_FIND,
+	AUTH_ASK_CHECK,
+	AUTH_ASK_TOKEN, /* the account, and the client that agent.id names */
+	AUTH_ASK_UPGRADE, /* auth_set_verifier(), with the account as it was */
+};
 struct auth_request {
 	enum auth_ask ask;
 	struct host *host; /* counted */
 	char *user; /* owned */
-	int result; /* of auth_find() or auth_check() */
-	struct auth_account account; /* AUTH_ASK_FIND with result 0 */
+	int result; /* of auth_find(), auth_check() or auth_set_verifier() */
+	struct auth_account account; /* with result 0, but for AUTH_ASK_CHECK. AUTH_ASK_UPGRADE: set
+				      * by the caller before auth_ask() */
+	struct user_agent agent; /* AUTH_ASK_TOKEN: .id set by the caller; the rest is found */
+	enum scram_hash hash; /* AUTH_ASK_UPGRADE: set by the caller, as is verifier */
+	struct scram_verifier verifier;
 	/* Private. */
 	char *password; /* owned; wiped as soon as it was checked */
 	void (*done)(struct auth_request *r);
@@ -90,6 +108,11 @@ ANY_THREAD int auth_ask(struct auth_request *r) MUST_USE;
  * and hash every time, as long as the database lives, and keys that no password fits. */
 ANY_THREAD void auth_fake_verifier(
 	struct host *h, const char *user, enum scram_hash hash, struct scram_verifier *out);
+
+/* Bytes for this text that nobody can foretell or turn back into it: the same ones every time, as
+ * long as the database lives. */
+#define AUTH_PSEUDONYM 16
+ANY_THREAD void auth_pseudonym(const char *text, uint8_t out[AUTH_PSEUDONYM]);
 
 /* main, after jobs_start() and before the first stream: opens the lanes and reads or makes the
  * secret behind auth_fake_verifier(). db NULL: a secret for this run alone. 0 or negative errno. */
@@ -114,6 +137,9 @@ bool scram_hmac(enum scram_hash hash, const uint8_t *key, size_t key_len, const 
  */
 ON_JOB int scram_make(
 	enum scram_hash hash, const char *password, uint32_t iterations, struct scram_verifier *v);
+bool scram_salt(struct scram_verifier *v); /* v->salt_len bytes of it. False: no random */
+/* The keys that belong to a SaltedPassword of scram_key_bytes(). False: out of memory. */
+bool scram_keys(enum scram_hash hash, const uint8_t *salted, struct scram_verifier *v);
 /* The keys that belong to v's salt and iterations. */
 ON_JOB int scram_derive(enum scram_hash hash, const char *password, struct scram_verifier *v);
 /* Compares in equal time. */

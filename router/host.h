@@ -45,6 +45,14 @@ struct host_conf {
 	int64_t auth_fails; /* failed logins per address ... */
 	int64_t auth_fail_window_ms; /* ... within this time, then refused until it is over */
 	int64_t scram_iterations;
+	bool scram_no_offer; /* disable_sasl_scram_downgrade_protection */
+	bool scram_protects_offer; /* XEP-0474: not that */
+	bool sasl2; /* XEP-0388, under TLS */
+	uint32_t scram_upgrades; /* XEP-0480: bits of enum scram_hash */
+	int64_t token_lifetime_ms; /* XEP-0484; 0: no tokens */
+	int64_t token_refresh_ms; /* a token this old is replaced when it is used */
+	int64_t max_user_agents; /* remembered of each account */
+	int64_t user_agent_lifetime_ms; /* since it was last seen; 0: nothing is kept */
 };
 
 struct iq_table; /* router/iq.c */

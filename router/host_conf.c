@@ -19,6 +19,8 @@ static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", 
 #define OUR_MECHANISMS                                                                   \
 	"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512", \
 		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS"
+static const char *const scram_words[] = { "SCRAM-SHA-1|sha", "SCRAM-SHA-256|sha256",
+	"SCRAM-SHA-512|sha512", NULL }; /* in the order of enum scram_hash */
 static const char *const mechanism_words[] = { OUR_MECHANISMS, NULL };
 static const char *const disable_words[] = { OUR_MECHANISMS, "DIGEST-MD5", "X-OAUTH2", "EXTERNAL",
 	NULL };
@@ -95,12 +97,44 @@ const struct conf_item host_conf_items[] = {
 		.preset = "10000", .min = 4096, .max = 10000000, .unit = "rounds", .per_host = true,
 		.help = "How slow it is to guess passwords from a stolen database; for passwords "
 			"that are set from now on. Clients compute the rounds at each login." },
+	{ "disable_sasl_scram_downgrade_protection", CONF_BOOL,
+		FIELD(struct host_conf, scram_no_offer, bool), .preset = "false", .per_host = true,
+		.help = "Do not tell clients in SCRAM what was offered to them (XEP-0474), which "
+			"shows whether somebody between has changed it; for clients that stumble "
+			"over it." },
+	{ "sasl2", CONF_BOOL, FIELD(struct host_conf, sasl2, bool), .preset = "true",
+		.per_host = true,
+		.help = "Offer logins in one round trip (XEP-0388 and XEP-0386), under TLS." },
+	{ "offered_upgrades", CONF_WORDS, FIELD(struct host_conf, scram_upgrades, uint32_t),
+		.preset = "[SCRAM-SHA-256, SCRAM-SHA-512]", .words = scram_words, .per_host = true,
+		.help = "Verifiers that a client may bring while it logs in (XEP-0480), when the "
+			"account has none of the kind or one of fewer rounds than "
+			"scram_iterations." },
+	{ "token_lifetime", CONF_TIME, FIELD(struct host_conf, token_lifetime_ms, int64_t),
+		.preset = "30 days", .max = 3650 * 86400000LL, .per_host = true,
+		.help = "How long a client may log in with a token in place of the password "
+			"(XEP-0484) without coming back; 0: no tokens, and those there are do not "
+			"serve." },
+	{ "token_refresh_age", CONF_TIME, FIELD(struct host_conf, token_refresh_ms, int64_t),
+		.preset = "1 day", .max = 3650 * 86400000LL, .per_host = true,
+		.help = "A token of this age is replaced when it is used." },
+	{ "max_user_agents", CONF_INT, FIELD(struct host_conf, max_user_agents, int64_t),
+		.preset = "20", .min = 1, .max = 10000, .unit = "clients", .per_host = true,
+		.help = "Clients that are remembered for one account, each with its token; the one "
+			"not seen for longest makes room." },
+	{ "user_agent_lifetime", CONF_TIME,
+		FIELD(struct host_conf, user_agent_lifetime_ms, int64_t), .preset = "90 days",
+		.max = 3650 * 86400000LL, .per_host = true,
+		.help = "How long a client that does not come back is remembered in the list of an "
+			"account's clients (XEP-0494); 0: its names are not kept, and it is listed "
+			"while it has a token." },
 	{ 0 }
 };
 
 /* What the options come to. */
 static void conclude(struct host_conf *c)
 {
+	c->scram_protects_offer = !c->scram_no_offer;
 	c->anonymous = c->auth_methods & AUTH_ANONYMOUS;
 	c->sasl_mechanisms = c->allowed_mechanisms & ~c->disabled_mechanisms;
 	if (!c->anonymous)

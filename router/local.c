@@ -10,11 +10,14 @@
 #include "router/deliver.h"
 #include "router/iq.h"
 #include "router/message.h"
+#include "router/presence.h"
+#include "router/subscription.h"
 
 #define DELIVER(whom) ((struct local_decision){ .verdict = ROUTE_DELIVER, .to = (whom) })
 #define BOUNCE(cond) ((struct local_decision){ .verdict = ROUTE_BOUNCE, .error = (cond) })
 #define DISPATCH(where) ((struct local_decision){ .verdict = ROUTE_DISPATCH, .scope = (where) })
 #define STORE ((struct local_decision){ .verdict = ROUTE_STORE, .error = ERR_SERVICE_UNAVAILABLE })
+#define ACCOUNT ((struct local_decision){ .verdict = ROUTE_ACCOUNT })
 #define DROP ((struct local_decision){ .verdict = ROUTE_DROP })
 
 static bool is_request(const struct stanza *s)
@@ -65,7 +68,7 @@ static struct local_decision decide_presence_bare(
 {
 	if (s->type == PRES_AVAILABLE || s->type == PRES_UNAVAILABLE || s->type == PRES_ERROR)
 		return has_available(all, -128) ? DELIVER(LOCAL_AVAILABLE) : DROP;
-	return DROP; /* subscriptions and probes are the roster's */
+	return stanza_is_subscription(s) || s->type == PRES_PROBE ? ACCOUNT : DROP;
 }
 
 static struct local_decision decide_bare(const struct stanza *s, const struct sessions *all)
@@ -237,6 +240,9 @@ enum verdict local_route(struct host *h, struct stanza *s)
 		break;
 	case ROUTE_DISPATCH:
 		dispatch(h, d.scope, all != NULL, s);
+		break;
+	case ROUTE_ACCOUNT:
+		presence_to_account(h, all, s);
 		break;
 	case ROUTE_STORE:
 		if (hook_run(h->hooks, &offline_message_hook, s) == HOOK_STOP)

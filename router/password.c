@@ -135,21 +135,35 @@ bool scram_hmac(enum scram_hash hash, const uint8_t *key, size_t key_len, const 
 	return done;
 }
 
+bool scram_keys(enum scram_hash hash, const uint8_t *salted, struct scram_verifier *v)
+{
+	size_t bytes = scram_key_bytes(hash);
+	uint8_t client_key[SCRAM_KEY_MAX];
+	bool done;
+
+	done = scram_hmac(hash, salted, bytes, "Client Key", 10, client_key) &&
+		EVP_Digest(client_key, bytes, v->stored_key, NULL, scram_digest(hash), NULL) == 1 &&
+		scram_hmac(hash, salted, bytes, "Server Key", 10, v->server_key);
+	wipe(client_key, sizeof(client_key));
+	return done;
+}
+
 int scram_derive(enum scram_hash hash, const char *password, struct scram_verifier *v)
 {
-	const EVP_MD *md = scram_digest(hash);
-	size_t bytes = scram_key_bytes(hash);
-	uint8_t salted[SCRAM_KEY_MAX], client_key[SCRAM_KEY_MAX];
+	uint8_t salted[SCRAM_KEY_MAX];
 	bool done;
 
 	done = PKCS5_PBKDF2_HMAC(password, (int)strlen(password), v->salt, v->salt_len,
-		       (int)v->iterations, md, (int)bytes, salted) == 1 &&
-		scram_hmac(hash, salted, bytes, "Client Key", 10, client_key) &&
-		EVP_Digest(client_key, bytes, v->stored_key, NULL, md, NULL) == 1 &&
-		scram_hmac(hash, salted, bytes, "Server Key", 10, v->server_key);
+		       (int)v->iterations, scram_digest(hash), (int)scram_key_bytes(hash),
+		       salted) == 1 &&
+		scram_keys(hash, salted, v);
 	wipe(salted, sizeof(salted));
-	wipe(client_key, sizeof(client_key));
 	return done ? 0 : -ENOMEM;
+}
+
+bool scram_salt(struct scram_verifier *v)
+{
+	return RAND_bytes(v->salt, v->salt_len) == 1;
 }
 
 int scram_make(
@@ -158,7 +172,7 @@ int scram_make(
 	*v = (struct scram_verifier){ .salt_len = SALT_BYTES,
 		.iterations =
 			iterations < SCRAM_ITERATIONS_MIN ? SCRAM_ITERATIONS_MIN : iterations };
-	if (RAND_bytes(v->salt, SALT_BYTES) != 1)
+	if (!scram_salt(v))
 		return -EIO;
 	return scram_derive(hash, password, v);
 }

@@ -12,6 +12,7 @@
 enum verdict {
 	ROUTE_DELIVER, /* to one or more sessions */
 	ROUTE_DISPATCH, /* to an IQ handler, on behalf of host or account */
+	ROUTE_ACCOUNT, /* subscriptions and probes: answered for the account */
 	ROUTE_SERVICE, /* to the service that registered the domain */
 	ROUTE_STORE, /* nobody there: offline storage, where a module offers it, else as
 			ROUTE_BOUNCE */

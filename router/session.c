@@ -1,4 +1,5 @@
-/* router/session.c - presence of a client's own, as far as it goes without a roster. */
+/* router/session.c - a client's own presence: to its account's other resources, to whom it directs
+ * it, and by router/presence to its contacts. */
 #include "router/session.h"
 
 #include <stdlib.h>
@@ -10,8 +11,11 @@
 #include "router/deliver.h"
 #include "router/directory.h"
 #include "router/message.h"
+#include "router/presence.h"
 #include "router/route.h"
+#include "router/subscription.h"
 #include "xml/builder.h"
+#include "xml/parser.h"
 
 HOOK(session_opened);
 HOOK(session_closed);
@@ -52,15 +56,31 @@ static bool directed_add(struct session *ss, const struct jid *to)
 	return true;
 }
 
-static void directed_remove(struct session *ss, const struct jid *to)
+static void directed_remove_at(struct directed *d, unsigned i)
 {
-	struct directed *d = ss->directed;
-	int i = directed_index(d, to);
-
-	if (i < 0)
-		return;
 	jid_free(d->at[i]);
 	d->at[i] = d->at[--d->n];
+}
+
+static void directed_remove(struct session *ss, const struct jid *to)
+{
+	int i = directed_index(ss->directed, to);
+
+	if (i >= 0)
+		directed_remove_at(ss->directed, (unsigned)i);
+}
+
+/* Those whom broadcasts reach are told by them. */
+static void directed_leave_reached(struct session *ss)
+{
+	struct directed *d = ss->directed;
+
+	for (unsigned i = 0; d && i < d->n;) {
+		if (presence_reaches(ss, d->at[i]))
+			directed_remove_at(d, i);
+		else
+			i++;
+	}
 }
 
 static void directed_clear(struct session *ss)
@@ -150,8 +170,12 @@ ON_SHARD static void became_available(struct session *ss, struct stanza *s, int 
 	ss->priority = (int8_t)priority;
 	directory_presence(ss, true, priority);
 	tell_own_resources(ss, s, true);
-	if (subject.initial)
+	presence_broadcast(ss, s);
+	if (subject.initial) {
+		directed_leave_reached(ss);
 		ask_own_resources(ss);
+		presence_probe(ss);
+	}
 	hook_run(ss->host->hooks, &session_presence_hook, &subject);
 }
 
@@ -184,6 +208,7 @@ ON_SHARD static void became_unavailable(struct session *ss, struct stanza *s)
 	ss->priority = 0;
 	directory_presence(ss, false, 0);
 	tell_own_resources(ss, s, true);
+	presence_broadcast(ss, s);
 	hook_run(ss->host->hooks, &session_presence_hook, &subject);
 }
 
@@ -209,9 +234,12 @@ ON_SHARD static void broadcast(struct session *ss, struct stanza *s)
 	tell_directed_unavailable(ss, NULL);
 }
 
-/* RFC 6121 §4.6.2. False: remembered for too many already. */
+/* RFC 6121 §4.6.3. Who is told by broadcasts anyway is not remembered. False: remembered for too
+ * many already. */
 static bool note_directed(struct session *ss, const struct stanza *s)
 {
+	if (s->type == PRES_AVAILABLE && ss->presence && presence_reaches(ss, s->to))
+		return true;
 	if (s->type == PRES_AVAILABLE)
 		return directed_add(ss, s->to);
 	if (s->type == PRES_UNAVAILABLE)
@@ -219,9 +247,23 @@ static bool note_directed(struct session *ss, const struct stanza *s)
 	return true;
 }
 
+/* RFC 6121 §3.1.2: between accounts, so both addresses are bare; c2s has stamped `from` so. */
+ON_SHARD static void subscription(struct session *ss, struct stanza *s)
+{
+	if (jid_is_full(s->to))
+		stanza_set_to(s, jid_bare(s->to, &s->arena));
+	stanza_seal(s);
+	if (jid_equal_bare(s->to, ss->jid))
+		route_error(s, ERR_NOT_ALLOWED, "every resource of yours has your presence");
+	else
+		presence_subscription_out(ss, stanza_ref(s));
+}
+
 void session_presence_out(struct session *ss, struct stanza *s)
 {
-	if (s->to) {
+	if (s->to && stanza_is_subscription(s)) {
+		subscription(ss, s);
+	} else if (s->to) {
 		stanza_seal(s);
 		if (note_directed(ss, s))
 			route(stanza_ref(s));
@@ -255,11 +297,70 @@ void session_unavailable(struct session *ss, const char *status)
 		ss->presence = NULL;
 		directory_presence(ss, false, 0);
 		tell_own_resources(ss, s, false);
+		presence_broadcast(ss, s);
 		hook_run(ss->host->hooks, &session_presence_hook,
 			&(struct session_presence){ ss, s, false, ss->priority });
 		stanza_unref(s);
 	}
 	tell_directed_unavailable(ss, status);
+}
+
+/* ---- from one process to another ---- */
+
+void session_save(const struct session *ss, struct record *r)
+{
+	const struct directed *d = ss->directed;
+	struct buf *presence = ss->presence ? stanza_wire(ss->presence) : buf_new(0);
+	char text[JID_TEXT_MAX];
+
+	record_number(r, (uint64_t)(int64_t)ss->priority);
+	record_bytes(r, presence->data, presence->len);
+	buf_unref(presence);
+	record_number(r, d ? d->n : 0);
+	for (unsigned i = 0; d && i < d->n; i++) {
+		jid_write(d->at[i], text);
+		record_text(r, text);
+	}
+}
+
+static bool load_presence(struct session *ss, const char *wire, size_t len)
+{
+	if (!len)
+		return true;
+	ss->presence = parse_wire(wire, len);
+	return ss->presence && ss->presence->kind == STANZA_PRESENCE;
+}
+
+static bool load_directed(struct session *ss, struct record_reader *r)
+{
+	const char *text = record_read_text(r);
+	struct jid *to;
+	bool good;
+
+	if (!text || jid_parse(text, strlen(text), NULL, &to))
+		return false;
+	good = directed_add(ss, to);
+	jid_free(to);
+	return good;
+}
+
+bool session_load(struct session *ss, struct record_reader *r)
+{
+	int64_t priority = (int64_t)record_read_number(r);
+	const char *wire;
+	uint64_t n;
+	size_t len;
+
+	wire = record_read_bytes(r, &len);
+	if (!wire || priority < -128 || priority > 127 || !load_presence(ss, wire, len))
+		return false;
+	ss->priority = (int8_t)priority;
+	directory_presence(ss, ss->presence != NULL, ss->priority);
+	n = record_read_number_to(r, SESSION_DIRECTED_MAX);
+	while (n--)
+		if (!load_directed(ss, r))
+			return false;
+	return record_is_good(r);
 }
 
 void session_set_jid(struct session *ss, struct jid *j)

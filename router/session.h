@@ -1,8 +1,8 @@
 /* router/session.h - a bound resource: what the rest of the server may know of a client.
  * Part of a client stream (net/c2s.h), which makes and ends it. Whoever finds it through the
  * directory may read the constant part until the thread's next quiescent state; everything else is
- * the owning shard's. Its presence follows RFC 6121 §4; contacts come in with the roster, so for
- * now it is told to the account's own resources and to whom the client directed it. */
+ * the owning shard's. Its presence follows RFC 6121 §4: it is told to the account's own resources,
+ * to whom the client directed it, and by router/presence to contacts. */
 #pragma once
 
 #include "core/actor.h"
@@ -10,6 +10,7 @@
 #include "core/conf.h"
 #include "core/hook.h"
 #include "core/rcu.h"
+#include "core/record.h"
 #include "router/host.h"
 #include "xml/stanza.h"
 
@@ -31,10 +32,13 @@ struct session {
 	struct conf_prefix address; /* the client's */
 	uint16_t port;
 	bool tls;
+	/* Any thread; relaxed. */
+	_Atomic bool interested; /* asked for the roster, so it gets pushes: RFC 6121 §2.1.6 */
 	/* Owning shard only. */
 	int8_t priority;
 	/* Constant. */
 	uint64_t since_ms; /* wall clock */
+	uint64_t user_agent; /* user_agent_key() of its client's id; 0: it gave none */
 	/* Owning shard only. */
 	struct stanza *presence; /* the last broadcast one; NULL: not available */
 	struct directed *directed; /* owned */
@@ -69,6 +73,11 @@ extern _Thread_local unsigned sessions_holding; /* on this shard; asks session_h
 void session_set_jid(struct session *ss, struct jid *j);
 /* Frees what a session owns, the struct itself excepted. After a grace period. */
 void session_fini(struct session *ss);
+
+/* What its shard knows of it, for another process; and there, once it is in the directory. False:
+ * that cannot be read. Nobody is told of anything. */
+ON_SHARD void session_save(const struct session *ss, struct record *r);
+ON_SHARD bool session_load(struct session *ss, struct record_reader *r);
 
 /* Run on the session's shard; subject: struct session. */
 extern struct hook session_opened_hook; /* after bind, when its account's data is there */

@@ -210,6 +210,15 @@ static void put_end(struct sink *s, const struct elem *e)
 	put(s, ">", 1);
 }
 
+/* What in is a child of, inside top; NULL for top. The children of a readdressed stanza name the
+ * root that they came with. */
+static const struct elem *above(const struct elem *in, const struct elem *top)
+{
+	if (in == top)
+		return NULL;
+	return in->parent->first == top->first ? top : in->parent;
+}
+
 /* Without recursion: trees of our own may be deep. Names are never prefixed, so an element's
  * default namespace outside is simply its parent's namespace. */
 static void put_tree(struct sink *s, const struct elem *top, const char *outer_ns)
@@ -237,7 +246,7 @@ static void put_tree(struct sink *s, const struct elem *top, const char *outer_n
 		while (in && !n->next) {
 			put_end(s, in);
 			n = &in->node;
-			in = in == top ? NULL : in->parent;
+			in = above(in, top);
 		}
 		n = in ? n->next : NULL;
 	}
@@ -311,11 +320,38 @@ static void put_raw(struct sink *s, const struct stanza *st)
 	put_end(s, st->root);
 }
 
+/* What is behind the start tag: such a tag holds no other '>'. */
+static void put_body(struct sink *s, const struct elem *root, const struct buf *wire)
+{
+	const char *end = memchr(wire->data, '>', wire->len);
+	size_t from = (size_t)(end - wire->data);
+
+	if (end[-1] == '/')
+		from--;
+	put_start(s, root, NS_CLIENT);
+	put(s, wire->data + from, wire->len - from);
+}
+
+/* The body's wire form is made once for all that share it. */
+static struct buf *write_readdressed(const struct stanza *st)
+{
+	struct buf *body = stanza_wire(st->body), *out = NULL;
+	struct sink s = { 0 };
+
+	put_body(&s, st->root, body);
+	s.at = reserve(&out, s.count);
+	put_body(&s, st->root, body);
+	buf_unref(body);
+	return out;
+}
+
 struct buf *stanza_write(const struct stanza *st)
 {
 	struct buf *out = NULL;
 	struct sink s = { 0 };
 
+	if (st->body)
+		return write_readdressed(st);
 	if (!st->raw) {
 		elem_wire(st->root, NS_CLIENT, &out);
 		return out;
@@ -542,7 +578,7 @@ void build_copy(struct builder *b, const struct elem *e)
 		while (in && !n->next) {
 			build_close(b);
 			n = &in->node;
-			in = in == e ? NULL : in->parent;
+			in = above(in, e);
 		}
 		n = in ? n->next : NULL;
 	}

@@ -8,6 +8,7 @@
 
 #include "core/lang.h"
 #include "core/mem.h"
+#include "xml/builder.h"
 #include "xml/context.h"
 #include "xml/scanner.h"
 
@@ -268,6 +269,74 @@ size_t parser_held_bytes(const struct parser *p)
 	return sizeof(*p) + p->held_cap + (p->lang ? strlen(p->lang) + 1 : 0);
 }
 
+/* ---- from one process to another ---- */
+
+/* The start tag again, as far as it matters from now on: <name with its namespaces, the language>.
+ */
+char *parser_save(const struct parser *p, const char **held, size_t *held_len)
+{
+	const struct dialect *d = p->dialect;
+	struct buf *lang;
+	char *head;
+
+	if (!d || !p->scanner.root_open || p->error)
+		return NULL;
+	lang = buf_new(32);
+	if (p->lang) {
+		buf_append(&lang, " xml:lang='", 11);
+		xml_escape(p->lang, strlen(p->lang), &lang);
+		buf_append(&lang, "'", 1);
+	}
+	/* The dialect's header is <s ...> with the namespaces for its attributes. */
+	head = xprintf("<%.*s%.*s%.*s>", (int)d->end_len, d->end, (int)d->header_len - 3,
+		d->header + 2, (int)lang->len, lang->data);
+	buf_unref(lang);
+	*held = p->held_len ? p->held : "";
+	*held_len = p->held_len;
+	return head;
+}
+
+static bool loaded_head(void *arg, const struct stanza *head UNUSED, const char *ns UNUSED)
+{
+	*(bool *)arg = true;
+	return true;
+}
+
+static bool loaded_stanza(void *arg UNUSED, struct stanza *s)
+{
+	stanza_unref(s);
+	return false;
+}
+
+static bool loaded_end(void *arg UNUSED)
+{
+	return false;
+}
+
+int parser_load(struct parser *p, const char *head, const char *held, size_t held_len)
+{
+	static const struct parser_events quiet = { loaded_head, loaded_stanza, loaded_end };
+	const struct parser_limits limits = p->limits;
+	const struct parser_events *events = p->events;
+	bool opened = false;
+	void *arg = p->arg;
+	size_t used;
+	int error;
+
+	p->events = &quiet;
+	p->arg = &opened;
+	p->limits.stanza_bytes = INT32_MAX;
+	error = feed(p, head, strlen(head), &used);
+	if (!error && (!opened || !parser_between_stanzas(p)))
+		error = PARSER_NOT_WELL_FORMED;
+	if (!error)
+		error = feed(p, held, held_len, &used);
+	p->events = events;
+	p->arg = arg;
+	p->limits = limits;
+	return error;
+}
+
 /* ---- whole texts ---- */
 
 static pthread_key_t own_pool_key;
@@ -347,6 +416,18 @@ int parse_stanza(
 	const char *text, size_t len, const struct parser_limits *limits, struct stanza **out)
 {
 	return parse_within(NS_CLIENT, text, len, limits, out);
+}
+
+struct stanza *parse_wire(const char *text, size_t len)
+{
+	/* What a stamped address or language has added to one that was taken does not matter. */
+	static const struct parser_limits limits = { INT32_MAX, UINT16_MAX, UINT16_MAX };
+	struct stanza *s;
+
+	if (parse_stanza(text, len, &limits, &s))
+		return NULL;
+	stanza_seal(s);
+	return s;
 }
 
 const char *parser_error_text(int error)

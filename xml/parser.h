@@ -71,6 +71,14 @@ ON_SHARD void parser_set_limits(struct parser *p, const struct parser_limits *li
  * parser_reset and parser_free only). */
 ON_SHARD int parser_feed(struct parser *p, const char *bytes, size_t len, size_t *used);
 ON_SHARD bool parser_between_stanzas(const struct parser *p);
+/* What another parser goes on from, behind the stream's start tag: what that declared, and the
+ * bytes of an unfinished element. The first is text, for the caller to free; NULL: there is no open
+ * stream, or it is broken. The second stays the parser's. */
+ON_SHARD char *parser_save(const struct parser *p, const char **held, size_t *held_len);
+/* The same in a new parser: no call is made of what was read already. 0, or an enum parser_error
+ * (the parser is then good for parser_free() only). An element that is too big for the limits is
+ * found when its next byte comes. */
+ON_SHARD int parser_load(struct parser *p, const char *head, const char *held, size_t held_len);
 ON_SHARD size_t parser_held_bytes(const struct parser *p); /* memory it holds, about */
 
 /* One element from a whole text, with an XML declaration before it or not: the guide's
@@ -82,4 +90,6 @@ ANY_THREAD int parse_element(
 /* The same for one stanza as it stands in a stream of jabber:client: what stanza_wire() wrote. */
 ANY_THREAD int parse_stanza(
 	const char *text, size_t len, const struct parser_limits *limits, struct stanza **out);
+/* A sealed stanza from its own wire form, of another process of ours; NULL: it is none. */
+ANY_THREAD struct stanza *parse_wire(const char *text, size_t len);
 const char *parser_error_text(int error);

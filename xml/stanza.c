@@ -47,6 +47,7 @@ void stanza_unref(struct stanza *s)
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	buf_unref(atomic_load_explicit(&s->wire, memory_order_relaxed));
+	stanza_unref(s->body);
 	arena_fini(&s->arena);
 	free(s);
 }
@@ -210,6 +211,41 @@ void stanza_seal(struct stanza *s)
 const char *stanza_lang(const struct stanza *s)
 {
 	return lang_pick(s->lang, s->lang_else);
+}
+
+/* The start tag's attributes but for `to`, as they are; what they point to lives in from. */
+static void copy_attrs(struct stanza *s, const struct elem *from)
+{
+	struct attr **link = &s->root->attrs;
+
+	for (const struct attr *a = from->attrs; a; a = a->next) {
+		if (a->name == NAME_TO && !a->ns)
+			continue;
+		*link = arena_alloc(&s->arena, sizeof(*a));
+		**link = *a;
+		(*link)->next = NULL;
+		link = &(*link)->next;
+	}
+}
+
+struct stanza *stanza_readdressed(struct stanza *s, const struct jid *to)
+{
+	struct stanza *body = s->body ? s->body : s, *copy = stanza_new(0);
+
+	REQUIRE(s->sealed);
+	copy->body = stanza_ref(body);
+	copy->kind = s->kind;
+	copy->type = s->type;
+	copy->from = s->from;
+	copy->id = s->id;
+	copy->lang = s->lang;
+	copy->root = arena_alloc(&copy->arena, sizeof(*copy->root));
+	*copy->root = *body->root;
+	copy->root->attrs = NULL;
+	copy_attrs(copy, body->root);
+	stanza_set_to(copy, to);
+	stanza_seal(copy);
+	return copy;
 }
 
 struct buf *stanza_wire(struct stanza *s)

@@ -90,6 +90,7 @@ struct stanza {
 	uint8_t log_flags;
 	void *_Atomic log_record; /* in the spool, until somebody has taken it */
 	struct buf *_Atomic wire; /* private to stanza_wire() */
+	struct stanza *body; /* counted: whose children these are; NULL: its own */
 	struct arena arena; /* holds everything above, the stanza itself first */
 };
 
@@ -111,6 +112,10 @@ void stanza_set_to(struct stanza *s, const struct jid *j);
 void stanza_set_lang(struct stanza *s, const char *lang); /* only if it has none of its own */
 void stanza_drop_child(struct stanza *s, const struct elem *child); /* one of the root's */
 void stanza_seal(struct stanza *s);
+/* One sealed stanza told to many: a sealed copy of s with another `to`, which shares all but the
+ * start tag with s and keeps a reference to it. */
+struct stanza *stanza_readdressed(struct stanza *s, const struct jid *to)
+	__attribute__((returns_nonnull));
 /* The language of an answer to its sender, as lang_pick() gives it. */
 const char *stanza_lang(const struct stanza *s);
 

@@ -24,11 +24,14 @@ def compiled(*arguments):
 
 
 class PublicHeaders:
-    """modules/module.h and what it includes, copied to where nothing else of the tree is."""
+    """modules/module.h, others of those that are installed, and what they include, copied to where
+    nothing else of the tree is."""
 
-    def __init__(self):
+    def __init__(self, *others):
         self.dir = tempfile.TemporaryDirectory(prefix='linnet-headers-')
-        rule = compiled('-I', TREE, '-MM', '-x', 'c', os.path.join(TREE, 'modules/module.h'))
+        included = [word for name in others for word in ('-include', os.path.join(TREE, name))]
+        rule = compiled('-I', TREE, '-MM', '-x', 'c', *included,
+                        os.path.join(TREE, 'modules/module.h'))
         self.names = [os.path.relpath(word, TREE)
                       for word in rule.partition(':')[2].replace('\\\n', ' ').split()]
         for name in self.names:

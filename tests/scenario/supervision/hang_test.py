@@ -31,8 +31,7 @@ class Hanging(unittest.TestCase):
     @unittest.skipIf('asan' in LINNETD or 'tsan' in LINNETD, 'the sanitizer handles the signal')
     def test_a_shard_that_does_not_turn(self):
         """Whichever it is: the calls in the log are those of its thread."""
-        with Server(frail.settings() + 'hang_timeout: 1 s\nlog_file: ${dir}/log\n',
-                    [('romeo@localhost', None)]) as server:
+        with frail.FrailServer('hang_timeout: 1 s\nlog_file: ${dir}/log\n') as server:
             server.allowed_errors = [DIED]
             for n in range(1, 3):
                 pid = server.serving_pid()

@@ -15,7 +15,7 @@ from harness.server import password_of  # noqa: E402
 
 MIB = 1 << 20
 BODY = 'x' * 50000
-ROOM = 40 * MIB     # above what an empty server has in use
+ROOM = 80 * MIB     # above what an empty server has in use
 PING = "<iq type='get' id='%s' to='localhost'><ping:ping xmlns:ping='urn:xmpp:ping'/></iq>"
 
 

@@ -125,6 +125,26 @@ modules: {mod_auth_internal: {}, mod_slow: {until: "${dir}/go on"}}
         client.close()
 
 
+class Restarted(Watched):
+    """A child of the server's tree: whoever needs it least is restarted without a trace."""
+
+    over = 'memory_limit: 1'
+
+    def row(self):
+        return next(r for r in self.ctl.json('supervisor', 'tree') if r['path'] == 'system monitor')
+
+    def test_it_is_a_child_that_can_be_stopped_and_started(self):
+        self.server.allowed_errors = []
+        self.assertEqual(self.row()['state'], 'up')
+        self.await_state('new logins|those who hold')
+        self.done('supervisor', 'stop', 'system monitor')
+        self.assertEqual(self.state(), 'well')     # nobody looks, so nobody is refused
+        self.server.register('juliet@localhost')
+        self.server.login('juliet@localhost/a').close()
+        self.done('supervisor', 'start', 'system monitor')
+        self.await_state('those who hold')
+
+
 class Files(Watched):
     """Few descriptors: told before they are all used."""
 

@@ -181,10 +181,11 @@ class Connection:
 
     # What a client does, RFC 6120 §4 to §7.
 
-    def open(self, domain):
-        """Opens a stream and takes the server's header and features."""
+    def open(self, domain, sender=None):
+        """Opens a stream and takes the server's header and features. sender: the header's from."""
         self.parser = StreamParser(restarts=True)
-        self.send(HEADER % domain)
+        header = HEADER % domain
+        self.send(header.replace(' to=', " from='%s' to=" % sender) if sender else header)
         kind, root = self.event()
         if kind != 'open' or not root.is_('stream', NS_STREAM):
             raise Failure('%s expected a stream header, came %s' % (self.name, kind))

@@ -11,6 +11,10 @@ NS_CLIENT = 'jabber:client'
 NS_STREAM = 'http://etherx.jabber.org/streams'
 NS_STREAM_ERROR = 'urn:ietf:params:xml:ns:xmpp-streams'
 NS_STANZA_ERROR = 'urn:ietf:params:xml:ns:xmpp-stanzas'
+NS_SASL2 = 'urn:xmpp:sasl:2'
+NS_BIND2 = 'urn:xmpp:bind:0'
+NS_FAST = 'urn:xmpp:fast:0'
+NS_CAM = 'urn:xmpp:cam:0'
 NS_TLS = 'urn:ietf:params:xml:ns:xmpp-tls'
 NS_SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
 NS_BIND = 'urn:ietf:params:xml:ns:xmpp-bind'
@@ -23,6 +27,10 @@ PREFIXES = {
     'e': NS_STANZA_ERROR,
     'tls': NS_TLS,
     'sasl': NS_SASL,
+    'sasl2': NS_SASL2,
+    'bind2': NS_BIND2,
+    'fast': NS_FAST,
+    'cam': NS_CAM,
     'bind': NS_BIND,
     'info': 'http://jabber.org/protocol/disco#info',
     'items': 'http://jabber.org/protocol/disco#items',

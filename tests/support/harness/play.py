@@ -179,7 +179,7 @@ class Play:
         (r'for ([\w/]+) in (.+)', '_for'),
         (r'let (\w+) = (.*)', '_let'),
         (r'others are served', '_others_served'),
-        (r'operator runs (\w+)(.*)', '_operator'),
+        (r'operator runs ([\w-]+)(.*)', '_operator'),
         (r'([\w, ]+?) expects? nothing', '_expect_nothing'),
         (r'(\w+) expects in any order', '_expect_unordered'),
         (r'(\w+) expects a stream error ([\w-]+(?: or [\w-]+)*)', '_expect_stream_error'),
@@ -190,7 +190,7 @@ class Play:
         (r'(\w+) was shown the certificate of (\S+)', '_certificate'),
         (r'(\w+) sends bytes (.+)', '_send_bytes'),
         (r'(\w+) sends(?: (.*))?', '_send'),
-        (r'(\w+) opens(?: to (\S+))?', '_open'),
+        (r'(\w+) opens(?: to (\S+))?(?: as (\S+))?', '_open'),
         (r'(\w+) starts tls(?: with (\S+))?', '_start_tls'),
         (r'(\w+) handshakes(?: with (\S+))?(.*)', '_handshake'),
         (r'(\w+) authenticates as (\S+)(.*)', '_authenticate'),
@@ -344,8 +344,8 @@ class Play:
         self.clients[name] = Client(connection)
         return connection
 
-    def _open(self, _s, name, domain):
-        self._of(name).open(domain or 'localhost')
+    def _open(self, _s, name, domain, sender):
+        self._of(name).open(domain or 'localhost', sender)
 
     def _start_tls(self, _s, name, domain):
         self._of(name).starttls(domain or 'localhost')

@@ -159,13 +159,12 @@ class Server:
         raise Failure('%s did not come up in %d s:\n%s' % (self.program, START_S, self.log()))
 
     def is_up(self):
-        """Asked again and again at the start."""
+        """Asked again and again at the start. Commands are answered once all is there."""
         try:
             socket.create_connection(('127.0.0.1', self.port), timeout=WAIT_S).close()
-            with socket.socket(socket.AF_UNIX) as s:
-                s.connect(self.path('control'))
+            self.control('hosts')
             return True
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionError, FileNotFoundError, json.JSONDecodeError):
             return False
 
     def stop(self):

@@ -24,6 +24,7 @@ static void open_db(void)
 
 	cr_assert_eq(db_open(&conf, &db), 0);
 	db_main_set(db);
+	cr_assert_eq(user_agents_start(db), 0);
 }
 
 static struct host *host_at(const char *name, struct module_instance *mi)

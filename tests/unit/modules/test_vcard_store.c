@@ -130,7 +130,7 @@ Test(vcard_store, hash_before_and_after)
 	cr_expect_str_eq(was, "");
 	cr_expect_eq(vcard_store(HOST, "romeo", s->root, "def", was), 0);
 	cr_expect_str_eq(was, "abc");
-	cr_expect_eq(vcard_find_hash(HOST, "romeo", now), 0);
+	cr_expect_eq(vcard_find_hash(HOST, "romeo", now), 1);
 	cr_expect_str_eq(now, "def");
 	cr_expect_eq(vcard_find_hash(HOST, "juliet", now), 0);
 	cr_expect_str_eq(now, "");

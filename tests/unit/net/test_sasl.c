@@ -99,6 +99,7 @@ static int start_bytes(struct sasl *s, const char *mechanism, const char *bytes,
 {
 	AUTO(free_ptr) char *text = encoded(bytes, len);
 
+	s->equals_is_empty = true;
 	return result(s, sasl_start(s, mechanism, len ? text : "=", len ? strlen(text) : 1));
 }
 
@@ -563,13 +564,245 @@ Test(sasl, without_initial_response)
 {
 	struct sasl *s = sasl_new(&host, ALL, &tls_1_3);
 
-	cr_assert_eq(sasl_start(s, "PLAIN", "", 0), SASL_CONTINUE, "RFC 6120 §6.4.2");
+	cr_assert_eq(sasl_start(s, "PLAIN", NULL, 0), SASL_CONTINUE, "RFC 6120 §6.4.2");
 	cr_expect_str_eq(s->out, "", "RFC 4422 §5 an empty challenge asks for it");
 	cr_expect_eq(step(s, "\0user\0pencil"), FAILS(SASL_MALFORMED_REQUEST));
 	sasl_free(s);
 	s = sasl_new(&host, ALL, &tls_1_3);
-	cr_assert_eq(sasl_start(s, "ANONYMOUS", "", 0), SASL_CONTINUE);
+	cr_assert_eq(sasl_start(s, "ANONYMOUS", NULL, 0), SASL_CONTINUE);
 	cr_expect_eq(sasl_step(s, "", 0), SASL_DONE, "RFC 6120 §6.4.3 an empty response");
+	sasl_free(s);
+}
+
+Test(sasl, equals_sign)
+{
+	struct sasl *s = sasl_new(&host, ALL, &tls_1_3);
+
+	cr_expect_eq(result(s, sasl_start(s, "ANONYMOUS", "=", 1)), FAILS(SASL_INCORRECT_ENCODING),
+		"XEP-0388 §2.2");
+	sasl_free(s);
+	s = sasl_new(&host, ALL, &tls_1_3);
+	cr_expect_eq(sasl_start(s, "ANONYMOUS", "", 0), SASL_DONE, "XEP-0388 §2.2");
+	sasl_free(s);
+}
+
+/* XEP-0474 §5.1: what the client was shown, under its own proof. */
+Test(sasl, what_was_offered_is_told)
+{
+	static const struct {
+		const char *section, *mechanism, *first;
+		uint32_t offered;
+		const struct tls_channel *channel;
+		enum scram_hash hash;
+		const char *list;
+	} rows[] = {
+		{ "XEP-0474 §5.3", "SCRAM-SHA-1-PLUS", "p=tls-exporter,,n=user,r=abc",
+			SASL_SCRAM_SHA_1 | SASL_SCRAM_SHA_1_PLUS, &tls_1_3, SCRAM_SHA_1,
+			"SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1ftls-exporter\x1etls-server-end-point" },
+		{ "XEP-0474 §5.1 without bindings", "SCRAM-SHA-256", "n,,n=user,r=abc",
+			SASL_SCRAM_SHA_1 | SASL_SCRAM_SHA_256 | SASL_PLAIN, &tls_1_3, SCRAM_SHA_256,
+			"PLAIN\x1eSCRAM-SHA-1\x1eSCRAM-SHA-256" },
+	};
+
+	conf.scram_protects_offer = true;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sasl *s = sasl_new(&host, rows[i].offered, rows[i].channel);
+		uint8_t hash[EVP_MAX_MD_SIZE];
+
+		cr_assert_eq(start(s, rows[i].mechanism, rows[i].first), SASL_NEED_ACCOUNT);
+		cr_assert_eq(sasl_account(s, NULL), SASL_CONTINUE);
+		EVP_Digest(
+			rows[i].list, strlen(rows[i].list), hash, NULL, digest(rows[i].hash), NULL);
+		AUTO(free_ptr) char *want = encoded(hash, scram_key_bytes(rows[i].hash));
+		AUTO(free_ptr) char *challenge = decoded(s->out);
+		const char *told = strstr(challenge, ",h=");
+		cr_assert_not_null(told, "%s", rows[i].section);
+		cr_expect_str_eq(told + 3, want, "%s", rows[i].section);
+		sasl_free(s);
+	}
+	/* The XEP's own figure for its example. */
+	uint8_t published[20];
+	EVP_Digest(rows[0].list, strlen(rows[0].list), published, NULL, EVP_sha1(), NULL);
+	AUTO(free_ptr) char *text = encoded(published, 20);
+	cr_expect_str_eq(text, "G6k/rBLDqgOhRRaCuuatSDFkJ08=");
+	conf.scram_protects_offer = false;
+}
+
+/* --- tokens: draft-schmaus-kitten-sasl-ht-09, XEP-0484 --------------------------------------- */
+
+#define NOW 1000000
+static char token_text[TOKEN_TEXT + 1];
+static struct token tokens[TOKEN_SLOTS];
+
+/* As a client makes it, with OpenSSL and the text alone. */
+static void client_proof(
+	const char *text, const char *side, const void *data, size_t len, uint8_t out[TOKEN_HASH])
+{
+	char message[200];
+	size_t n = strlen(side);
+
+	memcpy(message, side, n);
+	memcpy(message + n, data, len);
+	HMAC(EVP_sha256(), text, (int)strlen(text), (uint8_t *)message, n + len, out, NULL);
+}
+
+static int show_token(struct sasl *s, const char *mechanism, const char *user, const char *text,
+	const void *data, size_t len)
+{
+	char message[200];
+	size_t n = strlen(user) + 1;
+
+	memcpy(message, user, n);
+	client_proof(text, "Initiator", data, len, (uint8_t *)message + n);
+	return start_bytes(s, mechanism, message, n + TOKEN_HASH);
+}
+
+static void give_token(enum token_slot slot, unsigned mechanism, int64_t expires)
+{
+	memset(tokens, 0, sizeof(tokens));
+	cr_assert(token_make(token_text, tokens[slot].hash));
+	tokens[slot].mechanism = (uint8_t)mechanism;
+	tokens[slot].expires = expires;
+	tokens[slot].count = 7;
+}
+
+Test(sasl, tokens)
+{
+	static const struct {
+		const char *section;
+		unsigned asked, shown; /* mechanisms */
+		int64_t expires;
+		enum token_slot slot;
+		bool disabled, wrong, known;
+		uint32_t count;
+		int want;
+	} rows[] = {
+		{ "XEP-0484 §3.4", HT_NONE, HT_NONE, NOW + 1, TOKEN_CURRENT, .known = true,
+			.want = SASL_DONE },
+		{ "XEP-0484 §5.1", HT_NONE, HT_NONE, NOW + 1, TOKEN_FRESH, .known = true,
+			.want = SASL_DONE },
+		{ "draft-ht-09 §3 tls-exporter", HT_EXPR, HT_EXPR, NOW + 1, TOKEN_CURRENT,
+			.known = true, .want = SASL_DONE },
+		{ "draft-ht-09 §3 tls-server-end-point", HT_ENDP, HT_ENDP, NOW + 1, TOKEN_CURRENT,
+			.known = true, .want = SASL_DONE },
+		{ "XEP-0484 §3.4 without the binding it was asked with", HT_EXPR, HT_NONE, NOW + 1,
+			TOKEN_CURRENT, .known = true, .want = FAILS(SASL_NOT_AUTHORIZED) },
+		{ "XEP-0484 §3.4 with another", HT_ENDP, HT_EXPR, NOW + 1, TOKEN_CURRENT,
+			.known = true, .want = FAILS(SASL_NOT_AUTHORIZED) },
+		{ "XEP-0484 §5.1 expired", HT_NONE, HT_NONE, NOW, TOKEN_CURRENT, .known = true,
+			.want = FAILS(SASL_CREDENTIALS_EXPIRED) },
+		{ "XEP-0484 §3.4 counted on", HT_NONE, HT_NONE, NOW + 1, TOKEN_CURRENT,
+			.known = true, .count = 8, .want = SASL_DONE },
+		{ "XEP-0484 §3.4 counted already", HT_NONE, HT_NONE, NOW + 1, TOKEN_CURRENT,
+			.known = true, .count = 7, .want = FAILS(SASL_CREDENTIALS_EXPIRED) },
+		{ "RFC 6120 §6.5.2", HT_NONE, HT_NONE, NOW + 1, TOKEN_CURRENT, .known = true,
+			.disabled = true, .want = FAILS(SASL_ACCOUNT_DISABLED) },
+		{ "another token", HT_NONE, HT_NONE, NOW + 1, TOKEN_CURRENT, .known = true,
+			.wrong = true, .want = FAILS(SASL_NOT_AUTHORIZED) },
+		{ "another token, of an account that is closed", HT_NONE, HT_NONE, NOW + 1,
+			TOKEN_CURRENT, .known = true, .wrong = true, .disabled = true,
+			.want = FAILS(SASL_NOT_AUTHORIZED) },
+		{ "no such client", HT_NONE, HT_NONE, NOW + 1, TOKEN_CURRENT,
+			.want = FAILS(SASL_NOT_AUTHORIZED) },
+		{ "a slot that is empty", HT_NONE, HT_NONE, 0, TOKEN_CURRENT, .known = true,
+			.want = FAILS(SASL_NOT_AUTHORIZED) },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sasl *s = sasl_new(&host, SASL_HT(ht_mechanisms(&tls_1_3)), &tls_1_3);
+		int binding = rows[i].shown == HT_EXPR ? TLS_BIND_EXPORTER : TLS_BIND_END_POINT;
+		size_t len = rows[i].shown == HT_NONE ? 0 : 32;
+
+		give_token(rows[i].slot, rows[i].asked, rows[i].expires);
+		AUTO(free_ptr) char *text = xstrdup(token_text);
+		text[5] ^= rows[i].wrong;
+		cr_assert_eq(show_token(s, ht_name(rows[i].shown), "user", text,
+				     tls_1_3.data[binding], len),
+			SASL_NEED_TOKEN);
+		cr_expect_str_eq(s->user, "user");
+		const struct sasl_token t = { .tokens = rows[i].known ? tokens : NULL,
+			.disabled = rows[i].disabled,
+			.now = NOW,
+			.count = rows[i].count };
+		cr_expect_eq(result(s, sasl_token(s, &t)), rows[i].want, "%s", rows[i].section);
+		if (rows[i].want == SASL_DONE) {
+			uint8_t reply[TOKEN_HASH];
+
+			client_proof(token_text, "Responder", tls_1_3.data[binding], len, reply);
+			AUTO(free_ptr) char *want = encoded(reply, TOKEN_HASH);
+			cr_expect_str_eq(s->out, want, "draft-ht-09 §3.3");
+			cr_expect_eq(s->slot, rows[i].slot);
+		}
+		sasl_free(s);
+	}
+}
+
+Test(sasl, token_messages)
+{
+	static const struct {
+		const char *section, *message;
+		size_t len;
+		int want;
+	} rows[] = {
+		{ "draft-ht-09 §3.1",
+			"user\0"
+			"0123456789abcdef0123456789abcdef",
+			37, SASL_NEED_TOKEN },
+		{ "draft-ht-09 §3.1 a NUL in the proof",
+			"user\0"
+			"\0"
+			"123456789abcdef0123456789abcdef",
+			37, SASL_NEED_TOKEN },
+		{ "no name",
+			"\0"
+			"0123456789abcdef0123456789abcdef",
+			33, FAILS(SASL_MALFORMED_REQUEST) },
+		{ "no NUL", "user0123456789abcdef0123456789abcdef", 36,
+			FAILS(SASL_MALFORMED_REQUEST) },
+		{ "a proof too short",
+			"user\0"
+			"0123456789abcdef0123456789abcde",
+			36, FAILS(SASL_MALFORMED_REQUEST) },
+		{ "a proof too long",
+			"user\0"
+			"0123456789abcdef0123456789abcdef0",
+			38, FAILS(SASL_MALFORMED_REQUEST) },
+		{ "nothing", "", 0, FAILS(SASL_MALFORMED_REQUEST) },
+		{ "a name that is none",
+			"us/er\0"
+			"0123456789abcdef0123456789abcdef",
+			38, FAILS(SASL_NOT_AUTHORIZED) },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sasl *s = sasl_new(&host, SASL_HT(ht_mechanisms(&tls_1_3)), &tls_1_3);
+
+		cr_expect_eq(start_bytes(s, "HT-SHA-256-NONE", rows[i].message, rows[i].len),
+			rows[i].want, "%s", rows[i].section);
+		sasl_free(s);
+	}
+}
+
+Test(sasl, tokens_by_channel)
+{
+	static const struct tls_channel unique = { .encrypted = true,
+		.len = { [TLS_BIND_UNIQUE] = 12, [TLS_BIND_END_POINT] = 32 } };
+
+	cr_expect_eq(ht_mechanisms(&plain_tcp), 0, "XEP-0484 §6");
+	cr_expect_eq(ht_mechanisms(&tls_1_2), 1u << HT_ENDP | 1u << HT_NONE);
+	cr_expect_eq(ht_mechanisms(&unique), 1u << HT_UNIQ | 1u << HT_ENDP | 1u << HT_NONE,
+		"RFC 5929 §3");
+	cr_expect_eq(ht_mechanisms(&tls_1_3), 1u << HT_EXPR | 1u << HT_ENDP | 1u << HT_NONE,
+		"RFC 9266 §3");
+	/* Not offered: no token, whatever it is. */
+	struct sasl *s = sasl_new(&host, ALL, &tls_1_3);
+	cr_expect_eq(start_bytes(s, "HT-SHA-256-NONE", "user", 4), FAILS(SASL_INVALID_MECHANISM));
+	sasl_free(s);
+	s = sasl_new(&host, SASL_HT(ht_mechanisms(&tls_1_2)), &tls_1_2);
+	cr_expect_eq(start_bytes(s, "HT-SHA-256-EXPR", "user", 4), FAILS(SASL_INVALID_MECHANISM));
+	sasl_free(s);
+	s = sasl_new(&host, SASL_HT(ht_mechanisms(&tls_1_2)), &tls_1_2);
+	cr_expect_neq(start(s, "SCRAM-SHA-256", "n,,n=user,r=abc"), SASL_NEED_ACCOUNT);
 	sasl_free(s);
 }
 

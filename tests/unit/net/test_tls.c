@@ -556,6 +556,12 @@ Test(tls, channel_bindings_are_the_same_at_both_ends)
 		SSL_export_keying_material(
 			p.client, exported, 32, "EXPORTER-Channel-Binding", 24, NULL, 0, 0);
 		cr_expect_eq(channel.len[TLS_BIND_EXPORTER], i ? 32 : 0, "RFC 9266 §4.2");
+		cr_expect_eq(channel.len[TLS_BIND_UNIQUE], i ? 0 : 12, "RFC 5929 §3, RFC 9266 §3");
+		if (!i) {
+			SSL_get_finished(p.client, exported, sizeof(exported));
+			cr_expect_eq(memcmp(channel.data[TLS_BIND_UNIQUE], exported, 12), 0,
+				"RFC 5929 §3.1");
+		}
 		if (i)
 			cr_expect_eq(memcmp(channel.data[TLS_BIND_EXPORTER], exported, 32), 0,
 				"RFC 9266 §2");

@@ -99,8 +99,10 @@ static const struct row rows[] = {
 	{ "8.5.3.1", M, "error", full, NEGATIVE, true, ROUTE_DELIVER, LOCAL_ONE },
 	{ "8.5.3.1", P, NULL, full, AVAILABLE, true, ROUTE_DELIVER, LOCAL_ONE },
 	{ "8.5.3.1", P, "unavailable", full, AVAILABLE, true, ROUTE_DELIVER, LOCAL_ONE },
-	{ "8.5.3.1", P, "subscribe", full, AVAILABLE, true, ROUTE_DROP, 0 }, /* the account's */
-	{ "8.5.3.1", P, "probe", full, AVAILABLE, true, ROUTE_DROP, 0 },
+	{ "8.5.3.1", P, "subscribe", full, AVAILABLE, true, ROUTE_ACCOUNT, 0 },
+	{ "8.5.3.1", P, "probe", full, AVAILABLE, true, ROUTE_ACCOUNT, 0 },
+	{ "8.5.2.2.2", P, "subscribed", bare, NONE, false, ROUTE_ACCOUNT, 0 },
+	{ "8.5.2.2.2", P, "wrong", bare, AVAILABLE, false, ROUTE_DROP, 0 },
 	{ "8.5.3.1", I, "get", full, CONNECTED, true, ROUTE_DELIVER, LOCAL_ONE },
 	{ "8.5.3.1", I, "result", full, AVAILABLE, true, ROUTE_DELIVER, LOCAL_ONE },
 	/* §8.5.3.2: full JID that matches nobody. */

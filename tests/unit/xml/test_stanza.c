@@ -246,3 +246,46 @@ Test(stanza, an_iq_has_one_payload)
 		stanza_unref(s);
 	}
 }
+
+/* One stanza told to many: another `to`, the same children. */
+static const struct {
+	const char *text, *wire;
+} readdressed[] = {
+	{ "<presence from='a@b/c'/>", "<presence from='a@b/c' to='x@y'/>" },
+	{ "<presence from='a@b/c' to='d@e'><show>away</show><x xmlns='q'><z/></x></presence>",
+		"<presence from='a@b/c' to='x@y'><show>away</show><x "
+		"xmlns='q'><z/></x></presence>" },
+	{ "<presence id='1&gt;' from='a@b/c'>&gt;</presence>",
+		"<presence id='1&gt;' from='a@b/c' to='x@y'>&gt;</presence>" },
+};
+
+Test(stanza, is_readdressed)
+{
+	struct jid *to;
+
+	cr_assert_eq(jid_parse("x@y", 3, NULL, &to), JID_OK);
+	for (size_t i = 0; i < ARRAY_LEN(readdressed); i++) {
+		struct stanza *s = of(readdressed[i].text), *copy, *again;
+		struct buf *out = NULL;
+		struct builder b;
+
+		stanza_seal(s);
+		copy = stanza_readdressed(s, to);
+		stanza_unref(s);
+		cr_expect(wire_is(copy, readdressed[i].wire));
+		cr_expect(jid_equal(copy->to, to) && copy->kind == STANZA_PRESENCE);
+		elem_wire(copy->root, NS_CLIENT, &out);
+		cr_expect_eq(out->len, strlen(readdressed[i].wire));
+		buf_unref(out);
+		build_begin(&b, "all", NS_CLIENT);
+		build_copy(&b, copy->root);
+		cr_expect_eq(b.at, b.stanza->root, "it climbed as far as it went down");
+		build_drop(&b);
+		again = stanza_readdressed(copy, copy->from);
+		cr_expect_eq(again->body, copy->body);
+		stanza_unref(copy);
+		cr_expect(jid_equal(again->to, again->from));
+		stanza_unref(again);
+	}
+	jid_free(to);
+}

@@ -1,0 +1,424 @@
+/* modules/roster.c - rosters: RFC 6121 §2, with versions (§2.6, XEP-0237); and the subscriptions
+ * (§3) that change them, in roster_subscription.c. ejabberd's mod_roster.
+ * A roster lives in the database. What a live session needs of it, who the contacts are and what
+ * subscriptions there are, is in memory as router/contacts. A request goes into its account's lane,
+ * where everything that reads or changes this roster runs in order. */
+#include "modules/roster_inside.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/db.h"
+#include "modules/permit.h"
+#include "router/access.h"
+#include "router/directory.h"
+#include "router/prelogin.h"
+#include "router/presence.h"
+
+static const struct conf_item roster_items[] = {
+	{ "versioning", CONF_BOOL, FIELD(struct roster_conf, versioning, bool), .preset = "true",
+		.help = "Clients that know the roster as it was get only what has changed since." },
+	{ "access", CONF_ACCESS, FIELD(struct roster_conf, access, const char *), .preset = "all",
+		.help = "Who may change the own roster and subscribe to others." },
+	{ "max_contacts", CONF_INT, FIELD(struct roster_conf, max_contacts, int64_t),
+		.preset = "5000", .min = 1, .max = 50000, .unit = "contacts",
+		.help = "So many one roster may hold." },
+	{ "max_requests", CONF_INT, FIELD(struct roster_conf, max_requests, int64_t),
+		.preset = "500", .min = 1, .max = 50000, .unit = "requests",
+		.help = "Subscriptions asked for by people who are not in the roster that may wait "
+			"for an answer; more are refused." },
+	{ "max_name_length", CONF_INT, FIELD(struct roster_conf, max_name_length, int64_t),
+		.preset = "1023", .min = 1, .max = ROSTER_TEXT_MAX, .unit = "bytes",
+		.help = "A contact's name, or that of a group, may be so long." },
+	{ "max_groups", CONF_INT, FIELD(struct roster_conf, max_groups, int64_t), .preset = "50",
+		.min = 1, .max = 200, .unit = "groups",
+		.help = "One contact may be in so many groups." },
+	{ 0 }
+};
+
+static struct metric sets_metric =
+	METRIC_COUNTER("roster_sets_total", "Contacts added, changed or removed by clients.");
+static struct metric gets_metrics[] = {
+	METRIC_COUNTER_OF("roster_gets_total", "answer=\"whole\"", "Rosters asked for."),
+	METRIC_COUNTER_OF("roster_gets_total", "answer=\"changes\"", "Rosters asked for."),
+};
+static struct metric refused_metric =
+	METRIC_COUNTER("roster_refused_total", "Changes of rosters that were refused.");
+
+/* Of one host. */
+struct roster_host {
+	struct contacts_source source;
+};
+
+/* ---- Work in an account's lane */
+
+static void work_free(struct roster_work *w)
+{
+	module_conf_drop(w->conf);
+	host_unref(w->host);
+	jid_free(w->account);
+	stanza_unref(w->stanza);
+	free(w);
+}
+
+static void work_run(struct job *j)
+{
+	struct roster_work *w = container_of(j, struct roster_work, job);
+	struct roster r = { .host = w->host, .conf = w->conf, .account = w->account };
+	char first[2048];
+
+	job_check();
+	arena_init(&r.arena, first, sizeof(first));
+	w->run(&r, w);
+	arena_fini(&r.arena);
+}
+
+static void work_done(struct job *j)
+{
+	work_free(container_of(j, struct roster_work, job));
+}
+
+int roster_submit(struct module_instance *mi, const struct jid *any_of_account, struct stanza *s,
+	void (*run)(struct roster *r, struct roster_work *w))
+{
+	struct roster_work *w = xcalloc(1, sizeof(*w));
+
+	w->job.work = work_run;
+	w->job.done = work_done;
+	w->host = host_ref(mi->host);
+	w->conf = module_conf_hold(mi);
+	w->account = jid_bare(any_of_account, NULL);
+	w->stanza = s ? stanza_ref(s) : NULL;
+	w->run = run;
+	if (account_work(w->account, &w->job) == 0)
+		return 0;
+	work_free(w);
+	return CARRIER_FULL;
+}
+
+/* ---- Answers */
+
+ON_JOB static void answer_error(const struct stanza *request, int cond)
+{
+	struct builder b;
+
+	metric_add(&refused_metric, 1);
+	build_error(&b, request, cond, NULL);
+	roster_answer(request->from, build_end(&b));
+}
+
+ON_JOB static void answer_empty(const struct stanza *request)
+{
+	struct builder b;
+
+	build_iq_result(&b, request);
+	roster_answer(request->from, build_end(&b));
+}
+
+/* ---- Get: §2.2, §2.6 */
+
+static int list_item(const struct roster_item *item, void *arg)
+{
+	if (roster_item_is_listed(item))
+		roster_item_build(arg, item);
+	return 0;
+}
+
+ON_JOB static int answer_whole(struct roster *r, const struct stanza *request, bool with_version)
+{
+	struct builder b;
+	int result;
+
+	build_iq_result(&b, request);
+	build_open(&b, "query", NS_ROSTER);
+	if (with_version)
+		build_attr(&b, "ver", roster_version_text(r, r->version));
+	result = roster_each_item(r, list_item, &b);
+	if (result < 0) {
+		build_drop(&b);
+		return result;
+	}
+	build_close(&b);
+	metric_add(&gets_metrics[0], 1);
+	roster_answer(request->from, build_end(&b));
+	return 0;
+}
+
+/* Kept until all have been read: nothing is read under RCU meanwhile. */
+struct changes {
+	struct roster *r;
+	struct roster_item *at; /* in the roster's arena */
+	unsigned n, room;
+};
+
+static int keep_change(const struct roster_item *item, void *arg)
+{
+	struct changes *c = arg;
+	struct arena *a = &c->r->arena;
+	struct roster_item *kept;
+
+	if (c->n == c->room) {
+		struct roster_item *more = arena_alloc(a, (c->room * 2 + 16) * sizeof(*more));
+
+		if (c->n)
+			memcpy(more, c->at, c->n * sizeof(*more));
+		c->at = more;
+		c->room = c->room * 2 + 16;
+	}
+	kept = &c->at[c->n++];
+	*kept = *item;
+	kept->jid = jid_dup(item->jid, a);
+	kept->name = item->name ? arena_strdup(a, item->name) : NULL;
+	kept->n_groups = roster_groups_split(
+		a, roster_groups_join(a, item->groups, item->n_groups), &kept->groups);
+	return 0;
+}
+
+/* §2.6.3: nothing at first, then a push for each. */
+ON_JOB static int answer_changes(struct roster *r, const struct stanza *request, int64_t since)
+{
+	const struct session_entry *e;
+	struct changes c = { .r = r };
+	int result = roster_each_change(r, since, keep_change, &c);
+
+	if (result < 0)
+		return result;
+	answer_empty(request);
+	metric_add(&gets_metrics[1], 1);
+	e = directory_find_full(request->from);
+	for (unsigned i = 0; e && i < c.n; i++)
+		roster_push_to(r, e->session, &c.at[i]);
+	return 0;
+}
+
+/* From now on it gets pushes: what changes after this is behind the answer. */
+static void note_interest(const struct jid *full)
+{
+	const struct session_entry *e = directory_find_full(full);
+	struct session *ss = e ? (struct session *)e->session : NULL;
+
+	if (ss)
+		atomic_store_explicit(&ss->interested, true, memory_order_relaxed);
+}
+
+ON_JOB static void run_get(struct roster *r, struct roster_work *w)
+{
+	const struct elem *query = stanza_iq_child(w->stanza);
+	const char *ver = r->conf->versioning ? elem_attr(query, "ver") : NULL;
+	int64_t since = -1;
+	int result = roster_open(r);
+
+	note_interest(w->stanza->from);
+	if (!result && ver)
+		since = roster_version_read(r, ver);
+	if (!result)
+		result = since >= 0 ? answer_changes(r, w->stanza, since)
+				    : answer_whole(r, w->stanza, ver != NULL);
+	if (result)
+		answer_error(w->stanza, ERR_INTERNAL_SERVER_ERROR);
+}
+
+/* ---- Set: §2.3 to §2.5 */
+
+/* 0, an enum stanza_error, or a negative errno. */
+ON_JOB static int remove_item(struct roster *r, const struct jid *contact)
+{
+	struct roster_item was, now;
+	int result = roster_find(r, contact, &was);
+
+	if (result < 0)
+		return result;
+	if (!roster_item_is_listed(&was))
+		return ERR_ITEM_NOT_FOUND;
+	now = (struct roster_item){ .jid = was.jid, .changed = was.changed };
+	result = roster_save(r, &now, ROSTER_SEEN);
+	if (result < 0)
+		return result;
+	roster_push(r, &now);
+	roster_part_with(r, &was);
+	return 0;
+}
+
+bool roster_is_full(struct roster *r)
+{
+	return contacts_count(account_online(r->account)) >= (uint64_t)r->conf->max_contacts;
+}
+
+ON_JOB static int store_item(struct roster *r, const struct roster_item *asked)
+{
+	struct roster_item item;
+	int result = roster_find(r, asked->jid, &item);
+
+	if (result < 0)
+		return result;
+	if (!roster_item_is_listed(&item) && roster_is_full(r))
+		return ERR_RESOURCE_CONSTRAINT;
+	item.bits |= CONTACT_LISTED;
+	item.name = asked->name;
+	item.groups = asked->groups;
+	item.n_groups = asked->n_groups;
+	result = roster_save(r, &item, ROSTER_SEEN);
+	if (result < 0)
+		return result;
+	roster_push(r, &item);
+	return 0;
+}
+
+ON_JOB static int set(struct roster *r, const struct stanza *request)
+{
+	const struct elem *item = elem_first(stanza_iq_child(request));
+	struct access_subject who = { .jid = request->from };
+	struct roster_item asked;
+	bool remove;
+	int error;
+
+	if (!elem_is(item, "item", NS_ROSTER) || elem_next(item))
+		return ERR_BAD_REQUEST; /* §2.3.3 */
+	if (!access_allowed(r->conf->access, r->host->name, &who))
+		return ERR_NOT_ALLOWED;
+	error = roster_item_read(r, item, &asked, &remove);
+	if (!error)
+		error = roster_open(r);
+	if (error)
+		return error;
+	return remove ? remove_item(r, asked.jid) : store_item(r, &asked);
+}
+
+ON_JOB static void run_set(struct roster *r, struct roster_work *w)
+{
+	int error = set(r, w->stanza);
+
+	if (error) {
+		answer_error(w->stanza, error < 0 ? ERR_INTERNAL_SERVER_ERROR : error);
+		return;
+	}
+	metric_add(&sets_metric, 1);
+	answer_empty(w->stanza);
+}
+
+static int roster_iq(const struct iq *iq, struct builder *answer UNUSED)
+{
+	if (!elem_is(iq->payload, "query", NS_ROSTER))
+		return ERR_BAD_REQUEST;
+	if (!jid_equal_bare(iq->from, iq->to) || !jid_is_full(iq->from))
+		return ERR_FORBIDDEN; /* §2.3.3 */
+	if (roster_submit(iq->arg, iq->to, iq->stanza, iq->set ? run_set : run_get))
+		return ERR_RESOURCE_CONSTRAINT;
+	return IQ_LATER;
+}
+
+/* ---- For the account's snapshot */
+
+static int load_item(const struct roster_item *item, void *arg)
+{
+	if (jid_is_bare(item->jid))
+		contact_set_add(arg, item->jid, item->bits, item->groups, item->n_groups);
+	return 0;
+}
+
+static int roster_load(struct contacts_source *source UNUSED, struct host *h,
+	const struct jid *bare, struct contacts_loading *into)
+{
+	struct roster r = { .host = h, .account = bare };
+	struct contact_set_builder *b = contact_set_begin();
+	int result;
+
+	job_check();
+	arena_init(&r.arena, NULL, 0);
+	result = roster_each_item(&r, load_item, b);
+	arena_fini(&r.arena);
+	into->own = contact_set_end(b);
+	return result < 0 ? result : 0;
+}
+
+/* ---- Hooks */
+
+static enum hook_next roster_permit(void *subject, void *arg UNUSED)
+{
+	const struct presence_permit *p = subject;
+	const struct account *online = account_online(p->account);
+	unsigned bits = contact_state(online, p->who);
+	struct account *a;
+
+	if (!online && !shard_self()) {
+		job_check();
+		if (account_hold(p->host, p->account, &a) == 0) {
+			bits = contact_state(a, p->who);
+			account_drop(a);
+		}
+	}
+	return bits & CONTACT_FROM ? HOOK_STOP : HOOK_GO_ON;
+}
+
+/* §2.6.1, §3.4.1 */
+static enum hook_next roster_features(void *subject, void *arg)
+{
+	const struct stream_features *f = subject;
+	const struct roster_conf *conf = module_conf(arg);
+
+	if (!f->authenticated)
+		return HOOK_GO_ON;
+	if (conf->versioning) {
+		build_open(f->features, "ver", NS_FEATURE_ROSTERVER);
+		build_close(f->features);
+	}
+	build_open(f->features, "sub", NS_FEATURE_PREAPPROVAL);
+	build_close(f->features);
+	return HOOK_GO_ON;
+}
+
+/* ---- Life */
+
+static int roster_start(struct module_instance *mi)
+{
+	struct roster_host *rh;
+	int error;
+
+	job_check();
+	if (!db_main()) {
+		log_error("roster", "needs a database", L_STR("host", mi->host->name));
+		return -ENODEV;
+	}
+	error = roster_store_start();
+	if (error)
+		return error;
+	metric_register(&sets_metric);
+	metric_register(&refused_metric);
+	for (size_t i = 0; i < ARRAY_LEN(gets_metrics); i++)
+		metric_register(&gets_metrics[i]);
+	rh = xcalloc(1, sizeof(*rh));
+	rh->source.load = roster_load;
+	mi->data = rh;
+	account_kind_add(mi->host, &contacts_kind, &rh->source);
+	return 0;
+}
+
+static void roster_stop(struct module_instance *mi)
+{
+	struct roster_host *rh = mi->data;
+
+	account_kind_remove(mi->host, &contacts_kind, &rh->source);
+	free(rh);
+}
+
+const struct module module_roster = {
+	.abi = LINNET_MODULE_ABI,
+	.name = "roster",
+	.help = "Keeps each account's contacts, and serves the subscriptions between accounts: who "
+		"hears of whose presence.",
+	.xeps = (const char *const[]){ "XEP-0237 1.3", NULL },
+	.features = (const char *const[]){ NS_ROSTER, NULL },
+	.conf = roster_items,
+	.conf_size = sizeof(struct roster_conf),
+	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_ROSTER, IQ_NO_QUEUE, roster_iq },
+		{ 0 } },
+	.hooks = (const struct hook_row[]){ { &stream_features_hook, 50, roster_features },
+		{ &presence_permit_hook, 50, roster_permit },
+		{ &subscription_hook, 50, roster_subscription },
+		{ &session_presence_hook, 50, roster_session_presence },
+		{ &account_removed_hook, 50, roster_account_removed }, { 0 } },
+	.start = roster_start,
+	.stop = roster_stop,
+};
+LINNET_MODULE(module_roster);

@@ -1,0 +1,122 @@
+/* modules/roster_push.c - what an account's resources hear of its roster: RFC 6121 §2.1.6. From the
+ * account's lane, straight to their shards, so that everybody hears it in the order it happened. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "modules/roster_inside.h"
+#include "router/deliver.h"
+#include "router/directory.h"
+
+static struct metric pushes_metric =
+	METRIC_COUNTER("roster_pushes_total", "Roster changes sent to resources.");
+
+__attribute__((constructor)) static void register_metrics(void)
+{
+	metric_register(&pushes_metric);
+}
+
+/* ---- Versions */
+
+const char *roster_version_text(struct roster *r, int64_t version)
+{
+	return r->conf->versioning ? arena_printf(&r->arena, "%" PRId64, version) : NULL;
+}
+
+int64_t roster_version_read(struct roster *r, const char *text)
+{
+	char *end;
+	int64_t version;
+
+	errno = 0;
+	version = strtoll(text, &end, 10);
+	if (errno || end == text || *end || version < r->base || version > r->version)
+		return -1;
+	return version;
+}
+
+/* ---- Pushes */
+
+ON_JOB static struct stanza *build_push(
+	struct roster *r, const struct jid *to, const struct roster_item *item)
+{
+	struct builder b;
+	char id[32];
+
+	snprintf(id, sizeof(id), "push%" PRId64, item->changed);
+	build_begin(&b, "iq", NS_CLIENT);
+	build_attr(&b, "type", "set");
+	build_attr(&b, "id", id);
+	build_attr_jid(&b, "from", r->account);
+	build_attr_jid(&b, "to", to);
+	build_open(&b, "query", NS_ROSTER);
+	build_attr(&b, "ver", roster_version_text(r, item->changed));
+	roster_item_build(&b, item);
+	build_close(&b);
+	return build_end(&b);
+}
+
+static bool is_interested(const struct session *ss)
+{
+	return atomic_load_explicit(&ss->interested, memory_order_relaxed);
+}
+
+void roster_push(struct roster *r, const struct roster_item *item)
+{
+	const struct sessions *all = directory_find(r->account);
+	struct stanza *push = NULL;
+
+	for (unsigned i = 0; all && i < all->n; i++) {
+		const struct session *ss = all->at[i].session;
+		struct stanza *s;
+
+		if (!is_interested(ss))
+			continue;
+		if (!push)
+			push = build_push(r, r->account, item);
+		s = stanza_readdressed(push, ss->jid);
+		deliver_to(all->at[i].id, s);
+		stanza_unref(s);
+		metric_add(&pushes_metric, 1);
+	}
+	stanza_unref(push);
+}
+
+void roster_push_to(struct roster *r, const struct session *ss, const struct roster_item *item)
+{
+	struct stanza *s = build_push(r, ss->jid, item);
+
+	deliver_to(ss->id, s);
+	stanza_unref(s);
+	metric_add(&pushes_metric, 1);
+}
+
+/* ---- Presence */
+
+void roster_tell_interested(struct roster *r, struct stanza *s)
+{
+	const struct sessions *all = directory_find(r->account);
+
+	for (unsigned i = 0; all && i < all->n; i++)
+		if (is_interested(all->at[i].session))
+			deliver_to(all->at[i].id, s);
+}
+
+void roster_tell_available(struct roster *r, struct stanza *s)
+{
+	const struct sessions *all = directory_find(r->account);
+
+	for (unsigned i = 0; all && i < all->n; i++)
+		if (all->at[i].available)
+			deliver_to(all->at[i].id, s);
+}
+
+void roster_answer(const struct jid *full, struct stanza *s)
+{
+	const struct session_entry *e = directory_find_full(full);
+
+	if (e)
+		deliver_to(e->id, s);
+	stanza_unref(s);
+}

@@ -1,0 +1,412 @@
+/* modules/roster_subscription.c - subscriptions between accounts: RFC 6121 §3. What a stanza
+ * changes is router/subscription's to say; here it is looked up, stored, and told to whom it
+ * concerns. Each account's half runs in its own lane: one server's two accounts speak through the
+ * router like those of two servers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "modules/roster_inside.h"
+#include "router/access.h"
+#include "router/deliver.h"
+#include "router/directory.h"
+#include "router/presence.h"
+#include "xml/parser.h"
+
+#define REQUEST_BYTES_MAX 4096 /* a longer one waits without what is in it */
+
+static struct metric changes_metric = METRIC_COUNTER(
+	"subscriptions_changed_total", "Subscriptions that changed, in either half.");
+static struct metric lost_metric = METRIC_COUNTER("subscriptions_lost_total",
+	"Subscription stanzas that were not served: too much waited, or the database failed.");
+
+__attribute__((constructor)) static void register_metrics(void)
+{
+	metric_register(&changes_metric);
+	metric_register(&lost_metric);
+}
+
+/* ---- Speaking for the account */
+
+static struct stanza *build_presence(const struct jid *from, const struct jid *to, const char *type)
+{
+	struct builder b;
+
+	build_begin(&b, "presence", NS_CLIENT);
+	build_attr(&b, "type", type);
+	build_attr_jid(&b, "from", from);
+	build_attr_jid(&b, "to", to);
+	return build_end(&b);
+}
+
+static void post_error(const struct stanza *about, int cond)
+{
+	struct builder b;
+
+	if (about->type == PRES_ERROR)
+		return;
+	build_error(&b, about, cond, NULL);
+	route_post(build_end(&b));
+}
+
+static bool is_ours(const struct jid *contact)
+{
+	return contact->local_len && route_host(jid_domain(contact));
+}
+
+/* Sends a subscription on, with the presence that §3 wants before or behind it. A contact of ours
+ * that is told "subscribed" asks for presence itself, once it knows. */
+static void send_on(struct roster *r, struct stanza *s, bool gives, bool takes)
+{
+	if (takes)
+		presence_tell(r->account, s->to, PRES_UNAVAILABLE, s);
+	else if (gives && !is_ours(s->to))
+		presence_tell(r->account, s->to, PRES_AVAILABLE, s);
+	else
+		route_post(s);
+}
+
+void roster_part_with(struct roster *r, const struct roster_item *was)
+{
+	struct jid *contact = jid_bare(was->jid, &r->arena);
+
+	if (was->bits & (CONTACT_TO | CONTACT_PENDING_OUT))
+		route_post(build_presence(r->account, contact, "unsubscribe"));
+	if (was->bits & (CONTACT_FROM | CONTACT_PENDING_IN))
+		send_on(r, build_presence(r->account, contact, "unsubscribed"), false,
+			was->bits & CONTACT_FROM);
+}
+
+/* ---- Storing */
+
+/* What clients see of an item. */
+#define VISIBLE (CONTACT_BOTH | CONTACT_PENDING_OUT | CONTACT_APPROVED | CONTACT_LISTED)
+
+/* 0 or a negative errno. */
+ON_JOB static int store(struct roster *r, struct roster_item *item, unsigned bits)
+{
+	bool seen = bits & CONTACT_LISTED && (bits ^ item->bits) & VISIBLE;
+
+	metric_add(&changes_metric, 1);
+	item->bits = bits;
+	if (!(bits & CONTACT_PENDING_IN))
+		item->request = NULL;
+	return roster_save(r, item, seen ? ROSTER_SEEN : ROSTER_UNSEEN);
+}
+
+ON_JOB static int open_item(struct roster *r, const struct jid *contact, struct roster_item *out)
+{
+	int result = roster_open(r);
+
+	return result < 0 ? result : roster_find(r, contact, out);
+}
+
+ON_JOB static void fail(const struct stanza *s)
+{
+	metric_add(&lost_metric, 1);
+	post_error(s, ERR_INTERNAL_SERVER_ERROR);
+}
+
+/* ---- Outbound */
+
+/* Which of them bring the contact into the roster: §3.1.2, §3.1.5, §3.4.2. */
+static unsigned bits_after(unsigned before, const struct transition *t, enum stanza_type type)
+{
+	bool adds = type == PRES_SUBSCRIBE ||
+		(type == PRES_SUBSCRIBED && t->bits & (CONTACT_FROM | CONTACT_APPROVED) &&
+			t->bits != before);
+
+	return t->bits | (adds ? CONTACT_LISTED : 0);
+}
+
+ON_JOB static void run_out(struct roster *r, struct roster_work *w)
+{
+	struct stanza *s = w->stanza;
+	struct roster_item item;
+	struct transition t;
+	unsigned before, after;
+
+	if (open_item(r, s->to, &item) < 0) {
+		fail(s);
+		return;
+	}
+	before = item.bits;
+	t = subscription_out(before, s->type);
+	after = bits_after(before, &t, s->type);
+	if (after & ~before & CONTACT_LISTED && roster_is_full(r)) {
+		post_error(s, ERR_RESOURCE_CONSTRAINT);
+		return;
+	}
+	if (after != before) {
+		if (store(r, &item, after) < 0) {
+			fail(s);
+			return;
+		}
+		if (after & CONTACT_LISTED && (after ^ before) & VISIBLE)
+			roster_push(r, &item);
+	}
+	if (t.pass)
+		send_on(r, stanza_ref(s), after & ~before & CONTACT_FROM,
+			before & ~after & CONTACT_FROM);
+}
+
+/* ---- Inbound */
+
+/* Whole, as §3.1.3 asks, so that a greeting is not lost. */
+static const char *request_text(struct roster *r, const struct stanza *s)
+{
+	struct buf *xml = NULL;
+	const char *text = NULL;
+
+	if (!s->root->first)
+		return NULL;
+	elem_wire(s->root, "", &xml);
+	if (xml->len <= REQUEST_BYTES_MAX)
+		text = arena_text(&r->arena, xml->data, xml->len);
+	buf_unref(xml);
+	return text;
+}
+
+/* Whether another stranger's request may wait. 1, 0 or a negative errno. */
+ON_JOB static int has_room(struct roster *r, unsigned before, unsigned after)
+{
+	int64_t waiting = 0;
+	int result;
+
+	if (before || after != CONTACT_PENDING_IN)
+		return 1;
+	result = roster_count_requests(r, &waiting);
+	return result < 0 ? result : waiting < r->conf->max_requests;
+}
+
+/* §3.1.3, §3.1.6, §3.2.3, §3.3.3: to the clients first, then the push, then presence. */
+ON_JOB static void tell_of(struct roster *r, struct stanza *s, const struct roster_item *item,
+	unsigned before, const struct transition *t)
+{
+	const struct jid *contact = item->jid;
+
+	if (t->pass && s->type == PRES_SUBSCRIBE)
+		roster_tell_available(r, s);
+	else if (t->pass)
+		roster_tell_interested(r, s);
+	if (item->bits & CONTACT_LISTED && (item->bits ^ before) & VISIBLE)
+		roster_push(r, item);
+	if (t->answer)
+		send_on(r, build_presence(r->account, contact, "subscribed"), true, false);
+	if (item->bits & ~before & CONTACT_TO)
+		presence_probe_one(r->account, contact);
+	if (before & ~item->bits & CONTACT_FROM)
+		presence_tell(r->account, contact, PRES_UNAVAILABLE, NULL);
+}
+
+ON_JOB static void change_in(struct roster *r, struct stanza *s, const struct jid *contact)
+{
+	struct roster_item item;
+	struct transition t;
+	unsigned before;
+	int room;
+
+	if (open_item(r, contact, &item) < 0) {
+		fail(s);
+		return;
+	}
+	before = item.bits;
+	t = subscription_in(before, s->type);
+	room = has_room(r, before, t.bits);
+	if (room <= 0) {
+		post_error(s, room ? ERR_INTERNAL_SERVER_ERROR : ERR_RESOURCE_CONSTRAINT);
+		return;
+	}
+	if (s->type == PRES_SUBSCRIBE && t.bits & ~before & CONTACT_PENDING_IN)
+		item.request = request_text(r, s);
+	if (t.bits != before && store(r, &item, t.bits) < 0)
+		fail(s);
+	else
+		tell_of(r, s, &item, before, &t);
+}
+
+/* §4.3.2: nobody of the account is connected. */
+ON_JOB static void answer_probe(struct roster *r, const struct account *a, const struct jid *who)
+{
+	const char *type = contact_state(a, who) & CONTACT_FROM ? "unavailable" : "unsubscribed";
+
+	route_post(build_presence(r->account, who, type));
+}
+
+/* Whether such an account exists and takes this stanza. Of those that are connected, the router has
+ * asked. */
+ON_JOB static bool is_admitted(struct roster *r, struct stanza *s, struct account *a)
+{
+	struct auth_account found;
+	int error;
+
+	if (directory_find(r->account))
+		return true;
+	error = auth_find(r->host, jid_local(r->account), &found);
+	if (error == AUTH_NO_SUCH_USER) {
+		if (s->type == PRES_SUBSCRIBE || s->type == PRES_PROBE) /* §3.1.3, §4.3.2 */
+			route_post(build_presence(
+				r->account, jid_bare(s->from, &r->arena), "unsubscribed"));
+		return false;
+	}
+	if (!error)
+		error = account_admits(r->host, a, s);
+	else
+		error = ERR_INTERNAL_SERVER_ERROR;
+	if (error > 0)
+		post_error(s, error);
+	return !error;
+}
+
+ON_JOB static void run_in(struct roster *r, struct roster_work *w)
+{
+	struct jid *contact = jid_bare(w->stanza->from, &r->arena);
+	struct account *a;
+
+	if (account_hold(r->host, r->account, &a)) {
+		fail(w->stanza);
+		return;
+	}
+	if (is_admitted(r, w->stanza, a)) {
+		if (w->stanza->type == PRES_PROBE)
+			answer_probe(r, a, contact);
+		else
+			change_in(r, w->stanza, contact);
+	}
+	account_drop(a);
+}
+
+/* ---- From the router */
+
+enum hook_next roster_subscription(void *subject, void *arg)
+{
+	const struct subscription *sub = subject;
+	const struct roster_conf *conf = module_conf(arg);
+	struct access_subject who = { .jid = sub->stanza->from };
+	bool out = sub->way == SUBSCRIPTION_OUT;
+	struct stanza *s = sub->stanza;
+
+	shard_check(NULL);
+	if (out && !access_allowed(conf->access, sub->host->name, &who)) {
+		route_error(s, ERR_NOT_ALLOWED, NULL);
+	} else if (roster_submit(arg, out ? s->from : s->to, s, out ? run_out : run_in)) {
+		metric_add(&lost_metric, 1);
+		route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
+	}
+	return HOOK_STOP;
+}
+
+/* ---- Requests that wait: §3.1.3 */
+
+struct waiting {
+	struct roster *r;
+	struct stanza **at; /* in the arena */
+	unsigned n, room;
+};
+
+static struct stanza *request_of(struct roster *r, const struct roster_item *item)
+{
+	const struct parser_limits limits = {
+		.stanza_bytes = REQUEST_BYTES_MAX + 1, .depth = PARSER_DEPTH, .attrs = PARSER_ATTRS
+	};
+	struct stanza *s;
+
+	if (!item->request ||
+		parse_element(item->request, strlen(item->request), &limits, &s) != PARSER_OK)
+		return build_presence(item->jid, r->account, "subscribe");
+	if (!s->sealed)
+		stanza_seal(s);
+	return s;
+}
+
+static int keep_request(const struct roster_item *item, void *arg)
+{
+	struct waiting *w = arg;
+
+	if (!(item->bits & CONTACT_PENDING_IN))
+		return 0;
+	if (w->n == w->room) {
+		struct stanza **more = arena_alloc(&w->r->arena, (w->room * 2 + 8) * sizeof(*more));
+
+		if (w->n)
+			memcpy(more, w->at, w->n * sizeof(*more));
+		w->at = more;
+		w->room = w->room * 2 + 8;
+	}
+	w->at[w->n++] = request_of(w->r, item);
+	return 0;
+}
+
+ON_JOB static void run_requests(struct roster *r, struct roster_work *w)
+{
+	struct waiting waiting = { .r = r };
+
+	roster_each_item(r, keep_request, &waiting);
+	for (unsigned i = 0; i < waiting.n; i++)
+		roster_answer(w->stanza->from, waiting.at[i]);
+}
+
+enum hook_next roster_session_presence(void *subject, void *arg)
+{
+	const struct session_presence *p = subject;
+	static struct log_seldom seldom;
+	uint32_t left_out;
+
+	if (!p->initial || !contacts_have(account_of(p->session), CONTACT_PENDING_IN))
+		return HOOK_GO_ON;
+	if (roster_submit(arg, p->session->jid, p->stanza, run_requests) &&
+		log_seldom(&seldom, &left_out))
+		log_warning("roster", "too much waits: subscription requests are not shown",
+			L_INT("left_out", left_out));
+	return HOOK_GO_ON;
+}
+
+/* ---- The end of an account */
+
+struct parting {
+	struct roster *r;
+	struct roster_item *at;
+	unsigned n, room;
+};
+
+static int keep_contact(const struct roster_item *item, void *arg)
+{
+	struct parting *p = arg;
+
+	if (p->n == p->room) {
+		struct roster_item *more =
+			arena_alloc(&p->r->arena, (p->room * 2 + 16) * sizeof(*more));
+
+		if (p->n)
+			memcpy(more, p->at, p->n * sizeof(*more));
+		p->at = more;
+		p->room = p->room * 2 + 16;
+	}
+	p->at[p->n++] =
+		(struct roster_item){ .jid = jid_dup(item->jid, &p->r->arena), .bits = item->bits };
+	return 0;
+}
+
+/* Contacts lose it as if it had taken them out of its roster one by one. */
+ON_JOB static void run_removed(struct roster *r, struct roster_work *w UNUSED)
+{
+	struct parting p = { .r = r };
+	int result = roster_each_item(r, keep_contact, &p);
+
+	if (result >= 0)
+		result = roster_erase(r);
+	if (result < 0) {
+		log_error("roster", "of a removed account: it is still there",
+			L_STR("host", r->host->name), L_STR("name", jid_local(r->account)));
+		return;
+	}
+	for (unsigned i = 0; i < p.n; i++)
+		roster_part_with(r, &p.at[i]);
+}
+
+enum hook_next roster_account_removed(void *subject, void *arg)
+{
+	if (roster_submit(arg, subject, NULL, run_removed))
+		log_error("roster", "of a removed account: too much waits, it is still there",
+			L_STR("name", jid_local(subject)));
+	return HOOK_GO_ON;
+}

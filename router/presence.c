@@ -1,0 +1,302 @@
+/* router/presence.c - presence told to contacts, and asked of them. */
+#include "router/presence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/metric.h"
+#include "core/shard.h"
+#include "router/contacts.h"
+#include "router/deliver.h"
+#include "router/route.h"
+#include "router/subscription.h"
+#include "xml/builder.h"
+
+HOOK(subscription);
+
+static struct metric told_metric =
+	METRIC_COUNTER("presence_told_total", "Presence told to contacts, one for each contact.");
+static struct metric probes_metric = METRIC_COUNTER("presence_probes_total",
+	"Contacts on this server whose presence was asked for, and probes to others.");
+
+__attribute__((constructor)) static void register_metrics(void)
+{
+	metric_register(&told_metric);
+	metric_register(&probes_metric);
+}
+
+/* One of our accounts, to which nobody is connected. */
+static bool is_absent(const struct jid *contact)
+{
+	return contact->local_len && route_host(jid_domain(contact)) && !directory_find(contact);
+}
+
+/* --- telling -----------------------------------------------------------------------------------
+ */
+
+bool presence_reaches(const struct session *ss, const struct jid *whom)
+{
+	return contact_state(account_of(ss), whom) & CONTACT_FROM;
+}
+
+void presence_broadcast(struct session *ss, struct stanza *s)
+{
+	struct contacts_walk w;
+	uint64_t told = 0;
+
+	for (contacts_begin(&w, account_of(ss), CONTACT_FROM); contacts_next(&w);) {
+		if (is_absent(w.jid) || jid_equal_bare(w.jid, ss->jid))
+			continue;
+		route(stanza_readdressed(s, w.jid));
+		told++;
+	}
+	metric_add(&told_metric, told);
+}
+
+static struct stanza *build_presence(const struct jid *from, const struct jid *to, const char *type)
+{
+	struct builder b;
+
+	build_begin(&b, "presence", NS_CLIENT);
+	build_attr(&b, "type", type);
+	build_attr_jid(&b, "from", from);
+	build_attr_jid(&b, "to", to);
+	return build_end(&b);
+}
+
+/* Something that resources of one account tell somebody, and what comes when all have. */
+struct telling {
+	_Atomic uint32_t left; /* resources that have not told it, and who began */
+	enum stanza_type type;
+	struct stanza *after; /* owned; NULL: nothing */
+	struct jid *whom; /* owned */
+};
+struct telling_letter {
+	struct letter letter;
+	struct telling *telling;
+};
+
+static void telling_end(struct telling *t)
+{
+	if (atomic_fetch_sub_explicit(&t->left, 1, memory_order_acq_rel) != 1)
+		return;
+	if (t->after)
+		route_post(t->after);
+	jid_free(t->whom);
+	free(t);
+}
+
+static struct session *session_of(struct actor *a)
+{
+	const struct recipient *r = a ? a->class->recipient : NULL;
+
+	return r && r->session ? r->session(a) : NULL;
+}
+
+static void telling_open(struct actor *a, struct letter *l)
+{
+	struct telling_letter *tl = container_of(l, struct telling_letter, letter);
+	struct telling *t = tl->telling;
+	struct session *ss = session_of(a);
+
+	shard_check(NULL);
+	if (ss && ss->presence)
+		route(t->type == PRES_AVAILABLE ? stanza_readdressed(ss->presence, t->whom)
+						: build_presence(ss->jid, t->whom, "unavailable"));
+	telling_end(t);
+	free(tl);
+}
+
+static void tell_by_all(struct telling *t, const struct jid *account)
+{
+	const struct sessions *all = directory_find(account);
+
+	for (unsigned i = 0; all && i < all->n; i++) {
+		struct telling_letter *tl;
+
+		if (!all->at[i].available)
+			continue;
+		tl = xmalloc(sizeof(*tl));
+		atomic_fetch_add_explicit(&t->left, 1, memory_order_relaxed);
+		tl->letter.to = all->at[i].id;
+		tl->letter.open = telling_open;
+		tl->telling = t;
+		letter_post(&tl->letter);
+	}
+	telling_end(t);
+}
+
+/* A stanza that goes first, on the shard that route_post() would take. */
+struct leading {
+	struct msg msg;
+	struct telling *telling;
+	struct stanza *stanza; /* owned */
+	struct jid *account; /* owned */
+};
+
+static void leading_run(struct msg *m)
+{
+	struct leading *l = container_of(m, struct leading, msg);
+
+	shard_check(NULL);
+	route(l->stanza);
+	tell_by_all(l->telling, l->account);
+	jid_free(l->account);
+	free(l);
+}
+
+static void lead_with(struct stanza *s, struct telling *t, const struct jid *account)
+{
+	struct leading *l = xmalloc(sizeof(*l));
+
+	l->msg.run = leading_run;
+	l->telling = t;
+	l->stanza = s;
+	l->account = jid_bare(account, NULL);
+	shard_post(shard_at(s->from->full_hash % shards_count()), &l->msg);
+}
+
+void presence_tell(
+	const struct jid *account, const struct jid *whom, enum stanza_type type, struct stanza *s)
+{
+	struct telling *t = xcalloc(1, sizeof(*t));
+
+	atomic_init(&t->left, 1);
+	t->type = type;
+	t->whom = jid_dup(whom, NULL);
+	if (type == PRES_AVAILABLE && s) {
+		lead_with(s, t, account);
+		return;
+	}
+	t->after = s;
+	tell_by_all(t, account);
+}
+
+/* --- asking ------------------------------------------------------------------------------------
+ */
+
+/* Asks a session to tell one other where it stands. */
+struct ask {
+	struct letter letter;
+	struct actor_id newcomer;
+	struct jid *asker; /* owned; the newcomer's account */
+};
+
+static void ask_open(struct actor *a, struct letter *l)
+{
+	struct ask *ask = container_of(l, struct ask, letter);
+	struct session *ss = session_of(a);
+
+	shard_check(NULL);
+	if (ss && ss->presence && presence_reaches(ss, ask->asker)) {
+		struct stanza *s = stanza_readdressed(ss->presence, ask->asker);
+
+		deliver(ask->newcomer, s, DELIVER_COPY);
+		stanza_unref(s);
+	}
+	jid_free(ask->asker);
+	free(ask);
+}
+
+static void ask_session(struct actor_id whom, struct actor_id newcomer, const struct jid *asker)
+{
+	struct ask *ask = xmalloc(sizeof(*ask));
+
+	ask->letter.to = whom;
+	ask->letter.open = ask_open;
+	ask->newcomer = newcomer;
+	ask->asker = jid_bare(asker, NULL);
+	letter_post(&ask->letter);
+}
+
+/* Of a contact of ours: whoever of it is available. */
+static void ask_contact(
+	const struct sessions *contact, struct actor_id newcomer, const struct jid *asker)
+{
+	for (unsigned i = 0; i < contact->n; i++)
+		if (contact->at[i].available)
+			ask_session(contact->at[i].id, newcomer, asker);
+}
+
+static struct stanza *build_bare_presence(
+	const struct jid *from, const struct jid *to, const char *type)
+{
+	struct jid *bare = jid_bare(from, NULL);
+	struct stanza *s = build_presence(bare, to, type);
+
+	jid_free(bare);
+	return s;
+}
+
+void presence_probe(struct session *ss)
+{
+	struct contacts_walk w;
+	uint64_t asked = 0;
+
+	for (contacts_begin(&w, account_of(ss), CONTACT_TO); contacts_next(&w);) {
+		if (jid_equal_bare(w.jid, ss->jid))
+			continue;
+		if (w.jid->local_len && route_host(jid_domain(w.jid))) {
+			const struct sessions *contact = directory_find(w.jid);
+
+			if (contact)
+				ask_contact(contact, ss->id, ss->jid);
+		} else {
+			route(build_bare_presence(ss->jid, w.jid, "probe"));
+		}
+		asked++;
+	}
+	metric_add(&probes_metric, asked);
+}
+
+void presence_probe_one(const struct jid *account, const struct jid *contact)
+{
+	const struct sessions *all = directory_find(account);
+	const struct sessions *there = contact->local_len ? directory_find(contact) : NULL;
+
+	for (unsigned i = 0; all && there && i < all->n; i++)
+		if (all->at[i].available)
+			ask_contact(there, all->at[i].id, account);
+}
+
+/* §4.3.2: for an account with sessions. */
+ON_SHARD static void answer_probe(const struct sessions *all, struct stanza *s)
+{
+	const struct account *a = account_of(all->at[0].session);
+	struct jid *bare = jid_bare(s->from, NULL);
+	bool available = false;
+
+	for (unsigned i = 0; i < all->n; i++)
+		available |= all->at[i].available;
+	if (!(contact_state(a, bare) & CONTACT_FROM) && !jid_equal_bare(s->from, s->to))
+		route(build_bare_presence(s->to, bare, "unsubscribed"));
+	else if (available)
+		presence_tell(s->to, s->from, PRES_AVAILABLE, NULL);
+	else
+		route(build_bare_presence(s->to, s->from, "unavailable"));
+	jid_free(bare);
+}
+
+/* --- subscriptions -----------------------------------------------------------------------------
+ */
+
+void presence_to_account(struct host *h, const struct sessions *all, struct stanza *s)
+{
+	struct subscription subject = { .host = h, .stanza = s, .way = SUBSCRIPTION_IN };
+
+	if (s->type == PRES_PROBE && all && account_of(all->at[0].session))
+		answer_probe(all, s);
+	else
+		hook_run(h->hooks, &subscription_hook, &subject);
+}
+
+void presence_subscription_out(struct session *ss, struct stanza *s)
+{
+	struct subscription subject = { .host = ss->host, .stanza = s, .way = SUBSCRIPTION_OUT };
+
+	if (hook_run(ss->host->hooks, &subscription_hook, &subject) == HOOK_STOP)
+		stanza_unref(s);
+	else
+		route(s);
+}
