@@ -153,6 +153,18 @@ int auth_set_verifier(struct host *h, const char *user, const struct auth_accoun
 	return b->set_verifier(h->auth_arg, h, user, was, hash, v);
 }
 
+static int write_nothing(struct db_tx *tx UNUSED, void *arg UNUSED)
+{
+	return 0;
+}
+
+/* What the hook's functions asked the database to forget is forgotten. */
+ON_JOB static void wait_for_writes(void)
+{
+	if (db_main())
+		db_write(db_main(), write_nothing, NULL); /* if it fails, they have said so */
+}
+
 int auth_remove(struct host *h, const char *user)
 {
 	const struct auth_backend *b = backend_of(h);
@@ -169,8 +181,10 @@ int auth_remove(struct host *h, const char *user)
 	result = user_agents_remove(h, user);
 	if (result == 0)
 		result = b->remove(h->auth_arg, h, user);
-	if (result == 0)
+	if (result == 0) {
 		hook_run(h->hooks, &account_removed_hook, jid);
+		wait_for_writes();
+	}
 	jid_free(jid);
 	return result;
 }
