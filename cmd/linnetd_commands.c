@@ -385,4 +385,5 @@ void commands_add(void)
 	commands_add_supervisor();
 	commands_add_stored();
 	commands_add_reports();
+	commands_add_rosters();
 }

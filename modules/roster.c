@@ -79,7 +79,7 @@ static void work_done(struct job *j)
 	work_free(container_of(j, struct roster_work, job));
 }
 
-int roster_submit(struct module_instance *mi, const struct jid *any_of_account, struct stanza *s,
+static struct roster_work *work_new(struct module_instance *mi, const struct jid *any_of_account,
 	void (*run)(struct roster *r, struct roster_work *w))
 {
 	struct roster_work *w = xcalloc(1, sizeof(*w));
@@ -89,12 +89,34 @@ int roster_submit(struct module_instance *mi, const struct jid *any_of_account, 
 	w->host = host_ref(mi->host);
 	w->conf = module_conf_hold(mi);
 	w->account = jid_bare(any_of_account, NULL);
-	w->stanza = s ? stanza_ref(s) : NULL;
 	w->run = run;
+	return w;
+}
+
+static int submit(struct roster_work *w)
+{
 	if (account_work(w->account, &w->job) == 0)
 		return 0;
 	work_free(w);
 	return CARRIER_FULL;
+}
+
+int roster_submit(struct module_instance *mi, const struct jid *any_of_account, struct stanza *s,
+	void (*run)(struct roster *r, struct roster_work *w))
+{
+	struct roster_work *w = work_new(mi, any_of_account, run);
+
+	w->stanza = s ? stanza_ref(s) : NULL;
+	return submit(w);
+}
+
+int roster_submit_order(struct module_instance *mi, const struct jid *account,
+	void (*run)(struct roster *r, struct roster_work *w), void *order)
+{
+	struct roster_work *w = work_new(mi, account, run);
+
+	w->order = order;
+	return submit(w);
 }
 
 /* ---- Answers */
@@ -221,8 +243,7 @@ ON_JOB static void run_get(struct roster *r, struct roster_work *w)
 
 /* ---- Set: §2.3 to §2.5 */
 
-/* 0, an enum stanza_error, or a negative errno. */
-ON_JOB static int remove_item(struct roster *r, const struct jid *contact)
+int roster_remove_item(struct roster *r, const struct jid *contact)
 {
 	struct roster_item was, now;
 	int result = roster_find(r, contact, &was);
@@ -282,7 +303,7 @@ ON_JOB static int set(struct roster *r, const struct stanza *request)
 		error = roster_open(r);
 	if (error)
 		return error;
-	return remove ? remove_item(r, asked.jid) : store_item(r, &asked);
+	return remove ? roster_remove_item(r, asked.jid) : store_item(r, &asked);
 }
 
 ON_JOB static void run_set(struct roster *r, struct roster_work *w)

@@ -51,12 +51,18 @@ struct roster_work {
 	const struct roster_conf *conf; /* held */
 	struct jid *account; /* owned */
 	struct stanza *stanza; /* counted; NULL when there is none */
+	void *order; /* roster_submit_order()'s; else NULL */
 	void (*run)(struct roster *r, struct roster_work *w); /* ON_JOB */
 };
 /* s may be NULL. 0, or CARRIER_FULL. Any RCU-registered thread. */
 int roster_submit(struct module_instance *mi, const struct jid *any_of_account, struct stanza *s,
 	void (*run)(struct roster *r, struct roster_work *w)) MUST_USE;
 
+int roster_submit_order(struct module_instance *mi, const struct jid *account,
+	void (*run)(struct roster *r, struct roster_work *w), void *order) MUST_USE;
+
+/* With all that follows: §2.5.2. 0, an enum stanza_error, or a negative errno. */
+ON_JOB int roster_remove_item(struct roster *r, const struct jid *contact);
 /* Of a client that adds a contact: there are enough. */
 bool roster_is_full(struct roster *r);
 
@@ -113,5 +119,8 @@ ON_JOB void roster_answer(const struct jid *full, struct stanza *s);
 enum hook_next roster_subscription(void *subject, void *arg);
 enum hook_next roster_session_presence(void *subject, void *arg);
 enum hook_next roster_account_removed(void *subject, void *arg);
+/* Presence that begins or ends for a contact whose half has not changed, and the other way. */
+ON_JOB void roster_tell_changed(
+	struct roster *r, const struct jid *contact, unsigned before, unsigned after);
 /* Ends what there was with a contact that is being removed: §2.5.2. */
 ON_JOB void roster_part_with(struct roster *r, const struct roster_item *was);

@@ -65,6 +65,17 @@ static void send_on(struct roster *r, struct stanza *s, bool gives, bool takes)
 		route_post(s);
 }
 
+void roster_tell_changed(
+	struct roster *r, const struct jid *contact, unsigned before, unsigned after)
+{
+	if (after & ~before & CONTACT_FROM)
+		presence_tell(r->account, contact, PRES_AVAILABLE, NULL);
+	if (before & ~after & CONTACT_FROM)
+		presence_tell(r->account, contact, PRES_UNAVAILABLE, NULL);
+	if (after & ~before & CONTACT_TO)
+		presence_probe_one(r->account, contact);
+}
+
 void roster_part_with(struct roster *r, const struct roster_item *was)
 {
 	struct jid *contact = jid_bare(was->jid, &r->arena);
