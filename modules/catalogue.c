@@ -9,6 +9,7 @@
 /* clang-format off */
 #define BUILT_IN(X) \
 	X(auth_internal) \
+	X(carboncopy) \
 	X(cputime) \
 	X(disco) \
 	X(echo) \
@@ -38,7 +39,7 @@ static const struct conf_hint hints[] = {
 	{ "legacy_auth", "this is the option legacy_auth, at the top" },
 	{ "metrics", "linnetctl metrics prints them" },
 	{ "jidprep|sic|service_log", "this server does not have it; take it out" },
-	{ "adhoc|announce|avatar|block_strangers|blocking|bosh|caps|carboncopy|client_state|"
+	{ "adhoc|announce|avatar|block_strangers|blocking|bosh|caps|client_state|"
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"

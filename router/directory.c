@@ -328,24 +328,54 @@ bool directory_leave(const struct session *ss)
 	return at >= 0;
 }
 
-void directory_presence(const struct session *ss, bool available, int priority)
+/* What changes about a session while it is there. */
+struct change {
+	enum { CHANGE_PRESENCE, CHANGE_CARBONS } what;
+	bool on; /* available, or carbons wanted */
+	int priority;
+};
+
+static void apply(struct session_entry *e, const struct change *c)
+{
+	if (c->what == CHANGE_CARBONS) {
+		e->carbons = c->on;
+		return;
+	}
+	e->available = c->on;
+	e->priority = (int8_t)c->priority;
+}
+
+static void change(const struct session *ss, const struct change *c)
 {
 	struct stripe *st = stripe_of(ss->jid);
-	const struct session_entry *e;
+	struct session_entry was, now;
 	struct place p;
 	int at;
 
 	pthread_mutex_lock(&st->lock);
 	at = place_of(ss, &p);
-	e = at >= 0 ? &p.sessions->at[at] : NULL;
-	if (e && (e->available != available || e->priority != priority)) {
-		struct sessions *now = sessions_copy(p.sessions, p.sessions->n);
+	if (at >= 0) {
+		was = now = p.sessions->at[at];
+		apply(&now, c);
+		if (was.available != now.available || was.priority != now.priority ||
+			was.carbons != now.carbons) {
+			struct sessions *all = sessions_copy(p.sessions, p.sessions->n);
 
-		now->at[at].available = available;
-		now->at[at].priority = (int8_t)priority;
-		replace(&p, now);
+			all->at[at] = now;
+			replace(&p, all);
+		}
 	}
 	pthread_mutex_unlock(&st->lock);
+}
+
+void directory_presence(const struct session *ss, bool available, int priority)
+{
+	change(ss, &(struct change){ CHANGE_PRESENCE, available, priority });
+}
+
+void directory_carbons(const struct session *ss, bool wanted)
+{
+	change(ss, &(struct change){ CHANGE_CARBONS, wanted, 0 });
 }
 
 void directory_set_account(const struct jid *any_of_account, struct account *a)

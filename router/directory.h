@@ -15,6 +15,7 @@ struct session_entry {
 		*session; /* freed a grace period after it left; its constant part only */
 	int8_t priority;
 	bool available; /* has sent initial presence and not taken it back */
+	bool carbons; /* wants copies of the account's messages: XEP-0280 */
 };
 struct sessions_link {
 	struct sessions *_Atomic rcu_only; /* as RCU_PTR's */
@@ -42,6 +43,7 @@ struct actor_id directory_replace(const struct session *ss);
 /* Leaves, if it still holds the resource; true when it did. */
 bool directory_leave(const struct session *ss);
 void directory_presence(const struct session *ss, bool available, int priority);
+void directory_carbons(const struct session *ss, bool wanted);
 /* All sessions of the account, if it has any, point to this snapshot from now on, each with a
  * reference of its own. A session that enters later gets it from them. Any registered thread. */
 void directory_set_account(const struct jid *any_of_account, struct account *a);

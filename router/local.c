@@ -112,26 +112,35 @@ struct local_decision local_decide(
 	return DELIVER(LOCAL_ONE);
 }
 
-static bool chosen(const struct session_entry *e, enum local_to to, int best)
+bool local_chosen(const struct session_entry *e, enum local_to to, int best)
 {
-	return e->available && (to == LOCAL_AVAILABLE || e->priority >= best);
+	int least = to == LOCAL_BEST ? best : to == LOCAL_NOT_NEGATIVE ? 0 : -128;
+
+	return e->available && e->priority >= least;
+}
+
+int local_best(const struct sessions *all)
+{
+	int best = 0;
+
+	for (unsigned i = 0; i < all->n; i++)
+		if (all->at[i].available && all->at[i].priority > best)
+			best = all->at[i].priority;
+	return best;
 }
 
 ON_SHARD static void deliver_chosen(const struct sessions *all, enum local_to to, struct stanza *s)
 {
 	enum deliver_copies how = s->kind == STANZA_MESSAGE ? DELIVER_SURE : DELIVER_COPY;
+	int best = local_best(all);
 	unsigned n = 0;
-	int best = 0;
 
 	for (unsigned i = 0; i < all->n; i++)
-		if (to == LOCAL_BEST && all->at[i].available && all->at[i].priority > best)
-			best = all->at[i].priority;
-	for (unsigned i = 0; i < all->n; i++)
-		n += chosen(&all->at[i], to, best);
+		n += local_chosen(&all->at[i], to, best);
 	if (n > 1)
 		deliver_to_several(s, n);
 	for (unsigned i = 0; i < all->n; i++)
-		if (chosen(&all->at[i], to, best))
+		if (local_chosen(&all->at[i], to, best))
 			deliver(all->at[i].id, s, how);
 }
 
@@ -229,7 +238,7 @@ enum verdict local_route(struct host *h, struct stanza *s)
 	}
 	if (s->kind == STANZA_MESSAGE &&
 		hook_run(message_hooks(), &message_hook,
-			&(struct message_passing){ h, s, all, d.verdict }) == HOOK_STOP)
+			&(struct message_passing){ h, s, all, d.verdict, d.to, one }) == HOOK_STOP)
 		return ROUTE_STORE;
 	switch (d.verdict) {
 	case ROUTE_DELIVER:

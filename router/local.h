@@ -24,5 +24,9 @@ struct local_decision {
 struct local_decision local_decide(
 	const struct stanza *s, const struct sessions *all, const struct session_entry *one);
 
+/* Whether that is one of those who get it. best: local_best() of all. */
+bool local_chosen(const struct session_entry *e, enum local_to to, int best);
+int local_best(const struct sessions *all); /* the highest priority there is, at least 0 */
+
 /* Does not take s. */
 ON_SHARD enum verdict local_route(struct host *h, struct stanza *s);

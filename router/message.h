@@ -5,14 +5,14 @@
 
 #include "core/hook.h"
 #include "core/spool.h"
-#include "router/directory.h"
-#include "router/route.h"
+#include "router/local.h"
 
 /* Bits of a stanza's log_flags; set before it is sealed, or by whoever routes it alone. */
 enum {
 	MESSAGE_LOG_SENDER = 1, /* for its sender's archive, too */
 	MESSAGE_LOG_PUT = 2, /* its entries are written or on their way */
 	MESSAGE_LOG_WAITS = 4, /* it waits in the log until a session has received it */
+	MESSAGE_COPIED = 8, /* its account's other sessions have their copies: XEP-0280 */
 };
 
 /* Runs for each message as soon as it is known what would happen to it, before it does. A function
@@ -22,6 +22,8 @@ struct message_passing {
 	struct stanza *stanza;
 	const struct sessions *all; /* the account's; NULL: none, or it is for no account */
 	enum verdict verdict;
+	enum local_to to; /* ROUTE_DELIVER: which of them get it */
+	const struct session_entry *one; /* LOCAL_ONE: that one */
 };
 extern struct hook message_hook;
 /* Where it hangs: one set for all hosts. */
