@@ -54,7 +54,7 @@ int part_start(void *arg, char *why)
 	int error;
 
 	server_lock();
-	error = p->start(why);
+	error = p->start ? p->start(why) : 0;
 	server_unlock();
 	return error;
 }
@@ -77,7 +77,7 @@ static int start_control(char *why)
 {
 	const struct server_conf *s = &server.settings->server;
 	unsigned mode = (unsigned)s->control_socket_mode;
-	int error = takeover_is_on() && !atomic_load(&server.is_up)
+	int error = !atomic_load(&server.is_up) && takeover_is_on()
 		? command_listen_beside(s->control_socket, mode)
 		: command_listen(s->control_socket, mode);
 
@@ -210,11 +210,6 @@ static void stop_c2s(void)
 		log_warning("linnetd", "clients were left behind", L_INT("streams", c2s_count()));
 }
 
-static int start_c2s(char *why UNUSED)
-{
-	return 0; /* streams come by the acceptors */
-}
-
 int64_t count_streams(void *unused UNUSED)
 {
 	return c2s_count();
@@ -229,14 +224,14 @@ int64_t count_mail(void *unused UNUSED)
 	return sum;
 }
 
-const struct part part_c2s = { start_c2s, stop_c2s };
+const struct part part_c2s = { .stop = stop_c2s }; /* streams come by the acceptors */
 
 /* Ports that another server serves still are not accepted from, and its own to close. */
 static int start_acceptors(char *why)
 {
 	int error = listeners_begin(server.tls, (unsigned)server.settings->server.acceptors);
 
-	if (takeover_is_on() && !atomic_load(&server.is_up)) {
+	if (!atomic_load(&server.is_up) && takeover_is_on()) {
 		listeners_pause();
 		listeners_given_away();
 	}
