@@ -12,7 +12,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "net/acceptor.h"
-#include "net/c2s_stream.h"
+#include "net/c2s_sm.h"
 #include "router/account.h"
 #include "router/deliver.h"
 #include "router/directory.h"
@@ -223,8 +223,8 @@ struct giving {
 
 ON_SHARD static bool may_move(const struct c2s *c)
 {
-	return c->open && !c->left && !stream_closing(&c->stream) && !c->stream.conn.tls &&
-		c->stream.conn.watch.fd >= 0;
+	return c->open && !c->left && !c2s_sm(c) && !stream_closing(&c->stream) &&
+		!c->stream.conn.tls && c->stream.conn.watch.fd >= 0;
 }
 
 ON_SHARD static void hold(struct c2s *c, uint32_t number)
