@@ -59,7 +59,7 @@ ON_SHARD static void send_back(
 
 /* --- the session, third step: the connection is here --------------------------------------- */
 
-static void connection_drop(struct sm_resume *r)
+ON_SHARD static void connection_drop(struct sm_resume *r)
 {
 	stream_moving_end(&r->stream);
 	accepted_release(r->listener, r->options, &r->origin.address, false);
