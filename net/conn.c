@@ -667,6 +667,7 @@ void conn_let_go(struct conn *c)
 		if (c->out_count)
 			shard_at_turn_end(&c->at_turn_end);
 	}
+	shape(c, 0); /* what was read too much elsewhere is waited for here */
 	conn_thaw(c);
 }
 
