@@ -51,6 +51,7 @@ void commands_add_supervisor(void);
 void commands_add_stored(void);
 void commands_add_reports(void);
 void commands_add_rosters(void);
+void commands_add_announce(void);
 /* The argument `host`, counted, or NULL and the answer says why. */
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
 /* The same, and the argument `user` prepared into user (JID_PART_MAX + 1 bytes). */

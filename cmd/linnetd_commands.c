@@ -386,4 +386,5 @@ void commands_add(void)
 	commands_add_stored();
 	commands_add_reports();
 	commands_add_rosters();
+	commands_add_announce();
 }

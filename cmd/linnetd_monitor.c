@@ -32,12 +32,12 @@
 static struct monitor {
 	pid_t self, child;
 	pid_t next; /* is to take the child's place; 0: none */
-	pid_t leaving; /* has handed over, and ends by itself; 0: none */
 	char *program, *next_program; /* owned */
 	char **argv;
 	int takeover; /* in a server that takes over: the channel */
 	int signals; /* signalfd */
 	bool was_ready; /* a server has been */
+	bool lost_next; /* the one that the server left everything to */
 	bool ending; /* it was asked to */
 	uint64_t due_ms; /* by when it is to say that it lives, or be gone; 0: nothing is said */
 	bool hung; /* it did not, and was told to end */
@@ -154,8 +154,8 @@ static void start_next(void)
 static void exec_itself(void)
 {
 	put_environment(ENV_MONITOR,
-		xprintf("%d %d %d %u", (int)monitor.child, keep_pass_channel(),
-			(int)monitor.leaving, monitor.history.restarts));
+		xprintf("%d %d %u", (int)monitor.child, keep_pass_channel(),
+			monitor.history.restarts));
 	execv(monitor.program, monitor.argv);
 	fprintf(stderr, "linnetd: %s cannot be the monitor: %s\n", monitor.program,
 		strerror(errno));
@@ -167,7 +167,10 @@ static void told_by_next(const char *what)
 {
 	if (strcmp(what, MONITOR_READY))
 		return;
-	monitor.leaving = monitor.child;
+	if (!monitor.next) {
+		monitor.lost_next = true; /* these were its last words */
+		return;
+	}
 	monitor.child = monitor.next;
 	monitor.next = 0;
 	monitor.due_ms = 0;
@@ -178,21 +181,6 @@ static void told_by_next(const char *what)
 	monitor.next_program = NULL;
 	if (!monitor.ending)
 		exec_itself();
-}
-
-static void reap(pid_t *pid)
-{
-	if (*pid && waitpid(*pid, NULL, WNOHANG) == *pid)
-		*pid = 0;
-}
-
-/* Of those that are not the server. */
-static void reap_others(void)
-{
-	reap(&monitor.leaving);
-	reap(&monitor.next);
-	if (!monitor.next)
-		keep_close_next();
 }
 
 static void told(const char *what)
@@ -230,15 +218,27 @@ static int until_due_ms(void)
 	return monitor.due_ms > now_ms ? (int)(monitor.due_ms - now_ms) : 0;
 }
 
-/* It may have told its successor to go on just before, which has told us. */
+/* Of all children that have ended: the server, one that was to take its place, one that has left
+ * its place to another. True: the server has, and nobody has its place. */
 static bool has_ended(int *status)
 {
-	pid_t child = monitor.child;
+	bool ended = false;
+	pid_t pid;
+	int of_it;
 
-	if (waitpid(child, status, WNOHANG) != child)
-		return false;
+	while ((pid = waitpid(-1, &of_it, WNOHANG)) > 0) {
+		if (pid == monitor.next)
+			monitor.next = 0;
+		if (pid != monitor.child)
+			continue;
+		*status = of_it;
+		ended = true;
+	}
+	pid = monitor.child;
 	keep_listen_next(told_by_next);
-	return monitor.child == child;
+	if (!monitor.next)
+		keep_close_next();
+	return ended && monitor.child == pid;
 }
 
 /* Returns with the child's wait status. */
@@ -259,7 +259,6 @@ static int watch_server(void)
 		keep_listen(told);
 		keep_listen_next(told_by_next);
 		look_at_heart();
-		reap_others();
 	}
 	keep_listen(told); /* its last words */
 	return status;
@@ -286,8 +285,11 @@ static int exit_status(int status)
 /* One that ended by itself before it was ready could not start and has said why. */
 static bool comes_back(int status)
 {
-	if (monitor.ending || (WIFEXITED(status) && (status == 0 || !monitor.was_ready)))
+	if (monitor.ending || (WIFEXITED(status) && !monitor.was_ready))
 		return false;
+	if (WIFEXITED(status) && status == 0 && !monitor.lost_next)
+		return false;
+	monitor.lost_next = false;
 	note_end(status);
 	if (intensity_allows(&monitor.intensity, clock_ms()))
 		return true;
@@ -359,8 +361,7 @@ static bool resume_as_monitor(void)
 	int channel;
 
 	if (!word ||
-		sscanf(word, "%d %d %d %u", &monitor.child, &channel, &monitor.leaving,
-			&monitor.history.restarts) != 4)
+		sscanf(word, "%d %d %u", &monitor.child, &channel, &monitor.history.restarts) != 3)
 		return false;
 	unsetenv(ENV_MONITOR);
 	take_kept();

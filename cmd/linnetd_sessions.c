@@ -6,6 +6,7 @@
 #include "core/command.h"
 #include "core/lang.h"
 #include "net/c2s.h"
+#include "router/acks.h"
 #include "router/directory.h"
 #include "xml/jid.h"
 
@@ -31,17 +32,29 @@ static json_t *address_value(const struct conf_prefix *address)
 	return json_string(text);
 }
 
+/* XEP-0198. */
+static const char *management_of(const struct session *ss)
+{
+	const struct acks *a = rcu_get(ss->acks);
+
+	if (!a)
+		return "off";
+	return atomic_load_explicit(&a->state, memory_order_relaxed) == ACKS_WAITING ? "waiting"
+										     : "on";
+}
+
 static json_t *describe(const struct session_entry *entry)
 {
 	const struct session *ss = entry->session;
+	const struct session_origin origin = session_origin(ss);
 	char jid[JID_TEXT_MAX];
 
 	jid_write(ss->jid, jid);
-	return json_pack("{s:s, s:o, s:i, s:b, s:o, s:o, s:i}", "jid", jid, "address",
-		address_value(&ss->address), "port", ss->port, "tls", ss->tls, "since",
+	return json_pack("{s:s, s:o, s:i, s:b, s:o, s:o, s:i, s:s}", "jid", jid, "address",
+		address_value(&origin.address), "port", origin.port, "tls", origin.tls, "since",
 		time_value((int64_t)(ss->since_ms / 1000)), "priority",
 		entry->available ? json_integer(entry->priority) : json_null(), "shard",
-		(int)shard_index(actor_shard(entry->id)));
+		(int)shard_index(actor_shard(entry->id)), "stream_management", management_of(ss));
 }
 
 struct listing {

@@ -34,7 +34,7 @@
 #define WAIT_S_MAX 3600
 #define DRAIN_MS 5000 /* for what is under way when nobody is read from any more */
 #define QUIET_ROUNDS 3 /* a stanza hops so often at most, and then some */
-#define TAKE_MS 30000 /* for the new server to make all it is given */
+#define TAKE_MS 10000 /* for the new server to take all it is given: clients wait so long */
 #define RUN_MS 30000 /* for it to begin */
 #define FINISH_MS 10000 /* for clients that stay to take what they are owed */
 #define NAP_MS 2
@@ -288,20 +288,20 @@ static bool drain(void)
 
 /* ---- Over ---- */
 
-static bool give_all(void)
+static bool give_all(uint64_t deadline_ms)
 {
-	handover_until(upgrade.to, clock_ms() + TAKE_MS);
+	handover_until(upgrade.to, deadline_ms);
 	if (!handover_save(upgrade.to))
 		handover_say(upgrade.to, UPGRADE_SENT, NULL);
 	return !handover_error(upgrade.to) || failed_with_peer("was given what is here");
 }
 
-static bool await_taken(void)
+static bool await_taken(uint64_t deadline_ms)
 {
 	struct handover_item i;
 	bool good;
 
-	if (!hear(&i, clock_ms() + TAKE_MS, "took what was given"))
+	if (!hear(&i, deadline_ms, "took what was given"))
 		return false;
 	good = !strcmp(i.in.name, UPGRADE_TAKEN) && c2s_divert(&i.in);
 	handover_item_fini(&i);
@@ -325,8 +325,12 @@ static bool say_go(void)
 
 static bool hand_over(void)
 {
-	return (drain() || fail("what is under way does not come to an end")) && give_all() &&
-		await_taken() && say_go();
+	uint64_t deadline_ms;
+
+	if (!drain())
+		return fail("what is under way does not come to an end");
+	deadline_ms = clock_ms() + TAKE_MS;
+	return give_all(deadline_ms) && await_taken(deadline_ms) && say_go();
 }
 
 /* Those that stay leave first, so that the others hear of it before they can be back. */

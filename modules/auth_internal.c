@@ -42,6 +42,9 @@ static struct db_stmt account_remove =
 	DB_STMT("account_remove", "DELETE FROM accounts WHERE host = ? AND name = ?");
 static struct db_stmt account_list = DB_STMT("account_list",
 	"SELECT name FROM accounts WHERE host = ? AND name > ? ORDER BY name LIMIT ?");
+static struct db_stmt account_list_disabled = DB_STMT("account_list_disabled",
+	"SELECT name FROM accounts WHERE host = ? AND name > ? AND disabled <> 0"
+	" ORDER BY name LIMIT ?");
 static struct db_stmt account_count =
 	DB_STMT("account_count", "SELECT count(*) FROM accounts WHERE host = ?");
 
@@ -117,16 +120,27 @@ static int take_name(const struct db_row *r, void *arg)
 	return 0;
 }
 
+ON_JOB static int list(struct db_stmt *stmt, const struct host *h, const char *after, unsigned max,
+	struct names *names)
+{
+	int rows = db_read(db_main(), stmt,
+		DB_PARAMS(db_text(h->name), db_text(after), db_int(max)), take_name, names);
+
+	return rows < 0 ? rows : 0;
+}
+
 static int internal_list(void *arg UNUSED, struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg)
 {
-	struct names names = { fn, fn_arg };
-	int rows;
-
 	job_check();
-	rows = db_read(db_main(), &account_list,
-		DB_PARAMS(db_text(h->name), db_text(after), db_int(max)), take_name, &names);
-	return rows < 0 ? rows : 0;
+	return list(&account_list, h, after, max, &(struct names){ fn, fn_arg });
+}
+
+static int internal_list_disabled(void *arg UNUSED, struct host *h, const char *after, unsigned max,
+	void (*fn)(const char *user, void *fn_arg), void *fn_arg)
+{
+	job_check();
+	return list(&account_list_disabled, h, after, max, &(struct names){ fn, fn_arg });
 }
 
 static int take_count(const struct db_row *r, void *arg)
@@ -317,6 +331,7 @@ static const struct auth_backend internal = {
 	.set_password = internal_set_password,
 	.remove = internal_remove,
 	.list = internal_list,
+	.list_disabled = internal_list_disabled,
 	.count = internal_count,
 	.set_disabled = internal_set_disabled,
 	.set_verifier = internal_set_verifier,

@@ -8,8 +8,14 @@
 
 /* clang-format off */
 #define BUILT_IN(X) \
+	X(adhoc) \
+	X(announce) \
 	X(auth_internal) \
+<<<<<<< HEAD
 	X(carboncopy) \
+=======
+	X(configure) \
+>>>>>>> main
 	X(cputime) \
 	X(disco) \
 	X(echo) \
@@ -33,13 +39,17 @@ static const struct module *const built_in[] = { BUILT_IN(BUILT_IN_ENTRY) };
 
 /* ejabberd's; one that comes is found before it is looked for here. */
 static const struct conf_hint hints[] = {
-	{ "admin_extra|muc_admin|http_api|adhoc_api|configure|admin_update_sql",
+	{ "admin_extra|muc_admin|http_api|adhoc_api|admin_update_sql",
 		"linnetctl has its commands without a module" },
 	{ "fail2ban", "auth_fail_limit and auth_fail_window do this" },
 	{ "legacy_auth", "this is the option legacy_auth, at the top" },
 	{ "metrics", "linnetctl metrics prints them" },
 	{ "jidprep|sic|service_log", "this server does not have it; take it out" },
+<<<<<<< HEAD
 	{ "adhoc|announce|avatar|block_strangers|blocking|bosh|caps|client_state|"
+=======
+	{ "avatar|block_strangers|blocking|bosh|caps|carboncopy|client_state|"
+>>>>>>> main
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"

@@ -2,6 +2,8 @@
  * XEP-0012 (Last Activity).
  * Written when an account's last session ends, with the status that its last unavailable presence
  * gave; the shards only hand the write over. Read on the job threads. */
+#include "modules/last.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -10,6 +12,7 @@
 #include "core/db.h"
 #include "modules/module.h"
 #include "modules/permit.h"
+#include "modules/registry.h"
 #include "router/directory.h"
 #include "router/session.h"
 
@@ -208,6 +211,23 @@ static int last_of_account(const struct iq *iq, struct builder *answer)
 	if (rows < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
 	return rows ? 0 : ERR_ITEM_NOT_FOUND;
+}
+
+static int take_time(const struct db_row *row, void *arg)
+{
+	*(int64_t *)arg = db_row_int(row, 0);
+	return 1;
+}
+
+int last_seen(struct host *h, const char *user, int64_t *out_s)
+{
+	int rows;
+
+	if (!registry_find(h, "last"))
+		return -ENODEV;
+	rows = db_read(db_main(), &find_stmt, DB_PARAMS(db_text(h->name), db_text(user)), take_time,
+		out_s);
+	return rows < 0 ? rows : rows == 0;
 }
 
 static uint64_t started_ms;

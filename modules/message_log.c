@@ -220,7 +220,7 @@ ON_SHARD static bool put(struct stanza *s, struct message_row *row, uint32_t tak
 
 ON_SHARD static enum hook_next refuse(struct stanza *s)
 {
-	route_error(s, ERR_RESOURCE_CONSTRAINT, "messages cannot be stored just now");
+	route_error(s, ERR_RESOURCE_CONSTRAINT, "Messages cannot be stored just now.");
 	return HOOK_STOP;
 }
 

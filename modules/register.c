@@ -133,18 +133,8 @@ static struct stanza *build_refusal(const struct stanza *request, struct refusal
 {
 	struct builder b;
 
-	build_begin(&b, "iq", NS_CLIENT);
-	build_attr(&b, "type", "error");
-	build_attr(&b, "id", request->id);
-	build_attr_jid(&b, "from", request->to);
-	build_attr_jid(&b, "to", request->from);
-	build_open(&b, "error", NULL);
+	build_error_open(&b, request, r.cond, r.text);
 	build_attr(&b, "code", error_code(r.cond));
-	build_attr(&b, "type", stanza_error_type(r.cond));
-	build_open(&b, stanza_error_name(r.cond), NS_STANZAS);
-	build_close(&b);
-	if (r.text)
-		build_said(&b, "text", NS_STANZAS, stanza_lang(request), r.text);
 	build_close(&b);
 	metric_add(&refused_metric, 1);
 	return build_end(&b);

@@ -132,6 +132,7 @@ int roster_remove(struct host *h, const char *user, const struct jid *contact)
 
 static int push_one(const struct roster_item *item, void *arg)
 {
+	job_check();
 	if (roster_item_is_listed(item))
 		roster_push(arg, item);
 	return 0;

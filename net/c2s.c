@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "net/acceptor.h"
+#include "net/c2s_sm.h"
 #include "net/c2s_stream.h"
 #include "net/limits.h"
 #include "router/deliver.h"
@@ -71,6 +72,17 @@ void c2s_leave(struct c2s *c, const char *status)
 		session_let_go(c->session.id); /* to whoever is there now */
 	if (c->open)
 		hook_run(c->session.host->hooks, &session_closed_hook, &c->session);
+	c2s_sm_left(c);
+}
+
+void c2s_release(struct c2s *c)
+{
+	if (!c->listener)
+		return;
+	accepted_release(c->listener, c->options, &c->session.address, c->limited);
+	c->listener = NULL;
+	c->options = NULL;
+	c->limited = false;
 }
 
 struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text)
@@ -84,7 +96,10 @@ struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text
 	c2s_leave(c,
 		cond == STREAM_CONFLICT ? tr(lang_tag(c->stream.lang), "Replaced by new connection")
 					: NULL);
-	stream_error(&c->stream, cond, text);
+	if (c2s_sm_waits(c))
+		c2s_sm_end(c);
+	else
+		stream_error(&c->stream, cond, text);
 	return fsm_same();
 }
 
@@ -92,6 +107,7 @@ static void c2s_free(struct rcu_head *head)
 {
 	struct c2s *c = container_of(head, struct c2s, rcu);
 
+	c2s_sm_free(c);
 	session_fini(&c->session);
 	free(c);
 }
@@ -105,7 +121,7 @@ static void c2s_terminate(struct fsm *f, const char *reason UNUSED)
 	c2s_leave(c, NULL);
 	timer_cancel(&c->timer);
 	cds_list_del(&c->on_shard);
-	accepted_release(c->listener, c->options, &c->session.address, c->limited);
+	c2s_release(c);
 	stream_end(&c->stream);
 	c2s_moving_free(c);
 	c2s_login_end(c);
@@ -128,7 +144,8 @@ static void lost(struct stream *st, enum conn_loss why)
 	c2s_log(c, c->bound ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "connection ended",
 		L_STR("why", conn_loss_text(why)),
 		L_STR("tls", st->conn.tls && why == CONN_FAILED ? tls_error(st->conn.tls) : ""));
-	fsm_stop_now(&c->fsm, STOP_NORMAL);
+	if (!c2s_sm_lost(c))
+		fsm_stop_now(&c->fsm, STOP_NORMAL);
 }
 
 static void unsent(struct stream *st, struct stanza *s)
@@ -136,7 +153,8 @@ static void unsent(struct stream *st, struct stanza *s)
 	struct c2s *c = container_of(st, struct c2s, stream);
 
 	shard_check(NULL);
-	c2s_leave(c, NULL); /* so that it is not sent here again */
+	if (!c2s_sm_stays(c))
+		c2s_leave(c, NULL); /* so that it is not sent here again */
 	deliver_failed(s, DELIVER_SURE);
 }
 
@@ -211,8 +229,10 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 {
 	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
 
+	struct sm *sm = c2s_sm(c);
+
 	shard_check(NULL);
-	if (stream_closing(&c->stream)) {
+	if (stream_closing(&c->stream) && !c2s_sm_stays(c)) {
 		c2s_leave(c, NULL); /* before the router looks for another receiver */
 		return false;
 	}
@@ -220,6 +240,8 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 		return true;
 	metric_add(&sent_metric, 1);
 	c2s_log_stanza(c, "sent", s);
+	if (sm)
+		return c2s_sm_send(c, sm, s, copies);
 	conn_write(&c->stream.conn, stanza_wire(s), copies == DELIVER_SURE ? s : NULL);
 	message_taken(s);
 	message_received(&c->session, s);
@@ -243,6 +265,7 @@ static const struct fsm_state states[] = {
 	[WAIT_FOR_BIND] = { "wait_for_bind", wait_for_bind },
 	[WAIT_FOR_SESSION] = { "wait_for_session", wait_for_session },
 	[SESSION_ESTABLISHED] = { "session_established", session_established },
+	[WAIT_FOR_RESUME] = { "wait_for_resume", wait_for_resume },
 };
 static const struct recipient recipient = {
 	.receive = receive,
@@ -307,7 +330,8 @@ static void timer_fired(struct timer *t)
 
 struct shaper_rate c2s_rate(const struct c2s *c, const char *shaper)
 {
-	struct access_subject who = { .address = &c->session.address };
+	const struct session_origin origin = session_origin(&c->session);
+	struct access_subject who = { .address = &origin.address };
 	const char *host = c->user ? c->session.host->name : "";
 	struct shaper_rate rate;
 	struct jid *jid = NULL;
@@ -330,8 +354,11 @@ ON_SHARD static void apply_first_shaper(struct c2s *c)
  */
 void c2s_shape(struct c2s *c)
 {
-	const char *shaper = rcu_get(c->listener->options)->conf.shaper;
+	const char *shaper;
 
+	if (!c->listener)
+		return;
+	shaper = rcu_get(c->listener->options)->conf.shaper;
 	if (!shaper)
 		conn_change_shaper(&c->stream.conn, (struct shaper_rate){ 0 });
 	else if (access_knows_shaper(shaper))

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "net/c2s_stream.h"
+#include "router/acks.h"
 
 struct names {
 	char connection[24], address[CONF_ADDRESS_TEXT_MAX];
@@ -12,8 +13,10 @@ struct names {
 
 static void names_write(const struct c2s *c, struct names *n)
 {
+	const struct session_origin origin = session_origin(&c->session);
+
 	snprintf(n->connection, sizeof(n->connection), "c%" PRIx64, c->session.id.v);
-	conf_address_write(&c->session.address, n->address);
+	conf_address_write(&origin.address, n->address);
 	n->bare[0] = n->full[0] = 0;
 	if (c->session.jid) {
 		jid_write_bare(c->session.jid, n->bare);

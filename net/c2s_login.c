@@ -162,6 +162,7 @@ void c2s_send_features(struct c2s *c)
 	build_begin(&b, "features", NS_STREAM);
 	if (c->user && !c->bound) {
 		add_empty(&b, "bind", NS_BIND);
+		add_empty(&b, "sm", NS_SM); /* XEP-0198 */
 		build_open(
 			&b, "session", NS_SESSION); /* RFC 3921, as draft-cridland-xmpp-session */
 		add_empty(&b, "optional", NULL);
@@ -398,7 +399,7 @@ ON_SHARD static struct next begin_starttls(struct c2s *c)
 		stream_close(&c->stream);
 		return fsm_same();
 	}
-	stream_start_tls(&c->stream, c->options->tls, c->session.host->name);
+	stream_start_tls(&c->stream, c->options->tls);
 	return fsm_next(WAIT_FOR_STREAM);
 }
 

@@ -12,7 +12,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "net/acceptor.h"
-#include "net/c2s_stream.h"
+#include "net/c2s_sm.h"
 #include "router/account.h"
 #include "router/deliver.h"
 #include "router/directory.h"
@@ -223,8 +223,8 @@ struct giving {
 
 ON_SHARD static bool may_move(const struct c2s *c)
 {
-	return c->open && !c->left && !stream_closing(&c->stream) && !c->stream.conn.tls &&
-		c->stream.conn.watch.fd >= 0;
+	return c->open && !c->left && !c2s_sm(c) && !stream_closing(&c->stream) &&
+		!c->stream.conn.tls && c->stream.conn.watch.fd >= 0;
 }
 
 ON_SHARD static void hold(struct c2s *c, uint32_t number)
@@ -353,11 +353,16 @@ bool c2s_divert(struct record_reader *in)
 	return good;
 }
 
-static void thaw(struct c2s *c, void *unused UNUSED)
+static void come_back(struct c2s *c, void *unused UNUSED)
 {
 	shard_check(NULL);
 	if (c2s_has_moved(c))
 		c->fsm.gen.actor.class = &c2s_class.gen.actor;
+}
+
+static void thaw(struct c2s *c, void *unused UNUSED)
+{
+	shard_check(NULL);
 	if (is_held(c))
 		stay(c);
 	else
@@ -389,9 +394,10 @@ void c2s_thaw(void)
 {
 	struct redelivery r = { 0 };
 
-	each_stream(thaw, NULL);
+	each_stream(come_back, NULL);
 	r.first = take_followers();
 	errand_wait(&r.errand, shard_at(0), redeliver);
+	each_stream(thaw, NULL); /* only now, so that nothing overtakes what was gathered */
 }
 
 static void count_moved(struct c2s *c, void *n)

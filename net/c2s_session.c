@@ -10,7 +10,7 @@
 #include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "net/c2s_stream.h"
+#include "net/c2s_sm.h"
 #include "router/access.h"
 #include "router/account.h"
 #include "router/deliver.h"
@@ -149,7 +149,7 @@ ON_SHARD static int bind_resource(struct c2s *c, const char *resource)
 		return error;
 	c->bound = true;
 	c->follow_version = 0; /* it may be the JID that is followed */
-	timer_set(&c->timer, FIRST_LOOK_MS);
+	c2s_watch_idle(c);
 	return await_account(c);
 }
 
@@ -163,11 +163,21 @@ struct next c2s_bind(struct c2s *c, const char *resource, c2s_bound_fn *then)
 	return next;
 }
 
+void c2s_watch_idle(struct c2s *c)
+{
+	c->idle_heard_ms = 0;
+	timer_set(&c->timer, FIRST_LOOK_MS);
+}
+
 ON_SHARD static void send_and_end(struct c2s *c, struct builder *b)
 {
 	struct stanza *s = build_end(b);
+	struct sm *sm = c2s_sm(c);
 
-	stream_send_stanza(&c->stream, s);
+	if (sm)
+		c2s_sm_send(c, sm, s, DELIVER_COPY);
+	else
+		stream_send_stanza(&c->stream, s);
 	stanza_unref(s);
 }
 
@@ -237,6 +247,8 @@ struct next wait_for_bind(struct fsm *f, struct term *e)
 	bind = s->type == IQ_GET || s->type == IQ_SET ? stanza_iq_child(s) : NULL;
 	if (bind && elem_is(bind, "bind", NS_BIND))
 		next = bind_request(c, s, bind);
+	else if (elem_is(s->root, NULL, NS_SM))
+		next = c2s_sm_early(c, s);
 	else /* RFC 6120 §7.1: nothing else before a resource is bound */
 		next = c2s_fail(c, STREAM_NOT_AUTHORIZED, "Bind a resource first.");
 	stanza_unref(s);
@@ -339,6 +351,25 @@ ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
 	route(s);
 }
 
+/* Takes s. */
+ON_SHARD static struct next other_element(struct c2s *c, struct stanza *s)
+{
+	struct next next = elem_is(s->root, NULL, NS_SM)
+		? c2s_sm_element(c, s)
+		: c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL); /* RFC 6120 §4.9.3.24 */
+
+	stanza_unref(s);
+	return next;
+}
+
+ON_SHARD static void count_handled(struct c2s *c)
+{
+	struct acks *a = rcu_get(c->session.acks);
+
+	if (a)
+		a->handled++;
+}
+
 struct next session_established(struct fsm *f, struct term *e)
 {
 	struct c2s *c = c2s_of(f);
@@ -346,12 +377,13 @@ struct next session_established(struct fsm *f, struct term *e)
 	struct stanza *s = e->data;
 	int error;
 
+	if (e->kind == C2S_LOST)
+		return fsm_next(WAIT_FOR_RESUME);
 	if (e->kind != C2S_STANZA)
 		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
-	if (s->kind == STANZA_OTHER) { /* RFC 6120 §4.9.3.24 */
-		stanza_unref(s);
-		return c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
-	}
+	if (s->kind == STANZA_OTHER)
+		return other_element(c, s);
+	count_handled(c);
 	if (s->faults & STANZA_BAD_FROM || !from_is_own(c, s)) { /* §4.9.3.9 */
 		stanza_unref(s);
 		return c2s_fail(c, STREAM_INVALID_FROM, NULL);
@@ -375,4 +407,13 @@ struct next session_established(struct fsm *f, struct term *e)
 struct next wait_for_session(struct fsm *f, struct term *e)
 {
 	return session_established(f, e);
+}
+
+/* The client is gone and may come back: XEP-0198 §5. */
+struct next wait_for_resume(struct fsm *f, struct term *e)
+{
+	if (e->kind != C2S_RESUMED)
+		return fsm_same();
+	c2s_watch_idle(c2s_of(f));
+	return fsm_next(SESSION_ESTABLISHED);
 }

@@ -5,7 +5,7 @@
 
 #include "core/mem.h"
 #include "core/metric.h"
-#include "net/c2s_stream.h"
+#include "net/c2s_sm.h"
 
 #define HEAVIEST 16u /* of a shard, in one go */
 #define AGAIN_MS 60000 /* between lines that nobody is to be closed */
@@ -151,7 +151,8 @@ static void weigh_run(struct msg *m)
 	shard_check(NULL);
 	cds_list_for_each_entry (c, shard_streams(), on_shard)
 		if (!stream_closing(&c->stream))
-			weigh(w, c->session.id, stream_held_bytes(&c->stream));
+			weigh(w, c->session.id,
+				stream_held_bytes(&c->stream) + c2s_sm_held_bytes(c));
 	if (done(w->of))
 		all_weighed(w->of);
 }

@@ -1,9 +1,8 @@
 /* net/c2s_stream.h - the inside of a client stream, shared by the files that make it up:
  * c2s.c (its life and what it receives), c2s_login.c (the states before a session), c2s_sasl.c and
  * c2s_sasl2.c (how one becomes somebody), c2s_session.c (bind, and the established session),
- * c2s_shed.c (closed to free memory), c2s_move.c (to another process), c2s_log.c. Owning shard
- * only.
- */
+ * c2s_sm.c and c2s_resume.c (acknowledgements, and sessions without a connection), c2s_shed.c
+ * (closed to free memory), c2s_move.c (to another process), c2s_log.c. Owning shard only. */
 #pragma once
 
 #include <urcu/list.h>
@@ -38,8 +37,8 @@ struct c2s {
 	struct session session; /* host is set from the first stream header on */
 	struct cds_list_head on_shard; /* all of this shard's */
 	struct rcu_head rcu;
-	struct listener *listener; /* counted */
-	struct listener_options *options; /* counted */
+	struct listener *listener; /* counted; NULL: there is no connection */
+	struct listener_options *options; /* counted; NULL as well */
 	struct host_conf *conf; /* counted; the host's, as of the stream header */
 	struct c2s_login *login; /* owned; NULL once there is a session */
 	char *user; /* owned: authenticated local part; NULL before */
@@ -62,6 +61,8 @@ enum c2s_event {
 	C2S_STANZA, /* data: struct stanza, taken by the state */
 	C2S_AUTH, /* data: struct auth_request, answered */
 	C2S_NOTED, /* data: struct user_agent_visit, written */
+	C2S_LOST, /* the session goes on without a connection */
+	C2S_RESUMED, /* and has one again */
 };
 struct c2s_opened {
 	const struct stanza *head;
@@ -77,6 +78,7 @@ enum c2s_state {
 	WAIT_FOR_BIND,
 	WAIT_FOR_SESSION,
 	SESSION_ESTABLISHED,
+	WAIT_FOR_RESUME,
 };
 ON_SHARD struct next wait_for_stream(struct fsm *f, struct term *e);
 ON_SHARD struct next wait_for_feature_request(struct fsm *f, struct term *e);
@@ -85,6 +87,7 @@ ON_SHARD struct next wait_for_auth(struct fsm *f, struct term *e);
 ON_SHARD struct next wait_for_bind(struct fsm *f, struct term *e);
 ON_SHARD struct next wait_for_session(struct fsm *f, struct term *e);
 ON_SHARD struct next session_established(struct fsm *f, struct term *e);
+ON_SHARD struct next wait_for_resume(struct fsm *f, struct term *e);
 
 ON_SHARD struct cds_list_head *shard_streams(void); /* this shard's, by on_shard */
 
@@ -111,6 +114,11 @@ ON_SHARD void c2s_moving_free(struct c2s *c); /* a bound one */
 ON_SHARD struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text);
 /* Leaves the directory and tells who must know. Idempotent; status may be NULL. */
 ON_SHARD void c2s_leave(struct c2s *c, const char *status);
+/* Gives back what its connection holds of the listener's; idempotent. */
+ON_SHARD void c2s_release(struct c2s *c);
+/* It is idle from now on: asks in a moment whether it still is. */
+ON_SHARD void c2s_watch_idle(struct c2s *c);
+extern const struct stream_events c2s_stream_events;
 ON_SHARD bool c2s_is_secure(const struct c2s *c);
 /* How fast the rules of this name let it be read. */
 ON_SHARD struct shaper_rate c2s_rate(const struct c2s *c, const char *shaper);

@@ -18,6 +18,7 @@ enum { PAUSED_BUSY = 1, PAUSED_REST = 2, PAUSED_FROZEN = 4, PAUSED_HELD = 8 };
 #define ROOM_FIRST 4u /* of the ring of pieces */
 #define WRITE_BUDGET (256 * 1024) /* bytes one connection may write in one turn */
 #define CLOSE_MS 3000 /* for a peer to take what is left */
+#define NO_WIRE (-1) /* the descriptor of one that has none any more */
 #define LINGER_MS 1000 /* for a peer to close its side, so that it sees our last words */
 
 static struct metric in_metric = METRIC_COUNTER("received_bytes_total", "Bytes read, decrypted.");
@@ -542,22 +543,72 @@ int conn_begin(struct conn *c, int fd, const struct conn_events *events)
 	return rc;
 }
 
-void conn_end(struct conn *c)
+/* Its owner's shard has nothing to do with it any more. */
+ON_SHARD static void let_go(struct conn *c)
 {
 	timer_cancel(&c->timer);
 	shard_not_at_turn_end(&c->at_turn_end);
 	if (c->state != LOST && !(c->paused & PAUSED_HELD))
 		wire_unwatch(&c->watch);
 	c->state = LOST;
+}
+
+void conn_end(struct conn *c)
+{
+	let_go(c);
 	tls_free(c->tls);
 	c->tls = NULL;
-	wire_close(c->watch.fd);
+	if (c->watch.fd != NO_WIRE)
+		wire_close(c->watch.fd);
+	c->watch.fd = NO_WIRE;
 	while (c->out_count)
 		piece_drop(out_shift(c));
 	free(c->out);
 	free(c->kept);
 	c->out = NULL;
 	c->kept = NULL;
+}
+
+void conn_leave(struct conn *c, struct conn *out)
+{
+	REQUIRE(c->state == OPEN && c->paused & PAUSED_BUSY);
+	let_go(c);
+	*out = *c;
+	turn_end_init(&out->at_turn_end, turn_ends);
+	timer_init(&out->timer, time_is_up);
+	c->watch.fd = NO_WIRE;
+	c->tls = NULL;
+	c->out = NULL;
+	c->out_count = c->out_room = 0;
+	c->out_held = 0;
+	c->kept = NULL;
+}
+
+int conn_arrive(struct conn *c, const struct conn *from, const struct conn_events *events)
+{
+	int rc;
+
+	*c = *from;
+	turn_end_init(&c->at_turn_end, turn_ends);
+	timer_init(&c->timer, time_is_up);
+	c->events = events;
+	c->paused = PAUSED_BUSY;
+	c->watch.events = (c->wants_write ? EPOLLOUT : 0);
+	rc = wire_watch(&c->watch);
+	if (rc) {
+		conn_end(c);
+		return rc;
+	}
+	c->state = OPEN;
+	if (c->out_count)
+		shard_at_turn_end(&c->at_turn_end);
+	return 0;
+}
+
+void conn_flush(struct conn *c)
+{
+	if (c->state == OPEN || c->state == CLOSING)
+		flush(c);
 }
 
 int conn_start_tls(struct conn *c, struct tls_store *store, const char *host, enum tls_entry entry)
@@ -616,6 +667,7 @@ void conn_let_go(struct conn *c)
 		if (c->out_count)
 			shard_at_turn_end(&c->at_turn_end);
 	}
+	shape(c, 0); /* what was read too much elsewhere is waited for here */
 	conn_thaw(c);
 }
 

@@ -95,6 +95,13 @@ ON_SHARD void conn_rest(struct conn *c, uint64_t ms);
 ON_SHARD void conn_set_shaper(struct conn *c, struct shaper_rate rate);
 /* Another rate in its middle: what was read too much already is waited for at the new one. */
 ON_SHARD void conn_change_shaper(struct conn *c, struct shaper_rate rate);
+/* To another shard: an open connection leaves its owner, with all that waits in it, and arrives at
+ * another, who has it paused. In between it is nobody's: conn_end() frees it. Not from within a
+ * callback. Arriving: 0, or a negative errno and it is ended. */
+ON_SHARD void conn_leave(struct conn *c, struct conn *out);
+ON_SHARD int conn_arrive(struct conn *c, const struct conn *from, const struct conn_events *events);
+/* Writes what the socket takes at once: before conn_end(), when nobody waits for the rest. */
+ON_SHARD void conn_flush(struct conn *c);
 /* Gives back buffers that an idle connection does not need. */
 ON_SHARD void conn_hibernate(struct conn *c);
 ON_SHARD uint64_t conn_held_bytes(const struct conn *c); /* memory that waits in it, about */

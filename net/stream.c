@@ -154,7 +154,7 @@ ON_SHARD static void enter_tls(struct stream *st)
 	stream_send_element(st, &b);
 	st->header_sent = false;
 	parser_reset(st->parser);
-	if (conn_start_tls(&st->conn, st->tls, st->tls_host, TLS_STARTTLS))
+	if (conn_start_tls(&st->conn, st->tls, st->name, TLS_STARTTLS))
 		conn_close(&st->conn);
 }
 
@@ -335,11 +335,10 @@ void stream_restart(struct stream *st)
 	parser_reset(st->parser);
 }
 
-void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host)
+void stream_start_tls(struct stream *st, struct tls_store *tls)
 {
 	st->starting_tls = true;
 	st->tls = tls;
-	st->tls_host = host;
 }
 
 void stream_wait(struct stream *st)
@@ -368,6 +367,12 @@ void stream_close(struct stream *st)
 
 void stream_error(struct stream *st, enum stream_condition c, const char *text)
 {
+	stream_error_with(st, c, text, NULL, NULL);
+}
+
+void stream_error_with(struct stream *st, enum stream_condition c, const char *text,
+	void (*add)(struct builder *b, const void *arg), const void *arg)
+{
 	struct builder b;
 	struct stanza *s;
 
@@ -380,10 +385,21 @@ void stream_error(struct stream *st, enum stream_condition c, const char *text)
 	build_close(&b);
 	if (text)
 		build_said(&b, "text", NS_STREAMS, lang_tag(st->lang), text);
+	if (add)
+		add(&b, arg);
 	s = build_end(&b);
 	send_framed(st, "error", s);
 	stanza_unref(s);
 	stream_close(st);
+}
+
+void stream_farewell(struct stream *st, enum stream_condition c, const char *text)
+{
+	if (conn_closing(&st->conn))
+		return;
+	conn_drop_output(&st->conn);
+	stream_error(st, c, text);
+	conn_flush(&st->conn);
 }
 
 bool stream_closing(const struct stream *st)
@@ -435,4 +451,55 @@ bool stream_load(struct stream *st, int fd, const struct parser_limits *limits,
 	st->name = name;
 	st->header_sent = true;
 	return good && head && held && !parser_load(st->parser, head, held, held_len);
+}
+
+/* --- to another shard ---------------------------------------------------------------------- */
+
+bool stream_leave(struct stream *st, struct stream_moving *out)
+{
+	const char *held;
+
+	if (conn_closing(&st->conn) || !st->waits || st->starting_tls || !st->header_sent)
+		return false;
+	memset(out, 0, sizeof(*out));
+	out->head = parser_save(st->parser, &held, &out->held_len);
+	if (!out->head)
+		return false;
+	out->held = xmemdup(held, out->held_len);
+	out->id = st->id;
+	out->lang = st->lang;
+	conn_leave(&st->conn, &out->conn);
+	return true;
+}
+
+bool stream_arrive(struct stream *st, struct stream_moving *from,
+	const struct parser_limits *limits, const struct stream_events *events, const char *name)
+{
+	bool good;
+
+	memset(st, 0, sizeof(*st));
+	if (conn_arrive(&st->conn, &from->conn, &conn_calls)) {
+		free(from->head);
+		free(from->held);
+		return false;
+	}
+	add_parser(st, limits, events);
+	st->id = from->id;
+	st->lang = from->lang;
+	st->name = name;
+	st->header_sent = true;
+	st->waits = 1;
+	good = !parser_load(st->parser, from->head, from->held, from->held_len);
+	free(from->head);
+	free(from->held);
+	if (!good)
+		stream_end(st);
+	return good;
+}
+
+void stream_moving_end(struct stream_moving *m)
+{
+	conn_end(&m->conn);
+	free(m->head);
+	free(m->held);
 }

@@ -63,7 +63,15 @@ struct stream {
 	uint64_t id; /* random, of the present stream */
 	const char *name; /* ours, in the last header; not owned, NULL before the first */
 	struct tls_store *tls; /* with starting_tls: not owned */
-	const char *tls_host; /* with starting_tls: not owned */
+};
+
+/* An open stream between two shards: net/conn.h's conn_leave(). */
+struct stream_moving {
+	struct conn conn;
+	char *head, *held; /* owned: what its parser goes on from */
+	size_t held_len;
+	uint64_t id;
+	uint8_t lang;
 };
 
 /* Takes fd. 0 or negative errno. */
@@ -82,9 +90,19 @@ ON_SHARD void stream_send_stanza(struct stream *st, struct stanza *s); /* does n
 
 /* The next bytes begin a new stream: after SASL. */
 ON_SHARD void stream_restart(struct stream *st);
-/* Answers <starttls/> with <proceed/> once the running callback returns; secured() follows. Bytes
- * that came behind <starttls/> were not protected: they are never looked at (RFC 6120 §5.4.3.3). */
-ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls, const char *host);
+/* Answers <starttls/> with <proceed/> once the running callback returns; secured() follows, with
+ * the certificate of the name in our last header. Bytes that came behind <starttls/> were not
+ * protected: they are never looked at (RFC 6120 §5.4.3.3). */
+ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls);
+/* A waiting stream goes to another shard; st is then good for stream_end() only. False: it is not
+ * at a point where it can, and nothing has happened. Arriving it waits still, and goes by a name
+ * given anew; false: it is ended. */
+ON_SHARD bool stream_leave(struct stream *st, struct stream_moving *out);
+ON_SHARD bool stream_arrive(struct stream *st, struct stream_moving *from,
+	const struct parser_limits *limits, const struct stream_events *events, const char *name);
+ON_SHARD void stream_moving_end(struct stream_moving *m); /* it does not arrive */
+/* Its last words: what the socket takes of them at once. Then stream_end(). */
+ON_SHARD void stream_farewell(struct stream *st, enum stream_condition c, const char *text);
 /* The owner waits for an answer: nothing more is parsed until stream_go_on(). Who waits for several
  * calls each as often. */
 ON_SHARD void stream_wait(struct stream *st);
@@ -96,6 +114,9 @@ ON_SHARD void stream_go_on(struct stream *st);
  * in that of one of our hosts (§4.9.1.3). */
 ON_SHARD void stream_error(struct stream *st, enum stream_condition c, const char *text);
 ON_SHARD void stream_close(struct stream *st); /* without an error */
+/* The same, with the application's own condition: add() builds it (RFC 6120 §4.9.4). */
+ON_SHARD void stream_error_with(struct stream *st, enum stream_condition c, const char *text,
+	void (*add)(struct builder *b, const void *arg), const void *arg);
 ON_SHARD bool stream_closing(const struct stream *st);
 ON_SHARD void stream_hibernate(struct stream *st);
 ON_SHARD uint64_t stream_held_bytes(const struct stream *st); /* what waits, in and out, about */

@@ -198,6 +198,16 @@ int auth_list(struct host *h, const char *after, unsigned max,
 	return b && b->list ? b->list(h->auth_arg, h, after, max, fn, fn_arg) : -ENOSYS;
 }
 
+int auth_list_disabled(struct host *h, const char *after, unsigned max,
+	void (*fn)(const char *user, void *fn_arg), void *fn_arg)
+{
+	const struct auth_backend *b = backend_of(h);
+
+	job_check();
+	return b && b->list_disabled ? b->list_disabled(h->auth_arg, h, after, max, fn, fn_arg)
+				     : -ENOSYS;
+}
+
 int auth_count(struct host *h, uint64_t *out)
 {
 	const struct auth_backend *b = backend_of(h);

@@ -46,6 +46,9 @@ struct auth_backend {
 	int (*list)(void *arg, struct host *h, const char *after, unsigned max,
 		void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 	int (*count)(void *arg, struct host *h, uint64_t *out);
+	/* The disabled ones among them, in the same way. */
+	int (*list_disabled)(void *arg, struct host *h, const char *after, unsigned max,
+		void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 	int (*set_disabled)(void *arg, struct host *h, const char *user, bool disabled);
 	/* One more verifier, unless the account has changed since find() told `was` of it:
 	 * AUTH_WRONG. */
@@ -66,6 +69,8 @@ ON_JOB int auth_set_verifier(struct host *h, const char *user, const struct auth
 	enum scram_hash hash, const struct scram_verifier *v);
 ON_JOB int auth_remove(struct host *h, const char *user); /* also runs account_removed_hook */
 ON_JOB int auth_list(struct host *h, const char *after, unsigned max,
+	void (*fn)(const char *user, void *fn_arg), void *fn_arg);
+ON_JOB int auth_list_disabled(struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 ON_JOB int auth_count(struct host *h, uint64_t *out);
 ON_JOB int auth_disable(struct host *h, const char *user); /* logins fail; sessions are not ended */

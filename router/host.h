@@ -22,6 +22,17 @@ enum { /* sasl_mechanisms, in the order of the setting's words */
 	SASL_ANONYMOUS = 1 << 7,
 };
 
+/* The setting stream_management: XEP-0198. Times 0: never. */
+enum sm_resend { SM_RESEND_NO, SM_RESEND_YES, SM_RESEND_IF_OFFLINE };
+struct sm_conf {
+	int64_t resume_timeout_ms; /* what a client gets that asks for no other */
+	int64_t max_resume_timeout_ms; /* what it gets at most */
+	int64_t max_ack_queue; /* stanzas that it has not acknowledged */
+	int64_t max_ack_bytes; /* memory that these hold */
+	int64_t ack_timeout_ms; /* for an answer to our <r/> */
+	int resend; /* enum sm_resend */
+};
+
 /* Options that host_config may set for one host. Counted: whoever keeps one across a turn refs it.
  */
 struct host_conf {
@@ -53,6 +64,7 @@ struct host_conf {
 	int64_t token_refresh_ms; /* a token this old is replaced when it is used */
 	int64_t max_user_agents; /* remembered of each account */
 	int64_t user_agent_lifetime_ms; /* since it was last seen; 0: nothing is kept */
+	struct sm_conf sm; /* stream_management */
 };
 
 struct iq_table; /* router/iq.c */

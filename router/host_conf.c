@@ -42,6 +42,36 @@ static const char *check_language(const void *value, struct arena *a UNUSED)
 	return run ? NULL : "a language tag, such as en or pt-BR";
 }
 
+static const char *const resend_words[] = { "false|no", "true|yes", "if_offline", NULL };
+/* Named as mod_stream_mgmt of ejabberd names them. */
+static const struct conf_item sm_items[] = {
+	{ "resume_timeout", CONF_TIME, FIELD(struct sm_conf, resume_timeout_ms, int64_t),
+		.preset = "5 min", .max = 86400000,
+		.help = "How long a session waits for its client after the connection was lost, if "
+			"the client asks for no time of its own. 0: it cannot be resumed." },
+	{ "max_resume_timeout", CONF_TIME, FIELD(struct sm_conf, max_resume_timeout_ms, int64_t),
+		.preset = "5 min", .max = 86400000,
+		.help = "How long it waits at most, whatever the client asks for." },
+	{ "max_ack_queue", CONF_INT, FIELD(struct sm_conf, max_ack_queue, int64_t),
+		.preset = "5000", .min = 10, .max = 1000000, .unit = "stanzas",
+		.help = "Stanzas that a client has not acknowledged; past it the session ends, and "
+			"they go the way of an absent user's." },
+	{ "max_ack_bytes", CONF_SIZE, FIELD(struct sm_conf, max_ack_bytes, int64_t),
+		.preset = "8 MB", .min = 65536, .max = 1 << 30,
+		.help = "Memory that these stanzas may hold." },
+	{ "ack_timeout", CONF_TIME, FIELD(struct sm_conf, ack_timeout_ms, int64_t),
+		.preset = "1 min", .min = 1000, .max = 3600000,
+		.help = "A client that does not answer a request for acknowledgement for so long "
+			"has lost its connection." },
+	{ "resend_on_timeout", CONF_ENUM, FIELD(struct sm_conf, resend, int), .preset = "true",
+		.words = resend_words,
+		.help = "What becomes of messages that were not acknowledged when a session ends: "
+			"`true`, they go to other resources or wait for the user to come back; "
+			"`if_offline`, only when no other resource is there, else the sender gets "
+			"an error; `false`, the sender gets an error." },
+	{ 0 }
+};
+
 const struct conf_item host_conf_items[] = {
 	{ "auth_method", CONF_WORDS, FIELD(struct host_conf, auth_methods, uint32_t),
 		.preset = "[internal]", .words = auth_words, .hints = auth_hints, .per_host = true,
@@ -128,6 +158,10 @@ const struct conf_item host_conf_items[] = {
 		.help = "How long a client that does not come back is remembered in the list of an "
 			"account's clients (XEP-0494); 0: its names are not kept, and it is listed "
 			"while it has a token." },
+	{ "stream_management", CONF_GROUP, FIELD(struct host_conf, sm, struct sm_conf),
+		.rows = sm_items, .per_host = true,
+		.help = "Acknowledgements, and sessions that outlive their connection "
+			"(XEP-0198)." },
 	{ 0 }
 };
 

@@ -13,6 +13,7 @@
 #include "router/message.h"
 #include "xml/builder.h"
 
+HOOK(host_message);
 HOOK(offline_message);
 
 struct route_entry {

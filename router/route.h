@@ -53,5 +53,8 @@ ANY_THREAD void route_post(struct stanza *s);
 /* An error answer to the sender of s, unless s is an error or a result itself. Does not take s. */
 ON_SHARD void route_error(const struct stanza *s, int cond, const char *text);
 
+/* Runs for a message to one of our hosts itself, with any resource, before it is refused. On a
+ * shard. A module that takes it answers HOOK_STOP. */
+extern struct hook host_message_hook; /* subject: struct stanza */
 /* Runs when a message found nobody: RFC 6121 §8.5.2.2. A module that keeps it answers HOOK_STOP. */
 extern struct hook offline_message_hook; /* subject: struct stanza */

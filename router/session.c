@@ -254,7 +254,7 @@ ON_SHARD static void subscription(struct session *ss, struct stanza *s)
 		stanza_set_to(s, jid_bare(s->to, &s->arena));
 	stanza_seal(s);
 	if (jid_equal_bare(s->to, ss->jid))
-		route_error(s, ERR_NOT_ALLOWED, "every resource of yours has your presence");
+		route_error(s, ERR_NOT_ALLOWED, "All your resources have your presence already.");
 	else
 		presence_subscription_out(ss, stanza_ref(s));
 }

@@ -15,6 +15,7 @@
 #include "xml/stanza.h"
 
 struct account; /* router/account.h */
+struct acks; /* router/acks.h */
 struct directed; /* whom this session has sent directed presence; private to session.c */
 
 /* Bytes of a JID that lies in its session, where a look-up goes anyway. */
@@ -28,6 +29,9 @@ struct session {
 	char jid_room[SESSION_JID_ROOM] __attribute__((aligned(8))); /* most fit */
 	/* Read under RCU by any thread, written by the directory: account_of(). */
 	RCU_PTR(struct account) account; /* counted; NULL: not loaded */
+	/* Read under RCU, set by the owning shard once; its stream's. NULL: no stream management.
+	 */
+	RCU_PTR(struct acks) acks;
 	/* Constant again. */
 	struct conf_prefix address; /* the client's */
 	uint16_t port;

@@ -659,16 +659,29 @@ void build_error(struct builder *b, const struct stanza *about, int cond, const 
 	build_error_as(b, about, stanza_error_type(cond), cond, text);
 }
 
-void build_error_as(
+/* Stays open. */
+static void open_error(
 	struct builder *b, const struct stanza *about, const char *type, int cond, const char *text)
 {
-	begin_answer(b, about, "error");
-	copy_payload(b, about);
 	build_open(b, NAME_ERROR, NULL);
 	build_attr(b, NAME_TYPE, type);
 	build_open(b, stanza_error_name(cond), NS_STANZAS);
 	build_close(b);
 	if (text)
 		build_said(b, NAME_TEXT, NS_STANZAS, stanza_lang(about), text);
+}
+
+void build_error_as(
+	struct builder *b, const struct stanza *about, const char *type, int cond, const char *text)
+{
+	begin_answer(b, about, "error");
+	copy_payload(b, about);
+	open_error(b, about, type, cond, text);
 	build_close(b);
+}
+
+void build_error_open(struct builder *b, const struct stanza *about, int cond, const char *text)
+{
+	begin_answer(b, about, "error");
+	open_error(b, about, stanza_error_type(cond), cond, text);
 }

@@ -83,7 +83,7 @@ static char *before_login(const char *request)
 	"<iq xmlns='jabber:client' type='set' id='reg2' to='shakespeare.lit'>" \
 	"<query xmlns='jabber:iq:register'>" children "</query></iq>"
 #define REFUSED(id, code, type, condition)                                                       \
-	"<iq type='error' id='" id "' from='shakespeare.lit'><error code='" code "' type='" type \
+	"<iq type='error' id='" id "' from='shakespeare.lit'><error type='" type "' code='" code \
 	"'><" condition " xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
 
 static const struct {

@@ -1,0 +1,450 @@
+/* net/c2s_sm.c - stream management: acknowledgements, and the time without a connection. How a new
+ * connection comes to an old session is net/c2s_resume.c. */
+#include "net/c2s_sm.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/metric.h"
+#include "net/acceptor.h"
+#include "net/c2s_resume.h"
+#include "router/directory.h"
+#include "router/route.h"
+#include "xml/builder.h"
+
+#define ASK_EVERY 32u /* stanzas: then an <r/> follows at once */
+#define ASK_AFTER_MS 500 /* otherwise, after the first that was not asked for */
+
+static struct metric enabled_metric =
+	METRIC_GAUGE("sm_sessions", "Sessions with stream management.");
+static struct metric waiting_metric =
+	METRIC_GAUGE("sm_waiting", "Sessions that wait for their client to come back.");
+static struct metric late_metric =
+	METRIC_COUNTER("sm_timed_out_total", "Sessions whose client did not come back in time.");
+static struct metric given_up_metric = METRIC_COUNTER(
+	"sm_unacknowledged_total", "Stanzas that were not acknowledged when their session ended.");
+
+/* --- asking, and being asked --------------------------------------------------------------- */
+
+ON_SHARD static void send_bare(struct c2s *c, const char *text)
+{
+	conn_write(&c->stream.conn, buf_of(text, strlen(text)), NULL);
+}
+
+ON_SHARD static void ask(struct sm *sm)
+{
+	sm->asked = true;
+	sm->since_asked = 0;
+	send_bare(sm->c, "<r xmlns='urn:xmpp:sm:3'/>");
+	timer_set(&sm->timer, (uint64_t)sm->c->conf->sm.ack_timeout_ms);
+}
+
+/* Not for each stanza: a client's answer costs it more than the stanza did. */
+ON_SHARD static void ask_in_time(struct sm *sm)
+{
+	if (sm->asked)
+		return;
+	if (sm->since_asked >= ASK_EVERY)
+		ask(sm);
+	else if (!timer_armed(&sm->timer))
+		timer_set(&sm->timer, ASK_AFTER_MS);
+}
+
+void c2s_sm_ask_anew(struct sm *sm)
+{
+	timer_cancel(&sm->timer);
+	sm->asked = false;
+	sm->since_asked = sm->out.n;
+	if (sm->out.n)
+		ask_in_time(sm);
+}
+
+ON_SHARD static void answer(struct sm *sm)
+{
+	char text[64];
+
+	sm->r_waits = false;
+	snprintf(text, sizeof(text), "<a xmlns='urn:xmpp:sm:3' h='%" PRIu32 "'/>",
+		acks_covered(&sm->acks));
+	send_bare(sm->c, text);
+}
+
+/* §4: <r/> is answered at once with what is covered, unless something it asks about is still being
+ * stored: then as soon as that is. */
+ON_SHARD static void asked_by_client(struct sm *sm)
+{
+	sm->r_number = sm->acks.handled;
+	sm->r_waits = true;
+	if (acks_covered(&sm->acks) == sm->acks.handled)
+		answer(sm);
+}
+
+static void covered(struct acks *a)
+{
+	struct sm *sm = container_of(a, struct sm, acks);
+
+	shard_check(NULL);
+	if (sm->r_waits && (int32_t)(acks_covered(a) - sm->r_number) >= 0)
+		answer(sm);
+	if (sm->resume && !a->n_open)
+		c2s_resume_covered(sm);
+}
+
+struct too_high {
+	uint32_t h, sent;
+};
+
+static void build_too_high(struct builder *b, const void *arg)
+{
+	const struct too_high *t = arg;
+
+	build_open(b, "handled-count-too-high", NS_SM);
+	build_attr_int(b, "h", t->h);
+	build_attr_int(b, "send-count", t->sent);
+	build_close(b);
+}
+
+/* §6. */
+void c2s_sm_too_high(struct c2s *c, uint32_t h, uint32_t sent)
+{
+	struct too_high t = { h, sent };
+
+	c2s_leave(c, NULL);
+	stream_error_with(&c->stream, STREAM_UNDEFINED_CONDITION,
+		"You acknowledged more stanzas than you were sent.", build_too_high, &t);
+}
+
+/* xs:unsignedInt */
+bool c2s_sm_read_h(const struct elem *e, uint32_t *out)
+{
+	const char *text = elem_attr(e, "h");
+	unsigned long long value;
+	char *end;
+
+	if (!text || *text < '0' || *text > '9')
+		return false;
+	value = strtoull(text, &end, 10);
+	*out = (uint32_t)value;
+	return !*end && value <= UINT32_MAX;
+}
+
+ON_SHARD static struct next acknowledged(struct c2s *c, struct sm *sm, const struct elem *a)
+{
+	uint32_t h;
+
+	if (!c2s_sm_read_h(a, &h))
+		return c2s_fail(c, STREAM_POLICY_VIOLATION, "An acknowledgement needs a number h.");
+	if (!unacked_covers(&sm->out, h)) {
+		c2s_sm_too_high(c, h, unacked_sent(&sm->out));
+		return fsm_same();
+	}
+	unacked_ack(&sm->out, h);
+	unacked_rest(&sm->out);
+	c2s_sm_ask_anew(sm);
+	return fsm_same();
+}
+
+/* --- sending ------------------------------------------------------------------------------- */
+
+ON_SHARD static bool is_full(const struct c2s *c, const struct sm *sm)
+{
+	return sm->out.n >= (uint64_t)c->conf->sm.max_ack_queue ||
+		sm->out.held >= (uint64_t)c->conf->sm.max_ack_bytes;
+}
+
+bool c2s_sm_send(struct c2s *c, struct sm *sm, struct stanza *s, enum deliver_copies copies)
+{
+	if (c->left)
+		return false;
+	if (is_full(c, sm)) {
+		c2s_log(c, LOG_LEVEL_INFO, "too many unacknowledged stanzas",
+			L_INT("stanzas", sm->out.n), L_INT("bytes", sm->out.held));
+		c2s_fail(c, STREAM_RESOURCE_CONSTRAINT,
+			"There are too many unacknowledged stanzas.");
+		return false;
+	}
+	unacked_add(&sm->out, s, copies);
+	if (c2s_sm_waits(c))
+		return true;
+	conn_write(&c->stream.conn, stanza_wire(s), NULL);
+	sm->since_asked++;
+	ask_in_time(sm);
+	return true;
+}
+
+/* --- the time without a connection --------------------------------------------------------- */
+
+void c2s_sm_set_state(struct sm *sm, enum acks_state state)
+{
+	metric_add(&waiting_metric, state == ACKS_WAITING ? 1 : -1);
+	atomic_store_explicit(&sm->acks.state, state, memory_order_relaxed);
+}
+
+/* What an idle session needs is what it is sent, and who it is. */
+void c2s_sm_detach(struct c2s *c)
+{
+	struct sm *sm = c2s_sm(c);
+
+	sm->asked = sm->r_waits = false;
+	timer_cancel(&c->timer);
+	conn_drop_output(&c->stream.conn); /* what was sent before <enable/> joins the rest */
+	stream_end(&c->stream);
+	c2s_release(c);
+	c2s_sm_set_state(sm, ACKS_WAITING);
+	timer_set(&sm->timer, sm->max_ms);
+	fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_LOST });
+}
+
+bool c2s_sm_lost(struct c2s *c)
+{
+	if (!c2s_sm_stays(c))
+		return false;
+	c2s_sm_detach(c);
+	return true;
+}
+
+ON_SHARD static void time_is_up(struct c2s *c)
+{
+	if (c->left) {
+		fsm_stop_now(&c->fsm, STOP_NORMAL);
+		return;
+	}
+	metric_add(&late_metric, 1);
+	c2s_log(c, LOG_LEVEL_INFO, "session was not resumed in time");
+	c2s_leave(c, NULL);
+	fsm_stop_now(&c->fsm, STOP_NORMAL);
+}
+
+/* Not at once: somebody may be delivering to it, or going through the shard's streams. */
+void c2s_sm_end(struct c2s *c)
+{
+	timer_set(&c2s_sm(c)->timer, 0);
+}
+
+/* An <r/> was not answered for long. */
+ON_SHARD static void not_answered(struct c2s *c)
+{
+	c2s_log(c, LOG_LEVEL_INFO, "no acknowledgement in time");
+	if (!c2s_sm_lost(c))
+		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "No acknowledgement came in time.");
+}
+
+static void timer_fired(struct timer *t)
+{
+	struct sm *sm = container_of(t, struct sm, timer);
+
+	shard_check(NULL);
+	if (c2s_sm_waits(sm->c))
+		time_is_up(sm->c);
+	else if (stream_closing(&sm->c->stream))
+		return;
+	else if (sm->asked)
+		not_answered(sm->c);
+	else if (sm->out.n)
+		ask(sm);
+}
+
+/* --- its end ------------------------------------------------------------------------------- */
+
+ON_SHARD static bool resends(const struct c2s *c)
+{
+	switch (c->conf->sm.resend) {
+	case SM_RESEND_YES:
+		return true;
+	case SM_RESEND_IF_OFFLINE:
+		return !directory_find(c->session.jid);
+	default:
+		return false;
+	}
+}
+
+/* §4: as what is sent to an unavailable resource. Presence and answers are of no use to others. */
+ON_SHARD static void give_up(const struct c2s *c, struct unacked_stanza u)
+{
+	if (u.copies == DELIVER_SURE && u.stanza->kind == STANZA_MESSAGE && !resends(c))
+		route_error(u.stanza, ERR_RECIPIENT_UNAVAILABLE, NULL);
+	else
+		deliver_failed(u.stanza, u.copies);
+	stanza_unref(u.stanza);
+}
+
+void c2s_sm_left(struct c2s *c)
+{
+	struct sm *sm = c2s_sm(c);
+
+	if (!sm)
+		return;
+	timer_cancel(&sm->timer);
+	if (sm->max_ms)
+		sm_place_end(sm->id, sm->acks.handled);
+	c2s_resume_refused(sm);
+	metric_add(&given_up_metric, sm->out.n);
+	while (sm->out.n)
+		give_up(c, unacked_take(&sm->out));
+}
+
+uint64_t c2s_sm_held_bytes(const struct c2s *c)
+{
+	const struct sm *sm = c2s_sm(c);
+
+	return sm ? sm->out.held : 0;
+}
+
+void c2s_sm_free(struct c2s *c)
+{
+	struct sm *sm = c2s_sm(c);
+
+	if (!sm)
+		return;
+	metric_add(&enabled_metric, -1);
+	if (c2s_sm_waits(c))
+		metric_add(&waiting_metric, -1);
+	free(sm->out.at);
+	acks_fini(&sm->acks);
+	free(sm);
+}
+
+/* --- its beginning ------------------------------------------------------------------------- */
+
+static bool is_true(const char *text)
+{
+	return text && (!strcmp(text, "true") || !strcmp(text, "1"));
+}
+
+/* What the client asks for, within what it may have. */
+static uint64_t time_to_wait(const struct sm_conf *conf, const struct elem *enable)
+{
+	const char *asked = elem_attr(enable, "max");
+	uint64_t most = (uint64_t)conf->max_resume_timeout_ms;
+	uint64_t ms = (uint64_t)conf->resume_timeout_ms;
+
+	if (!ms || !is_true(elem_attr(enable, "resume")))
+		return 0;
+	if (asked && *asked >= '0' && *asked <= '9')
+		ms = strtoull(asked, NULL, 10) > UINT32_MAX / 1000
+			? UINT32_MAX
+			: strtoull(asked, NULL, 10) * 1000;
+	return ms < most ? ms : most;
+}
+
+int c2s_sm_enable(struct c2s *c, const struct elem *enable)
+{
+	struct sm *sm;
+
+	if (!c->bound || c->left || c2s_sm(c))
+		return ERR_UNEXPECTED_REQUEST;
+	sm = xcalloc(1, sizeof(*sm));
+	sm->c = c;
+	sm->acks.covered = covered;
+	sm->max_ms = time_to_wait(&c->conf->sm, enable);
+	timer_init(&sm->timer, timer_fired);
+	if (sm->max_ms) {
+		sm_id_make(sm->id);
+		sm_place_add(sm->id, c->session.id, c->session.jid->bare_hash);
+	}
+	rcu_set(c->session.acks, &sm->acks);
+	metric_register(&waiting_metric);
+	metric_add(&enabled_metric, 1);
+	return 0;
+}
+
+void c2s_sm_enabled(const struct c2s *c, struct builder *b)
+{
+	const struct sm *sm = c2s_sm(c);
+	char id[SM_ID_TEXT];
+
+	build_open(b, "enabled", NS_SM);
+	if (sm->max_ms) {
+		sm_id_write(sm->id, id);
+		build_attr(b, "id", id);
+		build_attr(b, "resume", "true");
+		build_attr_int(b, "max", (int64_t)(sm->max_ms / 1000));
+	}
+	build_close(b);
+}
+
+void c2s_sm_failed(struct builder *b, int error)
+{
+	build_open(b, "failed", NS_SM);
+	build_open(b, stanza_error_name(error), NS_STANZAS);
+	build_close(b);
+	build_close(b);
+}
+
+/* The first child of what is built is the element. */
+void c2s_sm_send_built(struct c2s *c, struct builder *b)
+{
+	struct stanza *s = build_end(b);
+	struct buf *wire = buf_new(256);
+
+	elem_wire(elem_first(s->root), NS_CLIENT, &wire);
+	stanza_unref(s);
+	conn_write(&c->stream.conn, wire, NULL);
+}
+
+ON_SHARD static void fail(struct c2s *c, int error)
+{
+	struct builder b;
+
+	build_begin(&b, "sm", NS_SM);
+	c2s_sm_failed(&b, error);
+	c2s_sm_send_built(c, &b);
+}
+
+ON_SHARD static struct next enable(struct c2s *c, const struct elem *e)
+{
+	bool again = c2s_sm(c) != NULL;
+	int error = c2s_sm_enable(c, e);
+	struct builder b;
+
+	if (error) {
+		fail(c, error);
+		/* §3: at most one attempt. */
+		return again ? c2s_fail(c, STREAM_POLICY_VIOLATION,
+				       "Stream management is enabled already.")
+			     : fsm_same();
+	}
+	build_begin(&b, "sm", NS_SM);
+	c2s_sm_enabled(c, &b);
+	c2s_sm_send_built(c, &b);
+	return fsm_same();
+}
+
+struct next c2s_sm_element(struct c2s *c, const struct stanza *s)
+{
+	struct sm *sm = c2s_sm(c);
+	const char *name = s->root->name;
+
+	if (!strcmp(name, "enable"))
+		return enable(c, s->root);
+	if (sm && !strcmp(name, "r")) {
+		asked_by_client(sm);
+		return fsm_same();
+	}
+	if (sm && !strcmp(name, "a"))
+		return acknowledged(c, sm, s->root);
+	fail(c, ERR_UNEXPECTED_REQUEST);
+	return fsm_same();
+}
+
+static void resume_answered(struct c2s *c, const struct sm_answer *a)
+{
+	struct builder b;
+
+	shard_check(NULL);
+	build_begin(&b, "sm", NS_SM);
+	c2s_sm_resumed(&b, a);
+	c2s_sm_send_built(c, &b);
+}
+
+struct next c2s_sm_early(struct c2s *c, const struct stanza *s)
+{
+	if (!strcmp(s->root->name, "resume"))
+		c2s_sm_resume(c, s->root, resume_answered);
+	else
+		fail(c, ERR_UNEXPECTED_REQUEST); /* §3: bind first */
+	return fsm_same();
+}
