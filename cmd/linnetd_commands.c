@@ -387,4 +387,5 @@ void commands_add(void)
 	commands_add_reports();
 	commands_add_rosters();
 	commands_add_announce();
+	commands_add_caps();
 }

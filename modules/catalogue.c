@@ -11,11 +11,9 @@
 	X(adhoc) \
 	X(announce) \
 	X(auth_internal) \
-<<<<<<< HEAD
+	X(caps) \
 	X(carboncopy) \
-=======
 	X(configure) \
->>>>>>> main
 	X(cputime) \
 	X(disco) \
 	X(echo) \
@@ -45,11 +43,7 @@ static const struct conf_hint hints[] = {
 	{ "legacy_auth", "this is the option legacy_auth, at the top" },
 	{ "metrics", "linnetctl metrics prints them" },
 	{ "jidprep|sic|service_log", "this server does not have it; take it out" },
-<<<<<<< HEAD
-	{ "adhoc|announce|avatar|block_strangers|blocking|bosh|caps|client_state|"
-=======
-	{ "avatar|block_strangers|blocking|bosh|caps|carboncopy|client_state|"
->>>>>>> main
+	{ "avatar|block_strangers|blocking|bosh|client_state|"
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"

@@ -32,6 +32,8 @@
 	X(NS_DISCO_INFO, "http://jabber.org/protocol/disco#info")                 \
 	X(NS_DISCO_ITEMS, "http://jabber.org/protocol/disco#items")               \
 	X(NS_CAPS, "http://jabber.org/protocol/caps")                             \
+	X(NS_CAPS_2, "urn:xmpp:caps")                                             \
+	X(NS_HASHES, "urn:xmpp:hashes:2")                                         \
 	X(NS_DATA, "jabber:x:data")                                               \
 	X(NS_OOB, "jabber:x:oob")                                                 \
 	X(NS_CONFERENCE, "jabber:x:conference")                                   \
