@@ -388,4 +388,5 @@ void commands_add(void)
 	commands_add_rosters();
 	commands_add_announce();
 	commands_add_caps();
+	commands_add_clients();
 }

@@ -18,6 +18,7 @@
 	X(NS_BIND, "urn:ietf:params:xml:ns:xmpp-bind")                            \
 	X(NS_BIND2, "urn:xmpp:bind:0")                                            \
 	X(NS_FAST, "urn:xmpp:fast:0")                                             \
+	X(NS_CAM, "urn:xmpp:cam:0")                                               \
 	X(NS_SESSION, "urn:ietf:params:xml:ns:xmpp-session")                      \
 	X(NS_FRAMING, "urn:ietf:params:xml:ns:xmpp-framing")                      \
 	X(NS_SM, "urn:xmpp:sm:3")                                                 \
