@@ -43,7 +43,7 @@ void certificate_differences(
 	struct tls_store *store, const struct tls_change *change, difference_fn *fn, void *arg);
 
 /* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c, linnetd_supervisor.c,
- * linnetd_stored.c, linnetd_reports.c, linnetd_roster.c */
+ * linnetd_stored.c, linnetd_reports.c, linnetd_roster.c, linnetd_caps.c */
 void commands_add(void); /* all of them; once */
 void commands_add_accounts(void);
 void commands_add_sessions(void);
@@ -52,12 +52,15 @@ void commands_add_stored(void);
 void commands_add_reports(void);
 void commands_add_rosters(void);
 void commands_add_announce(void);
+void commands_add_caps(void);
+void commands_add_clients(void);
 /* The argument `host`, counted, or NULL and the answer says why. */
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
 /* The same, and the argument `user` prepared into user (JID_PART_MAX + 1 bytes). */
 struct host *account_of_args(const json_t *args, char *user, struct command_answer *answer);
 unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const char *text);
 enum hook_next end_removed_sessions(void *subject, void *arg); /* hangs on account_removed_hook */
+enum hook_next end_revoked_sessions(void *subject, void *arg); /* on user_agent_revoked_hook */
 json_t *time_value(int64_t seconds); /* "2026-11-21T12:00:00Z" */
 
 /* linnetd_reference.c */

@@ -387,4 +387,6 @@ void commands_add(void)
 	commands_add_reports();
 	commands_add_rosters();
 	commands_add_announce();
+	commands_add_caps();
+	commands_add_clients();
 }

@@ -222,6 +222,7 @@ struct host *host_make(const struct settings_host *from)
 
 	/* After the modules, one of which tells the owner that it is done. */
 	hook_add(h->hooks, &account_removed_hook, 90, end_removed_sessions, NULL);
+	hook_add(h->hooks, &user_agent_revoked_hook, 90, end_revoked_sessions, NULL);
 	return h;
 }
 

@@ -8,6 +8,7 @@
 #include "net/c2s.h"
 #include "router/acks.h"
 #include "router/directory.h"
+#include "router/user_agent.h"
 #include "xml/jid.h"
 
 #define SESSIONS_LISTED 1000 /* unless --max asks for another number */
@@ -115,6 +116,18 @@ unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const 
 enum hook_next end_removed_sessions(void *subject, void *arg UNUSED)
 {
 	kick_sessions(subject, STREAM_NOT_AUTHORIZED, TR("The account was removed."));
+	return HOOK_GO_ON;
+}
+
+/* user_agent_revoked_hook: a client that has no access any more. */
+enum hook_next end_revoked_sessions(void *subject, void *arg UNUSED)
+{
+	const struct user_agent_revoked *r = subject;
+	const struct sessions *all = directory_find(r->account);
+
+	for (unsigned i = 0; all && i < all->n; i++)
+		if (all->at[i].session->user_agent == r->user_agent)
+			c2s_kick(all->at[i].id, STREAM_NOT_AUTHORIZED, "Access was revoked.");
 	return HOOK_GO_ON;
 }
 

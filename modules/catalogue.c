@@ -11,7 +11,9 @@
 	X(adhoc) \
 	X(announce) \
 	X(auth_internal) \
+	X(caps) \
 	X(carboncopy) \
+	X(clients) \
 	X(configure) \
 	X(cputime) \
 	X(disco) \
@@ -38,16 +40,20 @@ static const struct module *const built_in[] = { BUILT_IN(BUILT_IN_ENTRY) };
 static const struct conf_hint hints[] = {
 	{ "admin_extra|muc_admin|http_api|adhoc_api|admin_update_sql",
 		"linnetctl has its commands without a module" },
+	{ "auth_fast",
+		"tokens are given without a module: token_lifetime and token_refresh_age, at the "
+		"top" },
+	{ "scram_upgrade", "this is the option offered_upgrades, at the top" },
 	{ "fail2ban", "auth_fail_limit and auth_fail_window do this" },
 	{ "legacy_auth", "this is the option legacy_auth, at the top" },
 	{ "metrics", "linnetctl metrics prints them" },
 	{ "jidprep|sic|service_log", "this server does not have it; take it out" },
-	{ "avatar|block_strangers|blocking|bosh|caps|client_state|"
+	{ "avatar|block_strangers|blocking|bosh|client_state|"
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"
-	  "register_web|s2s_*|scram_upgrade|shared_roster*|sip|stats|stun_disco|vcard_ldap|"
-	  "antispam*|auth_fast|providers",
+	  "register_web|s2s_*|shared_roster*|sip|stats|stun_disco|vcard_ldap|"
+	  "antispam*|providers",
 		"this one of ejabberd's is not here yet" },
 	{ NULL, NULL },
 };

@@ -176,6 +176,34 @@ static int server_info(const struct iq *iq, struct builder *answer)
 	return 0;
 }
 
+bool disco_server_info(struct host *h, struct builder *b)
+{
+	struct module_instance *mi = registry_find(h, "disco");
+	struct stanza *request;
+	struct builder r;
+	struct iq iq;
+
+	if (!mi)
+		return false;
+	build_begin(&r, "iq", NS_CLIENT);
+	build_attr(&r, "type", "get");
+	build_attr(&r, "from", h->name);
+	build_attr(&r, "to", h->name);
+	build_open(&r, "query", NS_DISCO_INFO);
+	build_close(&r);
+	request = build_end(&r);
+	iq = (struct iq){ .stanza = request,
+		.from = request->from,
+		.to = request->to,
+		.payload = stanza_iq_child(request),
+		.host = h,
+		.conf = module_conf(mi),
+		.arg = mi };
+	server_info(&iq, b);
+	stanza_unref(request);
+	return true;
+}
+
 static void add_service(const char *domain, const char *title, void *arg)
 {
 	disco_item(arg, domain, NULL, title);

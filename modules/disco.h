@@ -28,3 +28,7 @@ void disco_feature(struct builder *b, const char *feature);
 void disco_item(struct builder *b, const char *jid, const char *node, const char *name);
 /* <x type='result'> with its FORM_TYPE; fields and build_close() follow. */
 void disco_form(struct builder *b, const char *form_type);
+
+/* Adds the <query/> that the server's disco#info has for anybody. False: mod_disco does not run on
+ * h. RCU-registered thread. */
+bool disco_server_info(struct host *h, struct builder *b);

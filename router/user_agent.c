@@ -52,8 +52,21 @@ static struct db_stmt revoke_stmt = DB_STMT(
 static struct db_stmt disown_stmt = DB_STMT("user_agent_disown",
 	"UPDATE user_agents SET ways = 0, fresh_hash = NULL, fresh_expires = 0,"
 	" current_hash = NULL, current_expires = 0 WHERE host = ? AND name = ?");
+#define REVOKE_TOKENS                                                                       \
+	"UPDATE user_agents SET fresh_hash = NULL, fresh_expires = 0, current_hash = NULL," \
+	" current_expires = 0 WHERE (fresh_expires > 0 OR current_expires > 0) AND host = ?"
+/* By whether a name and whether a software is given. */
+static struct db_stmt revoke_tokens_stmts[2][2] = {
+	{ DB_STMT("user_agent_revoke_tokens", REVOKE_TOKENS),
+		DB_STMT("user_agent_revoke_tokens_of", REVOKE_TOKENS " AND software = ?") },
+	{ DB_STMT("user_agent_revoke_tokens_user", REVOKE_TOKENS " AND name = ?"),
+		DB_STMT("user_agent_revoke_tokens_user_of",
+			REVOKE_TOKENS " AND name = ? AND software = ?") },
+};
 static struct db_stmt remove_stmt =
 	DB_STMT("user_agent_remove", "DELETE FROM user_agents WHERE host = ? AND name = ?");
+
+HOOK(user_agent_revoked);
 
 static struct metric lost_metric = METRIC_COUNTER("user_agents_lost_total",
 	"Logins that were not noted with their client: too many writes waited, or one failed.");
@@ -406,22 +419,40 @@ int user_agent_each(struct host *h, const char *user,
 
 struct change {
 	struct db_stmt *stmt;
-	const char *host, *user, *id; /* id NULL: all of the account's */
+	struct db_value key[3];
+	unsigned n;
 };
 
 static int run_change(struct db_tx *tx, void *arg)
 {
 	const struct change *c = arg;
-	const struct db_value key[] = { db_text(c->host), db_text(c->user), db_text(c->id) };
 
-	return db_run(tx, c->stmt, (struct db_params){ key, c->id ? 3 : 2 });
+	return db_run(tx, c->stmt, (struct db_params){ c->key, c->n });
 }
 
-ON_JOB static int change(struct db_stmt *stmt, struct host *h, const char *user, const char *id)
+/* With the host and whichever of these there are. */
+ON_JOB static int change(
+	struct db_stmt *stmt, struct host *h, const char *first, const char *second)
 {
-	struct change c = { stmt, h->name, user, id };
+	struct change c = { .stmt = stmt, .key = { db_text(h->name) }, .n = 1 };
 
+	if (first)
+		c.key[c.n++] = db_text(first);
+	if (second)
+		c.key[c.n++] = db_text(second);
 	return db_main() ? db_write(db_main(), run_change, &c) : -ENOSYS;
+}
+
+static void tell_revoked(struct host *h, const char *user, const char *id)
+{
+	struct user_agent_revoked r = { .user_agent = user_agent_key(id) };
+	struct jid *account;
+
+	if (jid_make(user, h->name, NULL, NULL, &account))
+		return;
+	r.account = account;
+	hook_run(h->hooks, &user_agent_revoked_hook, &r);
+	jid_free(account);
 }
 
 int user_agent_revoke(struct host *h, const char *user, const char *id)
@@ -432,7 +463,15 @@ int user_agent_revoke(struct host *h, const char *user, const char *id)
 	changed = change(&revoke_stmt, h, user, id);
 	if (changed < 0)
 		return changed;
+	tell_revoked(h, user, id);
 	return changed ? 0 : USER_AGENT_UNKNOWN;
+}
+
+int user_agents_revoke_tokens(struct host *h, const char *user, const char *software)
+{
+	job_check();
+	return change(&revoke_tokens_stmts[user != NULL][software != NULL], h,
+		user ? user : software, user ? software : NULL);
 }
 
 /* All of an account's: nothing to do without a database. */

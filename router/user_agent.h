@@ -14,7 +14,9 @@
 #include "core/actor.h"
 #include "core/attr.h"
 #include "core/db.h"
+#include "core/hook.h"
 #include "router/host.h"
+#include "xml/jid.h"
 
 #define TOKEN_HASH 32
 struct token {
@@ -56,8 +58,18 @@ ON_JOB int user_agent_find(
 /* All of an account, by when they were seen first. 0 or a negative errno. */
 ON_JOB int user_agent_each(struct host *h, const char *user,
 	void (*fn)(const struct user_agent *ua, void *arg), void *arg);
-/* Forgets it with its tokens. 0, USER_AGENT_UNKNOWN, or a negative errno. */
+/* Forgets it with its tokens, and runs user_agent_revoked_hook. 0, USER_AGENT_UNKNOWN, or a
+ * negative errno. */
 ON_JOB int user_agent_revoke(struct host *h, const char *user, const char *id);
+struct user_agent_revoked {
+	const struct jid *account; /* bare */
+	uint64_t user_agent; /* as in struct session */
+};
+extern struct hook
+	user_agent_revoked_hook; /* on a job thread; subject: struct user_agent_revoked */
+/* No token of these clients serves any more; user or software NULL: whatever it is. How many
+ * clients had one, or a negative errno. Sessions go on. */
+ON_JOB int user_agents_revoke_tokens(struct host *h, const char *user, const char *software);
 /* No token of the account serves any more, and nobody is known to know the password. */
 ON_JOB int user_agents_disown(struct host *h, const char *user);
 ON_JOB int user_agents_remove(struct host *h, const char *user); /* the account is gone */

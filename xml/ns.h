@@ -18,6 +18,7 @@
 	X(NS_BIND, "urn:ietf:params:xml:ns:xmpp-bind")                            \
 	X(NS_BIND2, "urn:xmpp:bind:0")                                            \
 	X(NS_FAST, "urn:xmpp:fast:0")                                             \
+	X(NS_CAM, "urn:xmpp:cam:0")                                               \
 	X(NS_SESSION, "urn:ietf:params:xml:ns:xmpp-session")                      \
 	X(NS_FRAMING, "urn:ietf:params:xml:ns:xmpp-framing")                      \
 	X(NS_SM, "urn:xmpp:sm:3")                                                 \
@@ -32,6 +33,8 @@
 	X(NS_DISCO_INFO, "http://jabber.org/protocol/disco#info")                 \
 	X(NS_DISCO_ITEMS, "http://jabber.org/protocol/disco#items")               \
 	X(NS_CAPS, "http://jabber.org/protocol/caps")                             \
+	X(NS_CAPS_2, "urn:xmpp:caps")                                             \
+	X(NS_HASHES, "urn:xmpp:hashes:2")                                         \
 	X(NS_DATA, "jabber:x:data")                                               \
 	X(NS_OOB, "jabber:x:oob")                                                 \
 	X(NS_CONFERENCE, "jabber:x:conference")                                   \

@@ -4,6 +4,7 @@
 import base64
 import hashlib
 import hmac
+import html
 import uuid
 
 from . import sasl
@@ -44,7 +45,7 @@ class Client:
 
     def agent(self):
         return "<user-agent id='%s'><software>Test &amp; co</software>%s</user-agent>" % (
-            self.id, '<device>%s</device>' % self.device if self.device else '')
+            self.id, '<device>%s</device>' % html.escape(self.device) if self.device else '')
 
     def binding(self, c, mechanism):
         """What the token's proof covers."""
