@@ -25,6 +25,7 @@
 	X(register) \
 	X(report) \
 	X(roster) \
+	X(stats) \
 	X(time) \
 	X(vcard) \
 	X(vcard_xupdate) \
@@ -54,6 +55,8 @@ static const struct conf_hint hints[] = {
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"
 	  "register_web|s2s_*|shared_roster*|sip|stats|stun_disco|vcard_ldap|"
 	  "antispam*|providers",
+	  "register_web|s2s_*|scram_upgrade|shared_roster*|sip|stun_disco|vcard_ldap|"
+	  "antispam*|auth_fast|providers",
 		"this one of ejabberd's is not here yet" },
 	{ NULL, NULL },
 };
