@@ -186,9 +186,9 @@ static const char *metric_units(const struct metric *m)
 {
 	if (m->kind == METRIC_KIND_HISTOGRAM)
 		return "events";
-	return ends_with(m->name, "_seconds") ? "seconds"
-		: ends_with(m->name, "_bytes")  ? "bytes"
-						: "count";
+	return ends_with(m->name, "_seconds")  ? "seconds"
+		: ends_with(m->name, "_bytes") ? "bytes"
+					       : "count";
 }
 
 static void metric_stat_name(const struct metric *m, char out[NAME_ROOM])
