@@ -66,3 +66,5 @@ json_t *time_value(int64_t seconds); /* "2026-11-21T12:00:00Z" */
 /* linnetd_reference.c */
 /* A page of the manual (linnetd_options.h); false: there is no such page. */
 bool reference_print(const char *page, FILE *out);
+/* linnetd_doap.c: its page linnet.doap. */
+void doap_print(FILE *out);

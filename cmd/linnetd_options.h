@@ -35,7 +35,7 @@ static const struct cli_option linnetd_options[OPT_COUNT + 1] = {
 		"Print a settings file with every option, its default and its meaning." },
 	[OPT_REFERENCE] = { "reference", "PAGE",
 		"Print a page of the manual, made from what this program knows: linnetd.8, "
-		"linnetctl.8, linnet.yml.5 or settings.md." },
+		"linnetctl.8, linnet.yml.5, settings.md or linnet.doap." },
 	[OPT_VERSION] = { "version", NULL, "Print the version and exit." },
 	[OPT_HELP] = { "help", NULL, "Print this help and exit." },
 };

@@ -209,6 +209,7 @@ static const struct {
 	{ "linnetctl.8", page_linnetctl },
 	{ "linnet.yml.5", page_settings },
 	{ "settings.md", page_markdown },
+	{ "linnet.doap", doap_print },
 };
 
 bool reference_print(const char *page, FILE *out)

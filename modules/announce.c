@@ -422,7 +422,7 @@ const struct module module_announce = {
 		"motd/delete); "
 		"with all-hosts/ behind announce/ for all hosts. Also as ad-hoc commands, and by "
 		"linnetctl announce.",
-	.xeps = (const char *const[]){ "XEP-0133 1.3.1", NULL },
+	.xeps = (const char *const[]){ "XEP-0133 1.3.1 partial", NULL },
 	.conf = announce_items,
 	.conf_size = sizeof(struct announce_conf),
 	.hooks = (const struct hook_row[]){ { &host_message_hook, 50, message_to_host },

@@ -25,6 +25,7 @@
 	X(register) \
 	X(report) \
 	X(roster) \
+	X(stats) \
 	X(time) \
 	X(vcard) \
 	X(vcard_xupdate) \
@@ -52,7 +53,7 @@ static const struct conf_hint hints[] = {
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"
-	  "register_web|s2s_*|shared_roster*|sip|stats|stun_disco|vcard_ldap|"
+	  "register_web|s2s_*|shared_roster*|sip|stun_disco|vcard_ldap|"
 	  "antispam*|providers",
 		"this one of ejabberd's is not here yet" },
 	{ NULL, NULL },

@@ -82,7 +82,7 @@ const struct module module_configure = {
 		"of XEP-0133 but for these: what stands in the settings (administrators, black and "
 		"white lists, the welcome message), passwords, which nobody knows, restarting, "
 		"which linnetctl upgrade does, and announcements, which are mod_announce's.",
-	.xeps = (const char *const[]){ "XEP-0133 1.3.1", NULL },
+	.xeps = (const char *const[]){ "XEP-0133 1.3.1 partial", NULL },
 	.conf = configure_items,
 	.conf_size = sizeof(struct configure_conf),
 	.hooks = (const struct hook_row[]){ { &adhoc_hook, 50, offer }, { 0 } },

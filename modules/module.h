@@ -75,7 +75,8 @@ struct module {
 	unsigned abi; /* LINNET_MODULE_ABI */
 	const char *name; /* "version"; in settings also mod_version */
 	const char *help;
-	const char *const *xeps; /* "XEP-0092 1.1", ...; NULL-terminated; for docs and DOAP */
+	const char *const *xeps; /* "XEP-0092 1.1" or "XEP-0133 1.3.1 partial"; NULL-terminated; for
+				    docs and DOAP */
 	const char *const *features; /* of the server's disco#info; NULL-terminated */
 	const char *const *account_features; /* of an account's disco#info */
 	const struct conf_item *conf;

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
@@ -42,6 +43,21 @@ class Pages(unittest.TestCase):
                 got = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
                 said = got.stdout if command[0] == 'mandoc' else ''
                 self.assertEqual((got.returncode, said, got.stderr), (0, '', ''), command)
+
+    def test_description_of_the_project(self):
+        """docs/linnet.doap: each extension once, in order, by the module tables."""
+        rdf = '{http://www.w3.org/1999/02/22-rdf-syntax-ns#}resource'
+        xmpp = '{https://linkmauve.fr/ns/xmpp-doap#}'
+        tree = xml.etree.ElementTree.parse(os.path.join(DOCS, 'linnet.doap'))
+        found = {}
+        for e in tree.iter(xmpp + 'SupportedXep'):
+            number = e.find(xmpp + 'xep').get(rdf)
+            self.assertNotIn(number, found)
+            self.assertRegex(e.find(xmpp + 'version').text, r'^[0-9.]+$')
+            found[number] = e.find(xmpp + 'note')
+        self.assertEqual(list(found), sorted(found))
+        admin = found['https://xmpp.org/extensions/xep-0133.html']
+        self.assertEqual(admin.text, 'mod_announce, mod_configure')
 
     def test_unknown_page(self):
         got = subprocess.run([LINNETD, '--reference', 'nonsense'], capture_output=True, text=True,
