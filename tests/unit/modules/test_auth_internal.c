@@ -150,7 +150,8 @@ Test(auth_internal, disabled_accounts_are_listed)
 {
 	char names[100] = "";
 
-	for (const char *const *user = (const char *const[]){ "a", "b", "c", "d", NULL }; *user; user++)
+	for (const char *const *user = (const char *const[]){ "a", "b", "c", "d", NULL }; *user;
+		user++)
 		auth_create(host, *user, "secret");
 	auth_create(other, "e", "secret");
 	auth_disable(host, "d");
