@@ -1,5 +1,6 @@
 /* modules/configure_accounts.c - accounts made, closed, opened, changed, removed and looked at:
  * XEP-0133 §4.1-4.10. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,6 +10,7 @@
 #include "modules/configure.h"
 #include "modules/last.h"
 #include "modules/module.h"
+#include "modules/roster.h"
 #include "router/account.h"
 #include "router/contacts.h"
 #include "router/directory.h"
@@ -189,16 +191,6 @@ static int change_user_password(struct adhoc *a)
 
 /* ---- Commands that tell something */
 
-/* XEP-0082 */
-static void write_time(int64_t seconds, char out[32])
-{
-	time_t t = (time_t)seconds;
-	struct tm parts;
-
-	gmtime_r(&t, &parts);
-	strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
-}
-
 #define ADDRESS_FIELD(n, t)                                                               \
 	{                                                                                 \
 		.var = (n), .type = (t), .label = TR("Account address"), .required = true \
@@ -213,6 +205,77 @@ ON_JOB static int exists(struct adhoc *a, const struct jid *account)
 	struct auth_account found;
 
 	return configure_outcome(a, auth_find(a->host, jid_local(account), &found));
+}
+
+/* Whom the answer is about. */
+static void tell_accounts(struct adhoc *a, const struct accounts *accounts)
+{
+	static const struct form_row row = { "accountjids", FORM_JID_MULTI,
+		TR("Account addresses") };
+	char text[JID_TEXT_MAX];
+
+	form_field(a->answer, a->lang, &row);
+	for (unsigned i = 0; i < accounts->n; i++) {
+		jid_write(accounts->at[i], text);
+		form_value(a->answer, text);
+	}
+	build_close(a->answer);
+}
+
+static void tell_contact(const struct roster_entry *e, void *arg)
+{
+	struct builder *b = arg;
+
+	build_open(b, "item", NULL);
+	build_attr_jid(b, "jid", e->contact);
+	build_attr(b, "name", e->name);
+	build_attr(b, "subscription", subscription_name(e->bits));
+	if (e->bits & CONTACT_PENDING_OUT)
+		build_attr(b, "ask", "subscribe");
+	for (unsigned i = 0; i < e->n_groups; i++)
+		build_text(b, "group", e->groups[i]);
+	build_close(b);
+}
+
+ON_JOB static int tell_roster(struct adhoc *a, const struct jid *account)
+{
+	int error;
+
+	build_open(a->answer, "query", NS_ROSTER);
+	error = roster_list(a->host, jid_local(account), tell_contact, a->answer);
+	build_close(a->answer);
+	if (error == -ENOSYS)
+		return ERR_FEATURE_NOT_IMPLEMENTED;
+	return error ? ERR_INTERNAL_SERVER_ERROR : 0;
+}
+
+/* §4.8: one after the other, in the order asked. */
+static int get_user_roster(struct adhoc *a)
+{
+	struct accounts accounts;
+	int result = read_accounts(a, false, &accounts);
+
+	job_check();
+	for (unsigned i = 0; i < accounts.n && !result; i++)
+		result = exists(a, accounts.at[i]);
+	if (result)
+		return result;
+	form_open(a->answer, "result", NS_ADMIN);
+	tell_accounts(a, &accounts);
+	for (unsigned i = 0; i < accounts.n && !result; i++)
+		result = tell_roster(a, accounts.at[i]);
+	build_close(a->answer);
+	return result;
+}
+
+/* XEP-0082 */
+static void write_time(int64_t seconds, char out[32])
+{
+	time_t t = (time_t)seconds;
+	struct tm parts;
+
+	gmtime_r(&t, &parts);
+	strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
 }
 
 /* §4.9: its last login, which while it is here is the newest of its sessions'. */
@@ -233,9 +296,8 @@ ON_JOB static void last_login(struct adhoc *a, const struct jid *account, char o
 static int get_user_lastlogin(struct adhoc *a)
 {
 	static const struct form_row told = TOLD("lastlogin", TR("Last login"));
-	static const struct form_row asked = ADDRESS_FIELD("accountjids", FORM_JID_MULTI);
 	struct accounts accounts;
-	char text[JID_TEXT_MAX], at[32];
+	char at[32];
 	int result = read_accounts(a, false, &accounts);
 
 	job_check();
@@ -244,12 +306,7 @@ static int get_user_lastlogin(struct adhoc *a)
 	if (result)
 		return result;
 	form_open(a->answer, "result", NS_ADMIN);
-	form_field(a->answer, a->lang, &asked);
-	for (unsigned i = 0; i < accounts.n; i++) {
-		jid_write(accounts.at[i], text);
-		form_value(a->answer, text);
-	}
-	build_close(a->answer);
+	tell_accounts(a, &accounts);
 	form_field(a->answer, a->lang, &told);
 	for (unsigned i = 0; i < accounts.n; i++) {
 		last_login(a, accounts.at[i], at);
@@ -332,6 +389,7 @@ static const struct adhoc_command commands[] = {
 	COMMAND("end-user-session", TR("End sessions"), some_accounts, end_user_session),
 	COMMAND("change-user-password", TR("Change an account's password"), new_password,
 		change_user_password),
+	COMMAND("get-user-roster", TR("Contacts of accounts"), some_accounts, get_user_roster),
 	COMMAND("get-user-lastlogin", TR("Last login of accounts"), some_accounts,
 		get_user_lastlogin),
 	COMMAND("user-stats", TR("Statistics of an account"), one_account, user_stats),

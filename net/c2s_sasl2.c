@@ -1,11 +1,12 @@
 /* net/c2s_sasl2.c - what XEP-0388 adds to SASL: after the mechanism a client's tasks (XEP-0480),
- * its token (XEP-0484), its resource (XEP-0386), and then one answer for all of it. The way of a
- * login:
+ * its token (XEP-0484), its old session (XEP-0198 §9) or a resource (XEP-0386), and then one answer
+ * for all of it. The way of a login:
  *
  *   <authenticate/>  c2s_sasl2()        read, and the mechanism begins: net/c2s_sasl.c
  *   through          c2s_sasl2_done()   then one of the asked-for verifiers after the other
  *                    note()             the client is written down, with the token it will get
- *                    finish()           the resource, <success/>, features
+ *                    finish()           its old session: <success/>, and this stream is gone
+ *                    establish()        or else a resource, <success/>, features
  *
  * TLS early data, which XEP-0484 §3.1 would allow with a count, is not taken: net/tls.h. */
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include "core/metric.h"
 #include "net/base64.h"
 #include "net/c2s.h"
-#include "net/c2s_stream.h"
+#include "net/c2s_sm.h"
 #include "net/hashed_token.h"
 #include "net/sasl2.h"
 #include "router/bind.h"
@@ -35,6 +36,7 @@ enum sasl2_phase {
 	PHASE_HASH, /* <task-data/> with the salted password */
 	PHASE_STORE, /* that it is stored */
 	PHASE_NOTE, /* that the client and its token are written down */
+	PHASE_RESUME, /* what its old session says */
 };
 
 struct sasl2_login {
@@ -51,6 +53,7 @@ struct sasl2_login {
 	int64_t seen; /* when it was last written down; 0: not known */
 	struct token fresh; /* .expires 0: none will be given */
 	char token[TOKEN_TEXT + 1]; /* its text */
+	struct sm_answer resume; /* .error 0: it was not asked for, or is granted */
 };
 
 static struct metric logins_metric =
@@ -100,9 +103,9 @@ ON_SHARD static void offer_bind(struct c2s *c, struct builder *b)
 	struct bind_offer offer = { .host = c->session.host, .features = b };
 
 	build_open(b, "bind", NS_BIND2);
+	bind_offer(&offer, NS_SM);
 	hook_run(c->session.host->hooks, &bind_offer_hook, &offer);
-	if (offer.any)
-		build_close(b);
+	build_close(b); /* of the features: there is always one */
 	build_close(b);
 }
 
@@ -124,6 +127,8 @@ void c2s_sasl2_offer(struct c2s *c, struct builder *b)
 	build_open(b, "inline", NULL);
 	offer_tokens(c, b);
 	offer_bind(c, b);
+	build_open(b, "sm", NS_SM);
+	build_close(b);
 	build_close(b);
 	for (int hash = 0; keeps_clients(c) && hash < SCRAM_HASHES; hash++) {
 		if (!(c->conf->scram_upgrades & 1u << hash))
@@ -268,6 +273,18 @@ ON_SHARD static void end_older_sessions(const struct c2s *c)
 			c2s_kick(all->at[i].id, STREAM_CONFLICT, "Replaced by new connection");
 }
 
+/* XEP-0198 §9.1 */
+ON_SHARD static void add_enabled(struct c2s *c, struct builder *b)
+{
+	const struct elem *enable = elem_child(c->login->sasl2->request.bind, "enable", NS_SM);
+	int error = enable ? c2s_sm_enable(c, enable) : 0;
+
+	if (error)
+		c2s_sm_failed(b, error);
+	else if (enable)
+		c2s_sm_enabled(c, b);
+}
+
 ON_SHARD static void add_bound(struct c2s *c, struct builder *b)
 {
 	struct bind_inline subject = {
@@ -277,6 +294,7 @@ ON_SHARD static void add_bound(struct c2s *c, struct builder *b)
 	};
 
 	build_open(b, "bound", NS_BIND2);
+	add_enabled(c, b);
 	hook_run(c->session.host->hooks, &bind_inline_hook, &subject);
 	build_close(b);
 }
@@ -304,20 +322,28 @@ static void add_said(struct builder *b, struct sasl2_login *two)
 	two->said = NULL;
 }
 
-/* bind_error: 0, or why there is no resource. */
-ON_SHARD static void send_success(struct c2s *c, int bind_error)
+ON_SHARD static void begin_success(struct c2s *c, struct builder *b)
 {
-	struct sasl2_login *two = c->login->sasl2;
 	char address[JID_TEXT_MAX];
-	struct builder b;
 
 	if (c->bound)
 		jid_write(c->session.jid, address);
 	else
 		snprintf(address, sizeof(address), "%s@%s", c->user, c->session.host->name);
-	build_begin(&b, "success", NS_SASL2);
-	add_said(&b, two);
-	build_text(&b, "authorization-identifier", address);
+	build_begin(b, "success", NS_SASL2);
+	add_said(b, c->login->sasl2);
+	build_text(b, "authorization-identifier", address);
+}
+
+/* bind_error: 0, or why there is no resource. */
+ON_SHARD static void send_success(struct c2s *c, int bind_error)
+{
+	struct sasl2_login *two = c->login->sasl2;
+	struct builder b;
+
+	begin_success(c, &b);
+	if (two->resume.error)
+		c2s_sm_resumed(&b, &two->resume);
 	if (c->bound)
 		add_bound(c, &b);
 	if (bind_error) {
@@ -351,23 +377,57 @@ ON_SHARD static struct next inline_bound(struct c2s *c, int error)
 	return fsm_next(error ? WAIT_FOR_BIND : WAIT_FOR_SESSION);
 }
 
+/* A session of its own. */
+ON_SHARD static struct next establish(struct c2s *c)
+{
+	char resource[SASL2_TAG_MAX + 18];
+
+	if (c->login->sasl2->request.bind) {
+		name_resource(c, resource);
+		return c2s_bind(c, resource, inline_bound);
+	}
+	send_success(c, 0);
+	end_exchange(c);
+	return fsm_next(WAIT_FOR_BIND);
+}
+
+/* XEP-0198 §9.2: with its old session no features follow, and nothing is bound. */
+static void resume_answered(struct c2s *c, const struct sm_answer *a)
+{
+	struct builder b;
+
+	shard_check(NULL);
+	if (a->error) {
+		c->login->sasl2->resume = *a;
+		fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_NOT_RESUMED });
+		return;
+	}
+	begin_success(c, &b);
+	c2s_sm_resumed(&b, a);
+	if (c->login->sasl2->fresh.expires)
+		add_token(&b, c->login->sasl2);
+	stream_send_element(&c->stream, &b);
+}
+
+struct next c2s_sasl2_not_resumed(struct c2s *c)
+{
+	return establish(c);
+}
+
 ON_SHARD static struct next finish(struct c2s *c)
 {
 	struct c2s_login *l = c->login;
-	char resource[SASL2_TAG_MAX + 18];
 
-	if (l->sasl2->request.bind)
-		name_resource(c, resource);
 	c2s_logged_in(c, xstrdup(l->sasl->user));
 	if (!l->sasl->anonymous)
 		c->session.user_agent = user_agent_key(l->sasl2->request.agent.id);
 	metric_add(&logins_metric, 1);
 	metric_add(&token_logins_metric, l->sasl2->used.expires != 0);
-	if (l->sasl2->request.bind)
-		return c2s_bind(c, resource, inline_bound);
-	send_success(c, 0);
-	end_exchange(c);
-	return fsm_next(WAIT_FOR_BIND);
+	if (!l->sasl2->request.resume)
+		return establish(c);
+	l->sasl2->phase = PHASE_RESUME;
+	c2s_sm_resume(c, l->sasl2->request.resume, resume_answered);
+	return fsm_next(WAIT_FOR_SASL_RESPONSE);
 }
 
 /* --- the client is written down ------------------------------------------------------------ */

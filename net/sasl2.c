@@ -102,6 +102,8 @@ int sasl2_read(const struct elem *authenticate, struct arena *a, struct sasl2_re
 			out->token = ht_index(wanted ? wanted : "");
 		} else if (elem_is(e, "bind", NS_BIND2)) {
 			read_bind(e, a, out);
+		} else if (elem_is(e, "resume", NS_SM)) {
+			out->resume = e;
 		} else if (elem_is(e, "upgrade", NS_UPGRADE)) {
 			int hash = sasl2_upgrade(elem_text(e, a));
 

@@ -1,6 +1,6 @@
 /* net/sasl2.h - what a client asks for in one <authenticate/>: XEP-0388 with the inline features of
- * XEP-0386 (Bind 2), XEP-0484 (FAST) and XEP-0480 (upgrade tasks). Reading alone: c2s_sasl2.c does
- * it.
+ * XEP-0386 (Bind 2), XEP-0198 (resumption), XEP-0484 (FAST) and XEP-0480 (upgrade tasks). Reading
+ * alone: c2s_sasl2.c does it.
  */
 #pragma once
 
@@ -20,6 +20,7 @@ struct sasl2_request {
 	struct user_agent agent; /* .id and its texts; id "": none */
 	const struct elem *bind; /* NULL: no resource now */
 	const char *tag; /* of bind; NULL: none */
+	const struct elem *resume; /* a session it comes back to, or NULL */
 	bool fast; /* it logs in with a token */
 	uint32_t fast_count; /* 0: none */
 	bool fast_invalidate;

@@ -146,6 +146,25 @@ static void collect(const char *user, void *arg)
 	strcat(strcat(names, user), " ");
 }
 
+Test(auth_internal, disabled_accounts_are_listed)
+{
+	char names[100] = "";
+
+	for (const char *const *user = (const char *const[]){ "a", "b", "c", "d", NULL }; *user;
+		user++)
+		auth_create(host, *user, "secret");
+	auth_create(other, "e", "secret");
+	auth_disable(host, "d");
+	auth_disable(host, "b");
+	auth_disable(other, "e");
+	cr_expect_eq(auth_list_disabled(host, "", 10, collect, names), 0);
+	cr_expect_str_eq(names, "b d ");
+	names[0] = '\0';
+	cr_expect_eq(auth_list_disabled(host, "", 1, collect, names), 0);
+	cr_expect_eq(auth_list_disabled(host, "b", 10, collect, names), 0);
+	cr_expect_str_eq(names, "b d ");
+}
+
 Test(auth_internal, listing_goes_on_where_it_stopped)
 {
 	static const char *const users[] = { "d", "a", "\xc3\xa4", "b", "c" };
