@@ -6,36 +6,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* clang-format off */
-#define BUILT_IN(X) \
-	X(adhoc) \
-	X(announce) \
-	X(auth_internal) \
-	X(caps) \
-	X(carboncopy) \
-	X(clients) \
-	X(configure) \
-	X(cputime) \
-	X(disco) \
-	X(echo) \
-	X(last) \
-	X(offline) \
-	X(ping) \
-	X(private) \
-	X(register) \
-	X(report) \
-	X(roster) \
-	X(stats) \
-	X(time) \
-	X(vcard) \
-	X(vcard_xupdate) \
-	X(version)
-/* clang-format on */
-
-#define BUILT_IN_DECLARE(n) extern const struct module module_##n;
-BUILT_IN(BUILT_IN_DECLARE)
-#define BUILT_IN_ENTRY(n) &module_##n,
-static const struct module *const built_in[] = { BUILT_IN(BUILT_IN_ENTRY) };
+/* X(name) for each file of modules/ that ends with LINNET_MODULE(), listed by the build. */
+#define X(n) extern const struct module module_##n;
+#include LINNET_MODULES
+#undef X
+#define X(n) &module_##n,
+static const struct module *const built_in[] = {
+#include LINNET_MODULES
+};
+#undef X
 
 /* ejabberd's; one that comes is found before it is looked for here. */
 static const struct conf_hint hints[] = {
