@@ -11,6 +11,7 @@
 #include "modules/disco.h"
 #include "modules/vcard.h"
 #include "modules/vcard_store.h"
+#include "xml/form.h"
 
 #define LANES 4
 #define WAITING_MAX 256 /* searches waiting or running at once */
@@ -21,22 +22,21 @@ struct people {
 };
 
 /* In the order of enum vcard_field. */
-static const struct {
-	const char *var, *label;
-} fields[VCARD_FIELDS] = {
-	{ "user", TR("User") },
-	{ "fn", TR("Full name") },
-	{ "first", TR("Given name") },
-	{ "middle", TR("Middle name") },
-	{ "last", TR("Family name") },
-	{ "nick", TR("Nickname") },
-	{ "bday", TR("Birthday") },
-	{ "ctry", TR("Country") },
-	{ "locality", TR("City") },
-	{ "email", TR("Email") },
-	{ "orgname", TR("Organization") },
-	{ "orgunit", TR("Organizational unit") },
+static const struct form_row fields[VCARD_FIELDS] = {
+	{ "user", FORM_TEXT_SINGLE, TR("User") },
+	{ "fn", FORM_TEXT_SINGLE, TR("Full name") },
+	{ "first", FORM_TEXT_SINGLE, TR("Given name") },
+	{ "middle", FORM_TEXT_SINGLE, TR("Middle name") },
+	{ "last", FORM_TEXT_SINGLE, TR("Family name") },
+	{ "nick", FORM_TEXT_SINGLE, TR("Nickname") },
+	{ "bday", FORM_TEXT_SINGLE, TR("Birthday") },
+	{ "ctry", FORM_TEXT_SINGLE, TR("Country") },
+	{ "locality", FORM_TEXT_SINGLE, TR("City") },
+	{ "email", FORM_TEXT_SINGLE, TR("Email") },
+	{ "orgname", FORM_TEXT_SINGLE, TR("Organization") },
+	{ "orgunit", FORM_TEXT_SINGLE, TR("Organizational unit") },
 };
+static const struct form_row address_field = { "jid", FORM_JID_SINGLE, TR("Address") };
 /* XEP-0055 §7: what there is without a form. */
 static const enum vcard_field legacy[] = { VCARD_FIRST, VCARD_LAST, VCARD_NICK, VCARD_EMAIL };
 
@@ -59,18 +59,6 @@ void people_register_metrics(void)
 
 /* ---- Searching */
 
-static void build_field(
-	struct builder *b, const char *var, const char *type, const char *label, const char *value)
-{
-	build_open(b, "field", NULL);
-	build_attr(b, "var", var);
-	build_attr(b, "type", type);
-	build_attr(b, "label", label);
-	if (value)
-		build_text(b, "value", value);
-	build_close(b);
-}
-
 /* §2.1 and §3: both kinds of fields, for the client to choose. */
 static void build_search_form(struct builder *b, const char *lang)
 {
@@ -78,38 +66,23 @@ static void build_search_form(struct builder *b, const char *lang)
 	build_text(b, "instructions", tr(lang, instructions));
 	for (size_t i = 0; i < ARRAY_LEN(legacy); i++)
 		build_text(b, fields[legacy[i]].var, NULL);
-	build_open(b, "x", NS_DATA);
-	build_attr(b, "type", "form");
-	build_text(b, "title", tr(lang, "Search for people"));
-	build_text(b, "instructions", tr(lang, instructions));
-	build_field(b, "FORM_TYPE", "hidden", NULL, NS_SEARCH);
+	form_open_titled(b, "form", NS_SEARCH, lang, TR("Search for people"), instructions);
 	for (int f = 0; f < VCARD_FIELDS; f++)
-		build_field(b, fields[f].var, "text-single", tr(lang, fields[f].label), NULL);
+		form_result(b, lang, &fields[f], NULL);
 	build_close(b);
 	build_close(b);
-}
-
-static const char *form_value(const struct elem *form, const char *var, struct arena *a)
-{
-	elem_each_child (form, field) {
-		const char *name = elem_attr(field, "var");
-
-		if (elem_is(field, "field", NS_DATA) && name && strcmp(name, var) == 0)
-			return elem_child_text(field, "value", NS_DATA, a);
-	}
-	return NULL;
 }
 
 /* False: the form is none of a search. */
 static bool read_query(
 	const struct elem *query, const struct elem *form, struct arena *a, struct vcard_query *out)
 {
-	const char *type = form ? form_value(form, "FORM_TYPE", a) : NULL;
+	const char *type = form ? form_text(form, "FORM_TYPE", a) : NULL;
 
 	if (type && strcmp(type, NS_SEARCH) != 0)
 		return false;
 	for (int f = 0; f < VCARD_FIELDS; f++)
-		out->field[f] = form ? form_value(form, fields[f].var, a)
+		out->field[f] = form ? form_text(form, fields[f].var, a)
 				     : elem_child_text(query, fields[f].var, NS_SEARCH, a);
 	return true;
 }
@@ -136,24 +109,33 @@ static void add_legacy(const struct vcard_found *found, void *arg)
 	build_close(f->b);
 }
 
+/* Its var and value; <reported/> has the rest. */
+static void build_cell(struct builder *b, const char *var, const char *value)
+{
+	build_open(b, "field", NULL);
+	build_attr(b, "var", var);
+	form_value(b, value);
+	build_close(b);
+}
+
 static void add_row(const struct vcard_found *found, void *arg)
 {
 	const struct finding *f = arg;
 	AUTO(free_ptr) char *address = address_of(f, found);
 
 	build_open(f->b, "item", NULL);
-	build_field(f->b, "jid", NULL, NULL, address);
+	build_cell(f->b, address_field.var, address);
 	for (int i = 0; i < VCARD_FIELDS; i++)
-		build_field(f->b, fields[i].var, NULL, NULL, found->field[i]);
+		build_cell(f->b, fields[i].var, found->field[i]);
 	build_close(f->b);
 }
 
 static void build_reported(struct builder *b, const char *lang)
 {
 	build_open(b, "reported", NULL);
-	build_field(b, "jid", "jid-single", tr(lang, "Address"), NULL);
+	form_result(b, lang, &address_field, NULL);
 	for (int f = 0; f < VCARD_FIELDS; f++)
-		build_field(b, fields[f].var, "text-single", tr(lang, fields[f].label), NULL);
+		form_result(b, lang, &fields[f], NULL);
 	build_close(b);
 }
 
@@ -161,7 +143,7 @@ static void build_reported(struct builder *b, const char *lang)
 ON_JOB static int answer_search(const struct vcard_conf *conf, const char *host,
 	const struct stanza *s, const struct elem *query, struct builder *b)
 {
-	const struct elem *form = elem_child(query, "x", NS_DATA);
+	const struct elem *form = form_in(query);
 	struct vcard_query q = { .only_wanted = conf->listing == VCARD_LIST_WANTED,
 		.everybody = conf->allow_return_all,
 		.max = (unsigned)conf->matches };
@@ -171,6 +153,8 @@ ON_JOB static int answer_search(const struct vcard_conf *conf, const char *host,
 	bool more;
 	int found;
 
+	if (form_is(form, "cancel"))
+		return 0; /* XEP-0004 §3.1 */
 	arena_init(&a, first, sizeof(first));
 	if (!read_query(query, form, &a, &q)) {
 		arena_fini(&a);
@@ -178,7 +162,7 @@ ON_JOB static int answer_search(const struct vcard_conf *conf, const char *host,
 	}
 	build_open(b, "query", NS_SEARCH);
 	if (form) {
-		disco_form(b, NS_SEARCH);
+		form_open(b, "result", NS_SEARCH);
 		build_reported(b, stanza_lang(s));
 	}
 	found = vcard_search(host, &q, form ? add_row : add_legacy, &finding, &more);
