@@ -43,7 +43,8 @@ void certificate_differences(
 	struct tls_store *store, const struct tls_change *change, difference_fn *fn, void *arg);
 
 /* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c, linnetd_supervisor.c,
- * linnetd_stored.c, linnetd_reports.c, linnetd_roster.c, linnetd_caps.c */
+ * linnetd_stored.c, linnetd_reports.c, linnetd_roster.c, linnetd_caps.c,
+ * linnetd_groups.c */
 void commands_add(void); /* all of them; once */
 void commands_add_accounts(void);
 void commands_add_sessions(void);
@@ -54,6 +55,7 @@ void commands_add_rosters(void);
 void commands_add_announce(void);
 void commands_add_caps(void);
 void commands_add_clients(void);
+void commands_add_groups(void);
 /* The argument `host`, counted, or NULL and the answer says why. */
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
 /* The same, and the argument `user` prepared into user (JID_PART_MAX + 1 bytes). */

@@ -389,4 +389,5 @@ void commands_add(void)
 	commands_add_announce();
 	commands_add_caps();
 	commands_add_clients();
+	commands_add_groups();
 }

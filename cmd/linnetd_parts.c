@@ -19,6 +19,7 @@
 #include "core/shard.h"
 #include "net/acceptor.h"
 #include "net/c2s.h"
+#include "net/c2s_sm.h"
 #include "net/listener.h"
 #include "router/account.h"
 #include "router/auth.h"
@@ -224,7 +225,14 @@ int64_t count_mail(void *unused UNUSED)
 	return sum;
 }
 
-const struct part part_c2s = { .stop = stop_c2s }; /* streams come by the acceptors */
+/* Those of a process before, which wait for their clients; others come by the acceptors. */
+static int start_c2s(char *why UNUSED)
+{
+	c2s_sm_restore();
+	return 0;
+}
+
+const struct part part_c2s = { .start = start_c2s, .stop = stop_c2s };
 
 /* Ports that another server serves still are not accepted from, and its own to close. */
 static int start_acceptors(char *why)

@@ -27,6 +27,7 @@
 #include "modules/registry.h"
 #include "net/c2s.h"
 #include "net/c2s_move.h"
+#include "net/c2s_sm.h"
 #include "router/access.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -155,6 +156,9 @@ static int open_spool(void)
 	AUTO(free_ptr) char *path = spool_path(&s->spool, s->database.path);
 	int error = spool_open(path, (uint64_t)s->spool.max_bytes, server_conf_shards(&s->server));
 
+	if (!error)
+		sm_spool_note_messages();
+
 	if (error == -EWOULDBLOCK)
 		return failed("the spool %s cannot be opened: another server has it", path);
 	return error ? failed("the spool %s cannot be opened: %s", path, strerror(-error)) : 0;
@@ -256,6 +260,7 @@ static int take_over(void)
 	takeover_run();
 	if (open_spool())
 		return -1;
+	c2s_sm_restore();
 	takeover_serve();
 	error = command_publish();
 	if (error)

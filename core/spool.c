@@ -402,10 +402,9 @@ static void find_all(struct found *f)
 static void each_in_page(uint32_t index, unsigned size, unsigned kind,
 	void (*fn)(struct spool_record *r, void *arg), void *arg)
 {
-	struct page *p = &spool.pages[index];
-
-	for (unsigned i = 0; i < p->n; i++) {
-		struct spool_record *r = record_at(p, i);
+	for (unsigned i = 0; i < SPOOL_PAGE / sizes[size]; i++) {
+		struct spool_record *r =
+			(struct spool_record *)((char *)spool_page_at(index) + i * sizes[size]);
 
 		if (atomic_load(spool_page_use(index)) != size + 1)
 			return; /* fn has freed the last one */

@@ -14,6 +14,8 @@ struct message_spooled {
 	_Atomic uint32_t state; /* first: message_spool_mark() */
 	uint32_t body_len;
 	uint64_t id;
+	uint64_t ack_session; /* router/acks.h: whose stanza it was */
+	uint32_t ack_number;
 	struct message_entry entries[2];
 	char body[];
 };

@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "modules/message_inside.h"
+#include "router/acks.h"
 
 #define REMOVE_AT_ONCE 200 /* messages of one write */
 
@@ -57,7 +58,8 @@ int64_t message_account(const struct account *a)
 
 /* ---- The spool */
 
-static struct spool_record *spool_row(const struct message_row *row, uint32_t state)
+static struct spool_record *spool_row(
+	const struct message_row *row, const struct stanza *s, uint32_t state)
 {
 	struct spool_record *r;
 	struct message_spooled *m;
@@ -72,6 +74,8 @@ static struct spool_record *spool_row(const struct message_row *row, uint32_t st
 	atomic_init(&m->state, state);
 	m->body_len = row->body_len;
 	m->id = row->id;
+	m->ack_session = s->ack_session;
+	m->ack_number = s->ack_number;
 	memcpy(m->entries, row->entries, sizeof(m->entries));
 	memcpy(m->body, row->body, row->body_len);
 	spool_publish(r);
@@ -203,7 +207,7 @@ ON_SHARD static bool put(struct stanza *s, struct message_row *row, uint32_t tak
 	row->id = s->log_id;
 	row->body = l->wire->data;
 	row->body_len = l->wire->len;
-	l->record = message_writing_fails() ? NULL : spool_row(row, taken);
+	l->record = message_writing_fails() ? NULL : spool_row(row, s, taken);
 	if (!l->record) {
 		buf_unref(l->wire);
 		free(l);
@@ -320,7 +324,9 @@ static void recover_one(struct spool_record *r, void *arg)
 	struct message_row row = { .id = m->id, .body = m->body, .body_len = m->body_len };
 
 	memcpy(row.entries, m->entries, sizeof(row.entries));
-	if (!(atomic_load(&m->state) & MESSAGE_SPOOL_TAKEN) && row.entries[1].account)
+	acks_recover_handled(m->ack_session, m->ack_number);
+	if (!(atomic_load(&m->state) & MESSAGE_SPOOL_TAKEN) && row.entries[1].account &&
+		!acks_recovered_message(m->id))
 		row.entries[1].flags |= MESSAGE_WAITING; /* nobody has got it */
 	if (recovery->error >= 0)
 		recovery->error = message_db_put(recovery->tx, &row);

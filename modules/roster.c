@@ -11,6 +11,7 @@
 
 #include "core/db.h"
 #include "modules/permit.h"
+#include "modules/shared_roster.h"
 #include "router/access.h"
 #include "router/directory.h"
 #include "router/prelogin.h"
@@ -58,6 +59,7 @@ static void work_free(struct roster_work *w)
 	module_conf_drop(w->conf);
 	host_unref(w->host);
 	jid_free(w->account);
+	jid_free(w->contact);
 	stanza_unref(w->stanza);
 	free(w);
 }
@@ -70,7 +72,9 @@ static void work_run(struct job *j)
 
 	job_check();
 	arena_init(&r.arena, first, sizeof(first));
+	roster_hold_shared(&r);
 	w->run(&r, w);
+	roster_drop_shared(&r);
 	arena_fini(&r.arena);
 }
 
@@ -119,6 +123,15 @@ int roster_submit_order(struct module_instance *mi, const struct jid *account,
 	return submit(w);
 }
 
+int roster_submit_about(struct module_instance *mi, const struct jid *account,
+	const struct jid *contact, void (*run)(struct roster *r, struct roster_work *w))
+{
+	struct roster_work *w = work_new(mi, account, run);
+
+	w->contact = jid_bare(contact, NULL);
+	return submit(w);
+}
+
 /* ---- Answers */
 
 ON_JOB static void answer_error(const struct stanza *request, int cond)
@@ -140,11 +153,35 @@ ON_JOB static void answer_empty(const struct stanza *request)
 
 /* ---- Get: §2.2, §2.6 */
 
+struct listing {
+	struct roster *r;
+	struct builder *b;
+	struct contact_set_builder *both; /* in the own roster and in a shared group */
+};
+
 static int list_item(const struct roster_item *item, void *arg)
 {
-	if (roster_item_is_listed(item))
-		roster_item_build(arg, item);
+	const struct listing *l = arg;
+	struct roster_item seen = roster_merged(l->r, item);
+
+	if (!roster_item_is_listed(&seen))
+		return 0;
+	roster_item_build(l->b, &seen);
+	if (seen.bits & CONTACT_SHARED)
+		contact_set_add(l->both, seen.jid, seen.bits, NULL, 0);
 	return 0;
+}
+
+ON_JOB static int list_all(struct roster *r, struct builder *b)
+{
+	struct listing l = { .r = r, .b = b, .both = contact_set_begin() };
+	int result = roster_each_item(r, list_item, &l);
+	struct contact_set *both = contact_set_end(l.both);
+
+	if (result >= 0)
+		roster_build_shared(r, b, both);
+	contact_set_unref(both);
+	return result;
 }
 
 ON_JOB static int answer_whole(struct roster *r, const struct stanza *request, bool with_version)
@@ -156,7 +193,7 @@ ON_JOB static int answer_whole(struct roster *r, const struct stanza *request, b
 	build_open(&b, "query", NS_ROSTER);
 	if (with_version)
 		build_attr(&b, "ver", roster_version_text(r, r->version));
-	result = roster_each_item(r, list_item, &b);
+	result = list_all(r, &b);
 	if (result < 0) {
 		build_drop(&b);
 		return result;
@@ -167,50 +204,20 @@ ON_JOB static int answer_whole(struct roster *r, const struct stanza *request, b
 	return 0;
 }
 
-/* Kept until all have been read: nothing is read under RCU meanwhile. */
-struct changes {
-	struct roster *r;
-	struct roster_item *at; /* in the roster's arena */
-	unsigned n, room;
-};
-
-static int keep_change(const struct roster_item *item, void *arg)
-{
-	struct changes *c = arg;
-	struct arena *a = &c->r->arena;
-	struct roster_item *kept;
-
-	if (c->n == c->room) {
-		struct roster_item *more = arena_alloc(a, (c->room * 2 + 16) * sizeof(*more));
-
-		if (c->n)
-			memcpy(more, c->at, c->n * sizeof(*more));
-		c->at = more;
-		c->room = c->room * 2 + 16;
-	}
-	kept = &c->at[c->n++];
-	*kept = *item;
-	kept->jid = jid_dup(item->jid, a);
-	kept->name = item->name ? arena_strdup(a, item->name) : NULL;
-	kept->n_groups = roster_groups_split(
-		a, roster_groups_join(a, item->groups, item->n_groups), &kept->groups);
-	return 0;
-}
-
 /* §2.6.3: nothing at first, then a push for each. */
 ON_JOB static int answer_changes(struct roster *r, const struct stanza *request, int64_t since)
 {
 	const struct session_entry *e;
-	struct changes c = { .r = r };
-	int result = roster_each_change(r, since, keep_change, &c);
+	struct roster_item_list changed;
+	int result = roster_list_changes(r, since, &changed);
 
 	if (result < 0)
 		return result;
 	answer_empty(request);
 	metric_add(&gets_metrics[1], 1);
 	e = directory_find_full(request->from);
-	for (unsigned i = 0; e && i < c.n; i++)
-		roster_push_to(r, e->session, &c.at[i]);
+	for (unsigned i = 0; e && i < changed.n; i++)
+		roster_push_to(r, e->session, &changed.at[i]);
 	return 0;
 }
 
@@ -246,8 +253,11 @@ ON_JOB static void run_get(struct roster *r, struct roster_work *w)
 int roster_remove_item(struct roster *r, const struct jid *contact)
 {
 	struct roster_item was, now;
-	int result = roster_find(r, contact, &was);
+	int result;
 
+	if (roster_shared_bits(r, contact) & CONTACT_LISTED)
+		return ERR_NOT_ALLOWED;
+	result = roster_find(r, contact, &was);
 	if (result < 0)
 		return result;
 	if (!roster_item_is_listed(&was))
@@ -350,7 +360,7 @@ static int roster_load(struct contacts_source *source UNUSED, struct host *h,
 	result = roster_each_item(&r, load_item, b);
 	arena_fini(&r.arena);
 	into->own = contact_set_end(b);
-	return result < 0 ? result : 0;
+	return result < 0 ? result : shared_roster_load(h, bare, into);
 }
 
 /* ---- Hooks */

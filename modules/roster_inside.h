@@ -1,6 +1,7 @@
 /* modules/roster_inside.h - the inside of modules/roster, shared by the files that make it up:
  * roster.c (settings, requests), roster_item.c (an item's forms), roster_store.c (its tables),
- * roster_push.c (who hears of changes), roster_subscription.c (RFC 6121 §3).
+ * roster_push.c (who hears of changes), roster_subscription.c (RFC 6121 §3), roster_shared.c (what
+ * shared groups add), roster_operator.c (an operator's commands).
  * All work on one account's roster runs in the account's lane (router/account.h), one piece after
  * the other, on job threads: what is read there is true until the same piece of work writes. */
 #pragma once
@@ -42,6 +43,9 @@ struct roster {
 	/* Versions count up with each change that clients see. Of what happened up to base, not all
 	 * is known any more. */
 	int64_t version, base;
+	/* What shared groups give a connected account: as it is when the work begins. */
+	struct shared_held *shared;
+	unsigned n_shared;
 };
 
 /* A piece of work: runs in the lane, then frees itself. */
@@ -52,6 +56,7 @@ struct roster_work {
 	struct jid *account; /* owned */
 	struct stanza *stanza; /* counted; NULL when there is none */
 	void *order; /* roster_submit_order()'s; else NULL */
+	struct jid *contact; /* owned; roster_submit_about()'s; else NULL */
 	void (*run)(struct roster *r, struct roster_work *w); /* ON_JOB */
 };
 /* s may be NULL. 0, or CARRIER_FULL. Any RCU-registered thread. */
@@ -60,6 +65,9 @@ int roster_submit(struct module_instance *mi, const struct jid *any_of_account, 
 
 int roster_submit_order(struct module_instance *mi, const struct jid *account,
 	void (*run)(struct roster *r, struct roster_work *w), void *order) MUST_USE;
+
+int roster_submit_about(struct module_instance *mi, const struct jid *account,
+	const struct jid *contact, void (*run)(struct roster *r, struct roster_work *w)) MUST_USE;
 
 /* With all that follows: §2.5.2. 0, an enum stanza_error, or a negative errno. */
 ON_JOB int roster_remove_item(struct roster *r, const struct jid *contact);
@@ -85,10 +93,16 @@ ON_JOB int roster_open(struct roster *r); /* reads the version */
 /* 1: found; 0: not, and *out is one that nobody knows. */
 ON_JOB int roster_find(struct roster *r, const struct jid *contact, struct roster_item *out);
 typedef int roster_item_fn(const struct roster_item *item, void *arg); /* as db_row_fn */
-/* All that have not been removed / that clients saw change after a version, in that order. The item
- * is good during the call. */
+/* All that have not been removed. The item is good during the call, which reads nothing under RCU.
+ */
 ON_JOB int roster_each_item(struct roster *r, roster_item_fn *fn, void *arg);
-ON_JOB int roster_each_change(struct roster *r, int64_t after, roster_item_fn *fn, void *arg);
+/* The same kept, in the arena / those that clients saw change after a version, in that order. */
+struct roster_item_list {
+	struct roster_item *at;
+	unsigned n, room;
+};
+ON_JOB int roster_list_items(struct roster *r, struct roster_item_list *out);
+ON_JOB int roster_list_changes(struct roster *r, int64_t after, struct roster_item_list *out);
 /* Writes an item and, when clients see the change, a new version, which becomes the item's and the
  * roster's; then the account's snapshot follows. */
 enum roster_change { ROSTER_UNSEEN, ROSTER_SEEN };
@@ -98,9 +112,10 @@ ON_JOB int roster_count_requests(struct roster *r, int64_t *out); /* of contacts
 
 /* --- roster_push.c */
 
-/* The version as clients see it, in the arena; NULL: versions are switched off. */
+/* The version as clients see it, in the arena; NULL: versions are switched off. It also says what
+ * shared groups there are. */
 const char *roster_version_text(struct roster *r, int64_t version);
-/* Reads one: -1 when it is none of this roster's. */
+/* Reads one: -1 when it is none of this roster's, or the shared groups were others. */
 int64_t roster_version_read(struct roster *r, const char *text);
 /* To all resources of the account that have asked for the roster. */
 ON_JOB void roster_push(struct roster *r, const struct roster_item *item);
@@ -112,6 +127,18 @@ ON_JOB void roster_tell_interested(struct roster *r, struct stanza *s);
 ON_JOB void roster_tell_available(struct roster *r, struct stanza *s);
 /* To the session of a full JID, if it is still there. Takes s. */
 ON_JOB void roster_answer(const struct jid *full, struct stanza *s);
+
+/* --- roster_shared.c */
+
+void roster_hold_shared(struct roster *r);
+void roster_drop_shared(struct roster *r);
+/* What shared groups make of a contact: bits, 0 for nothing. */
+unsigned roster_shared_bits(const struct roster *r, const struct jid *contact);
+/* The item as clients see it, with those bits and the groups' labels. */
+struct roster_item roster_merged(struct roster *r, const struct roster_item *item);
+uint64_t roster_shared_digest(const struct roster *r); /* 0: there are none */
+/* Those that are in shared groups and not in `but`. */
+void roster_build_shared(struct roster *r, struct builder *b, const struct contact_set *but);
 
 /* --- roster_subscription.c */
 

@@ -130,18 +130,14 @@ int roster_remove(struct host *h, const char *user, const struct jid *contact)
 	return carry_out(h, user, &o);
 }
 
-static int push_one(const struct roster_item *item, void *arg)
-{
-	job_check();
-	if (roster_item_is_listed(item))
-		roster_push(arg, item);
-	return 0;
-}
-
 ON_JOB static int run_repeat(struct roster *r, struct order *o UNUSED)
 {
-	int result = roster_each_item(r, push_one, r);
+	struct roster_item_list all;
+	int result = roster_list_items(r, &all);
 
+	for (unsigned i = 0; i < all.n; i++)
+		if (roster_item_is_listed(&all.at[i]))
+			roster_push(r, &all.at[i]);
 	return result < 0 ? result : 0;
 }
 

@@ -21,19 +21,27 @@ __attribute__((constructor)) static void register_metrics(void)
 
 const char *roster_version_text(struct roster *r, int64_t version)
 {
-	return r->conf->versioning ? arena_printf(&r->arena, "%" PRId64, version) : NULL;
+	uint64_t shared = roster_shared_digest(r);
+
+	if (!r->conf->versioning)
+		return NULL;
+	return shared ? arena_printf(&r->arena, "%" PRId64 "-%" PRIx64, version, shared)
+		      : arena_printf(&r->arena, "%" PRId64, version);
 }
 
 int64_t roster_version_read(struct roster *r, const char *text)
 {
+	uint64_t shared = 0;
 	char *end;
 	int64_t version;
 
 	errno = 0;
 	version = strtoll(text, &end, 10);
+	if (end != text && *end == '-')
+		shared = strtoull(end + 1, &end, 16);
 	if (errno || end == text || *end || version < r->base || version > r->version)
 		return -1;
-	return version;
+	return shared == roster_shared_digest(r) ? version : -1;
 }
 
 /* ---- Pushes */
@@ -41,6 +49,7 @@ int64_t roster_version_read(struct roster *r, const char *text)
 ON_JOB static struct stanza *build_push(
 	struct roster *r, const struct jid *to, const struct roster_item *item)
 {
+	struct roster_item seen = roster_merged(r, item);
 	struct builder b;
 	char id[32];
 
@@ -51,8 +60,8 @@ ON_JOB static struct stanza *build_push(
 	build_attr_jid(&b, "from", r->account);
 	build_attr_jid(&b, "to", to);
 	build_open(&b, "query", NS_ROSTER);
-	build_attr(&b, "ver", roster_version_text(r, item->changed));
-	roster_item_build(&b, item);
+	build_attr(&b, "ver", roster_version_text(r, item->changed ? item->changed : r->version));
+	roster_item_build(&b, &seen);
 	build_close(&b);
 	return build_end(&b);
 }

@@ -147,12 +147,48 @@ int roster_each_item(struct roster *r, roster_item_fn *fn, void *arg)
 	return db_read(db_main(), &each_stmt, DB_PARAMS(ACCOUNT(r)), take_each, &each);
 }
 
-int roster_each_change(struct roster *r, int64_t after, roster_item_fn *fn, void *arg)
-{
-	struct each each = { .fn = fn, .arg = arg };
+struct keeping {
+	struct arena *arena;
+	struct roster_item_list *list;
+};
 
-	return db_read(
-		db_main(), &changes_stmt, DB_PARAMS(ACCOUNT(r), db_int(after)), take_each, &each);
+static int keep_in_list(const struct roster_item *item, void *arg)
+{
+	const struct keeping *k = arg;
+	struct roster_item_list *l = k->list;
+
+	if (l->n == l->room) {
+		struct roster_item *more =
+			arena_alloc(k->arena, (l->room * 2 + 16) * sizeof(*more));
+
+		if (l->n)
+			memcpy(more, l->at, l->n * sizeof(*more));
+		l->at = more;
+		l->room = l->room * 2 + 16;
+	}
+	l->at[l->n++] = *item;
+	return 0;
+}
+
+/* Items that are kept lie in the roster's arena. */
+ON_JOB static int list_rows(struct roster *r, struct db_stmt *stmt, struct db_params params,
+	struct roster_item_list *out)
+{
+	struct keeping keeping = { &r->arena, out };
+	struct reading reading = { .arena = &r->arena, .fn = keep_in_list, .arg = &keeping };
+
+	*out = (struct roster_item_list){ 0 };
+	return db_read(db_main(), stmt, params, take_item, &reading);
+}
+
+int roster_list_items(struct roster *r, struct roster_item_list *out)
+{
+	return list_rows(r, &each_stmt, DB_PARAMS(ACCOUNT(r)), out);
+}
+
+int roster_list_changes(struct roster *r, int64_t after, struct roster_item_list *out)
+{
+	return list_rows(r, &changes_stmt, DB_PARAMS(ACCOUNT(r), db_int(after)), out);
 }
 
 static int take_count(const struct db_row *row, void *arg)

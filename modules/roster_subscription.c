@@ -117,6 +117,16 @@ ON_JOB static void fail(const struct stanza *s)
 	post_error(s, ERR_INTERNAL_SERVER_ERROR);
 }
 
+/* Whether a shared group has settled what this would change. */
+static bool is_shared(const struct roster *r, const struct jid *contact, enum stanza_type type,
+	enum subscription_way way)
+{
+	bool asks = type == PRES_SUBSCRIBE || type == PRES_UNSUBSCRIBE;
+	bool is_to = asks == (way == SUBSCRIPTION_OUT);
+
+	return roster_shared_bits(r, contact) & (is_to ? CONTACT_TO : CONTACT_FROM);
+}
+
 /* ---- Outbound */
 
 /* Which of them bring the contact into the roster: §3.1.2, §3.1.5, §3.4.2. */
@@ -136,6 +146,11 @@ ON_JOB static void run_out(struct roster *r, struct roster_work *w)
 	struct transition t;
 	unsigned before, after;
 
+	if (is_shared(r, s->to, s->type, SUBSCRIPTION_OUT)) {
+		if (s->type == PRES_UNSUBSCRIBE || s->type == PRES_UNSUBSCRIBED)
+			post_error(s, ERR_NOT_ALLOWED);
+		return;
+	}
 	if (open_item(r, s->to, &item) < 0) {
 		fail(s);
 		return;
@@ -216,6 +231,11 @@ ON_JOB static void change_in(struct roster *r, struct stanza *s, const struct ji
 	unsigned before;
 	int room;
 
+	if (is_shared(r, contact, s->type, SUBSCRIPTION_IN)) {
+		if (s->type == PRES_SUBSCRIBE)
+			route_post(build_presence(r->account, contact, "subscribed"));
+		return;
+	}
 	if (open_item(r, contact, &item) < 0) {
 		fail(s);
 		return;
@@ -308,12 +328,6 @@ enum hook_next roster_subscription(void *subject, void *arg)
 
 /* ---- Requests that wait: §3.1.3 */
 
-struct waiting {
-	struct roster *r;
-	struct stanza **at; /* in the arena */
-	unsigned n, room;
-};
-
 static struct stanza *request_of(struct roster *r, const struct roster_item *item)
 {
 	const struct parser_limits limits = {
@@ -329,31 +343,14 @@ static struct stanza *request_of(struct roster *r, const struct roster_item *ite
 	return s;
 }
 
-static int keep_request(const struct roster_item *item, void *arg)
-{
-	struct waiting *w = arg;
-
-	if (!(item->bits & CONTACT_PENDING_IN))
-		return 0;
-	if (w->n == w->room) {
-		struct stanza **more = arena_alloc(&w->r->arena, (w->room * 2 + 8) * sizeof(*more));
-
-		if (w->n)
-			memcpy(more, w->at, w->n * sizeof(*more));
-		w->at = more;
-		w->room = w->room * 2 + 8;
-	}
-	w->at[w->n++] = request_of(w->r, item);
-	return 0;
-}
-
 ON_JOB static void run_requests(struct roster *r, struct roster_work *w)
 {
-	struct waiting waiting = { .r = r };
+	struct roster_item_list all;
 
-	roster_each_item(r, keep_request, &waiting);
-	for (unsigned i = 0; i < waiting.n; i++)
-		roster_answer(w->stanza->from, waiting.at[i]);
+	roster_list_items(r, &all);
+	for (unsigned i = 0; i < all.n; i++)
+		if (all.at[i].bits & CONTACT_PENDING_IN)
+			roster_answer(w->stanza->from, request_of(r, &all.at[i]));
 }
 
 enum hook_next roster_session_presence(void *subject, void *arg)
@@ -373,35 +370,11 @@ enum hook_next roster_session_presence(void *subject, void *arg)
 
 /* ---- The end of an account */
 
-struct parting {
-	struct roster *r;
-	struct roster_item *at;
-	unsigned n, room;
-};
-
-static int keep_contact(const struct roster_item *item, void *arg)
-{
-	struct parting *p = arg;
-
-	if (p->n == p->room) {
-		struct roster_item *more =
-			arena_alloc(&p->r->arena, (p->room * 2 + 16) * sizeof(*more));
-
-		if (p->n)
-			memcpy(more, p->at, p->n * sizeof(*more));
-		p->at = more;
-		p->room = p->room * 2 + 16;
-	}
-	p->at[p->n++] =
-		(struct roster_item){ .jid = jid_dup(item->jid, &p->r->arena), .bits = item->bits };
-	return 0;
-}
-
 /* Contacts lose it as if it had taken them out of its roster one by one. */
 ON_JOB static void run_removed(struct roster *r, struct roster_work *w UNUSED)
 {
-	struct parting p = { .r = r };
-	int result = roster_each_item(r, keep_contact, &p);
+	struct roster_item_list all;
+	int result = roster_list_items(r, &all);
 
 	if (result >= 0)
 		result = roster_erase(r);
@@ -410,8 +383,8 @@ ON_JOB static void run_removed(struct roster *r, struct roster_work *w UNUSED)
 			L_STR("host", r->host->name), L_STR("name", jid_local(r->account)));
 		return;
 	}
-	for (unsigned i = 0; i < p.n; i++)
-		roster_part_with(r, &p.at[i]);
+	for (unsigned i = 0; i < all.n; i++)
+		roster_part_with(r, &all.at[i]);
 }
 
 enum hook_next roster_account_removed(void *subject, void *arg)

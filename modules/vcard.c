@@ -80,8 +80,12 @@ ON_JOB static int card_get(const struct iq *iq, struct builder *answer)
 	found = vcard_find(iq->host->name, jid_local(iq->to), answer);
 	if (found < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
-	if (!found) /* §3.3: as where there is no account */
-		return own ? ERR_ITEM_NOT_FOUND : ERR_SERVICE_UNAVAILABLE;
+	if (!found && !own)
+		return ERR_SERVICE_UNAVAILABLE; /* §3.3: as where there is no account */
+	if (!found) { /* §3.1: or an error, which some clients take for the end of it all */
+		build_open(answer, "vCard", NS_VCARD);
+		build_close(answer);
+	}
 	metric_add(&get_metric, 1);
 	return 0;
 }

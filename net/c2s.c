@@ -66,7 +66,8 @@ void c2s_leave(struct c2s *c, const char *status)
 	if (!c->bound || c->left)
 		return;
 	c->left = true;
-	session_unavailable(&c->session, status);
+	if (!c2s_sm_is_parked(c))
+		session_unavailable(&c->session, status);
 	directory_leave(&c->session);
 	if (sessions_holding)
 		session_let_go(c->session.id); /* to whoever is there now */
@@ -93,6 +94,8 @@ struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text
 	}
 	c2s_log(c, LOG_LEVEL_DEBUG, "stream error", L_STR("condition", stream_condition_name(cond)),
 		L_STR("text", text));
+	if (cond == STREAM_SYSTEM_SHUTDOWN && c2s_sm_stays(c))
+		c2s_sm_park(c);
 	c2s_leave(c,
 		cond == STREAM_CONFLICT ? tr(lang_tag(c->stream.lang), "Replaced by new connection")
 					: NULL);

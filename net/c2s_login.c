@@ -224,6 +224,8 @@ struct next wait_for_stream(struct fsm *f, struct term *e)
 	const struct elem *head;
 	enum version version;
 
+	if (e->kind == C2S_LOST) /* of a process before: net/c2s_sm_restore.c */
+		return fsm_next(WAIT_FOR_RESUME);
 	if (e->kind != C2S_OPENED)
 		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
 	head = o->head->root;

@@ -417,8 +417,11 @@ unsigned c2s_moved(void)
 static void leave(struct c2s *c, void *unused UNUSED)
 {
 	shard_check(NULL);
-	if (!c2s_has_moved(c))
-		c2s_leave(c, NULL);
+	if (c2s_has_moved(c))
+		return;
+	if (c2s_sm_stays(c)) /* the new server has it already, from the spool */
+		c2s_sm_park(c);
+	c2s_leave(c, NULL);
 }
 
 void c2s_leave_rest(void)

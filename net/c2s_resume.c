@@ -120,7 +120,8 @@ static void connection_open(struct actor *a, struct letter *l)
 	sm->newcomer = ACTOR_NONE;
 	if (take_connection(c, r)) {
 		c2s_sm_set_state(sm, ACKS_ON);
-		unacked_ack(&sm->out, r->h);
+		sm_spool_connected(&sm->spool);
+		c2s_sm_take_ack(c, r->h);
 		send_unacknowledged(c, sm);
 		metric_add(&resumed_metric, 1);
 		c2s_log(c, LOG_LEVEL_INFO, "session resumed", L_INT("sent_again", sm->out.n));
@@ -228,7 +229,7 @@ static bool is_for(const struct c2s *c, const struct sm_resume *r)
 {
 	const struct sm *sm = c2s_sm(c);
 
-	return sm && sm->max_ms && c->open && !c->left && !memcmp(sm->id, r->id, SM_ID_BYTES) &&
+	return sm && sm->max_ms && !c->left && !memcmp(sm->id, r->id, SM_ID_BYTES) &&
 		jid_equal_bare(c->session.jid, r->bare);
 }
 
@@ -253,7 +254,7 @@ static void question_open(struct actor *a, struct letter *l)
 	}
 	end_old_connection(c);
 	c2s_resume_refused(sm); /* the later one counts */
-	if (sm->acks.n_open)
+	if (sm->acks.n_open || !c->open)
 		sm->resume = r;
 	else
 		grant(sm, r);

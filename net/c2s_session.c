@@ -362,12 +362,14 @@ ON_SHARD static struct next other_element(struct c2s *c, struct stanza *s)
 	return next;
 }
 
-ON_SHARD static void count_handled(struct c2s *c)
+ON_SHARD static void count_handled(struct c2s *c, struct stanza *s)
 {
 	struct acks *a = rcu_get(c->session.acks);
 
-	if (a)
-		a->handled++;
+	if (!a)
+		return;
+	s->ack_session = a->key;
+	s->ack_number = ++a->handled;
 }
 
 struct next session_established(struct fsm *f, struct term *e)
@@ -375,6 +377,7 @@ struct next session_established(struct fsm *f, struct term *e)
 	struct c2s *c = c2s_of(f);
 	struct next next = fsm_next(SESSION_ESTABLISHED);
 	struct stanza *s = e->data;
+	bool may_change_state;
 	int error;
 
 	if (e->kind == C2S_LOST)
@@ -383,7 +386,8 @@ struct next session_established(struct fsm *f, struct term *e)
 		return c2s_fail(c, STREAM_BAD_FORMAT, NULL);
 	if (s->kind == STANZA_OTHER)
 		return other_element(c, s);
-	count_handled(c);
+	may_change_state = s->kind != STANZA_MESSAGE;
+	count_handled(c, s);
 	if (s->faults & STANZA_BAD_FROM || !from_is_own(c, s)) { /* §4.9.3.9 */
 		stanza_unref(s);
 		return c2s_fail(c, STREAM_INVALID_FROM, NULL);
@@ -399,6 +403,7 @@ struct next session_established(struct fsm *f, struct term *e)
 	} else {
 		c2s_stanza(c, s);
 	}
+	c2s_sm_handled(c, may_change_state);
 	return next;
 }
 

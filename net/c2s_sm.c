@@ -12,6 +12,7 @@
 #include "net/acceptor.h"
 #include "net/c2s_resume.h"
 #include "router/directory.h"
+#include "router/message.h"
 #include "router/route.h"
 #include "xml/builder.h"
 
@@ -89,7 +90,8 @@ static void covered(struct acks *a)
 	shard_check(NULL);
 	if (sm->r_waits && (int32_t)(acks_covered(a) - sm->r_number) >= 0)
 		answer(sm);
-	if (sm->resume && !a->n_open)
+	sm_spool_handled(&sm->spool, acks_covered(a));
+	if (sm->resume && !a->n_open && sm->c->open)
 		c2s_resume_covered(sm);
 }
 
@@ -141,10 +143,35 @@ ON_SHARD static struct next acknowledged(struct c2s *c, struct sm *sm, const str
 		c2s_sm_too_high(c, h, unacked_sent(&sm->out));
 		return fsm_same();
 	}
-	unacked_ack(&sm->out, h);
-	unacked_rest(&sm->out);
+	c2s_sm_take_ack(c, h);
 	c2s_sm_ask_anew(sm);
 	return fsm_same();
+}
+
+void c2s_sm_take_ack(struct c2s *c, uint32_t h)
+{
+	struct sm *sm = c2s_sm(c);
+
+	sm_spool_acked(&sm->spool, h);
+	while (sm->out.acked != h) {
+		struct unacked_stanza u = unacked_take(&sm->out);
+
+		spool_free(u.kept);
+		message_received(&c->session, u.stanza);
+		stanza_unref(u.stanza);
+	}
+	unacked_rest(&sm->out);
+}
+
+void c2s_sm_handled(struct c2s *c, bool may_change_state)
+{
+	struct sm *sm = c2s_sm(c);
+
+	if (!sm || c->left)
+		return;
+	sm_spool_handled(&sm->spool, acks_covered(&sm->acks));
+	if (may_change_state)
+		sm_spool_state(&sm->spool, &c->session);
 }
 
 /* --- sending ------------------------------------------------------------------------------- */
@@ -153,6 +180,16 @@ ON_SHARD static bool is_full(const struct c2s *c, const struct sm *sm)
 {
 	return sm->out.n >= (uint64_t)c->conf->sm.max_ack_queue ||
 		sm->out.held >= (uint64_t)c->conf->sm.max_ack_bytes;
+}
+
+/* Then it is the session's, and in nobody else's hands. One that finds no room in the spool stays
+ * in the message log's, too. */
+ON_SHARD static void keep(struct sm *sm, struct stanza *s, enum deliver_copies copies)
+{
+	struct spool_record *r = sm_spool_stanza(&sm->spool, unacked_sent(&sm->out) + 1, s, copies);
+
+	unacked_add(&sm->out, s, r, copies);
+	message_taken(s);
 }
 
 bool c2s_sm_send(struct c2s *c, struct sm *sm, struct stanza *s, enum deliver_copies copies)
@@ -166,7 +203,7 @@ bool c2s_sm_send(struct c2s *c, struct sm *sm, struct stanza *s, enum deliver_co
 			"There are too many unacknowledged stanzas.");
 		return false;
 	}
-	unacked_add(&sm->out, s, copies);
+	keep(sm, s, copies);
 	if (c2s_sm_waits(c))
 		return true;
 	conn_write(&c->stream.conn, stanza_wire(s), NULL);
@@ -194,6 +231,8 @@ void c2s_sm_detach(struct c2s *c)
 	stream_end(&c->stream);
 	c2s_release(c);
 	c2s_sm_set_state(sm, ACKS_WAITING);
+	sm_spool_state(&sm->spool, &c->session);
+	sm_spool_left(&sm->spool);
 	timer_set(&sm->timer, sm->max_ms);
 	fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_LOST });
 }
@@ -268,7 +307,28 @@ ON_SHARD static void give_up(const struct c2s *c, struct unacked_stanza u)
 		route_error(u.stanza, ERR_RECIPIENT_UNAVAILABLE, NULL);
 	else
 		deliver_failed(u.stanza, u.copies);
+	spool_free(u.kept);
 	stanza_unref(u.stanza);
+}
+
+/* What is in the spool stays there, for the next server. */
+ON_SHARD static void forget_rest(struct sm *sm)
+{
+	while (sm->out.n)
+		stanza_unref(unacked_take(&sm->out).stanza);
+}
+
+void c2s_sm_park(struct c2s *c)
+{
+	struct sm *sm = c2s_sm(c);
+
+	if (c->left)
+		return;
+	sm->parked = true;
+	sm_spool_state(&sm->spool, &c->session);
+	if (!c2s_sm_waits(c))
+		sm_spool_left(&sm->spool);
+	c2s_leave(c, NULL);
 }
 
 void c2s_sm_left(struct c2s *c)
@@ -278,12 +338,18 @@ void c2s_sm_left(struct c2s *c)
 	if (!sm)
 		return;
 	timer_cancel(&sm->timer);
+	c2s_resume_refused(sm);
+	if (sm->parked) {
+		sm_place_remove(sm->id);
+		forget_rest(sm);
+		return;
+	}
 	if (sm->max_ms)
 		sm_place_end(sm->id, sm->acks.handled);
-	c2s_resume_refused(sm);
 	metric_add(&given_up_metric, sm->out.n);
 	while (sm->out.n)
 		give_up(c, unacked_take(&sm->out));
+	sm_spool_end(&sm->spool);
 }
 
 uint64_t c2s_sm_held_bytes(const struct c2s *c)
@@ -336,19 +402,28 @@ int c2s_sm_enable(struct c2s *c, const struct elem *enable)
 
 	if (!c->bound || c->left || c2s_sm(c))
 		return ERR_UNEXPECTED_REQUEST;
-	sm = xcalloc(1, sizeof(*sm));
-	sm->c = c;
-	sm->acks.covered = covered;
-	sm->max_ms = time_to_wait(&c->conf->sm, enable);
-	timer_init(&sm->timer, timer_fired);
+	sm = c2s_sm_new(c, time_to_wait(&c->conf->sm, enable));
 	if (sm->max_ms) {
 		sm_id_make(sm->id);
+		sm->acks.key = sm_key(sm->id);
 		sm_place_add(sm->id, c->session.id, c->session.jid->bare_hash);
+		sm_spool_begin(&sm->spool, &c->session, c->user, sm->id, sm->max_ms);
 	}
+	return 0;
+}
+
+struct sm *c2s_sm_new(struct c2s *c, uint64_t max_ms)
+{
+	struct sm *sm = xcalloc(1, sizeof(*sm));
+
+	sm->c = c;
+	sm->acks.covered = covered;
+	sm->max_ms = max_ms;
+	timer_init(&sm->timer, timer_fired);
 	rcu_set(c->session.acks, &sm->acks);
 	metric_register(&waiting_metric);
 	metric_add(&enabled_metric, 1);
-	return 0;
+	return sm;
 }
 
 void c2s_sm_enabled(const struct c2s *c, struct builder *b)

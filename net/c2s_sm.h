@@ -13,6 +13,7 @@
 
 #include "net/c2s_stream.h"
 #include "net/sm_places.h"
+#include "net/sm_spool.h"
 #include "net/unacked.h"
 #include "router/acks.h"
 
@@ -23,12 +24,14 @@ struct sm {
 	struct acks acks; /* what the session points to */
 	struct c2s *c;
 	struct unacked out;
+	struct sm_spool spool;
 	struct timer timer; /* connected: to ask for an <a/>, or for its answer; else: max_ms */
 	uint64_t max_ms; /* how long it waits; 0: it cannot be resumed */
 	uint8_t id[SM_ID_BYTES]; /* when it can */
 	uint32_t since_asked; /* stanzas sent since our last <r/> */
 	uint32_t r_number; /* handled when the client's <r/> came */
 	bool asked; /* our <r/> is not answered yet */
+	bool parked; /* the server ends, and the next one finds it in the spool */
 	bool r_waits; /* the client's <r/> is not answered yet */
 	struct sm_resume *resume; /* owned: waits for what is being stored */
 	struct actor_id newcomer; /* the stream whose <resume/> was granted */
@@ -63,14 +66,29 @@ static inline bool c2s_sm_stays(const struct c2s *c)
 
 	return sm && sm->max_ms && !c->left;
 }
+/* Its end is not told to anybody. */
+static inline bool c2s_sm_is_parked(const struct c2s *c)
+{
+	const struct sm *sm = c2s_sm(c);
+
+	return sm && sm->parked;
+}
 /* One that waits and has left the directory: its actor ends soon. */
 ON_SHARD void c2s_sm_end(struct c2s *c);
 /* The connection is lost. True: it waits for another. */
 ON_SHARD bool c2s_sm_lost(struct c2s *c);
+/* A stanza of the client has been handled. */
+ON_SHARD void c2s_sm_handled(struct c2s *c, bool may_change_state);
+/* The server ends: it leaves the directory without a word, to be found again by the next one. */
+ON_SHARD void c2s_sm_park(struct c2s *c);
 /* It has left the directory: what it was sent goes elsewhere. */
 ON_SHARD void c2s_sm_left(struct c2s *c);
 ON_SHARD uint64_t c2s_sm_held_bytes(const struct c2s *c);
 void c2s_sm_free(struct c2s *c); /* after a grace period */
+
+/* What a process before has left in the spool waits for its clients again. Not on a shard, once the
+ * hosts are there, before any stream; returns when it is so. */
+void c2s_sm_restore(void);
 
 /* --- for logins of other kinds (XEP-0198 §9: SASL2, Bind 2) --- */
 

@@ -543,6 +543,12 @@ int conn_begin(struct conn *c, int fd, const struct conn_events *events)
 	return rc;
 }
 
+void conn_begin_ended(struct conn *c, const struct conn_events *events)
+{
+	init(c, NO_WIRE, events);
+	c->state = LOST;
+}
+
 /* Its owner's shard has nothing to do with it any more. */
 ON_SHARD static void let_go(struct conn *c)
 {

@@ -68,6 +68,8 @@ struct conn {
 
 /* Takes fd (non-blocking). 0, or a negative errno and fd is closed. */
 ON_SHARD int conn_begin(struct conn *c, int fd, const struct conn_events *events);
+/* One whose connection is gone already. */
+ON_SHARD void conn_begin_ended(struct conn *c, const struct conn_events *events);
 /* Frees what it holds and closes the socket; no events any more. */
 ON_SHARD void conn_end(struct conn *c);
 

@@ -233,6 +233,13 @@ int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
 	return 0;
 }
 
+void stream_begin_ended(struct stream *st, const struct stream_events *events)
+{
+	memset(st, 0, sizeof(*st));
+	conn_begin_ended(&st->conn, &conn_calls);
+	st->events = events;
+}
+
 void stream_end(struct stream *st)
 {
 	conn_end(&st->conn);

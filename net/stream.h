@@ -77,6 +77,8 @@ struct stream_moving {
 /* Takes fd. 0 or negative errno. */
 ON_SHARD int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
 	const struct stream_events *events);
+/* One that has ended already, as after stream_end(). */
+ON_SHARD void stream_begin_ended(struct stream *st, const struct stream_events *events);
 ON_SHARD void stream_end(struct stream *st); /* frees what it holds */
 
 /* The answer to the peer's start tag. from is kept and outlives the stream; to and lang may be

@@ -25,14 +25,15 @@ static void grow(struct unacked *u)
 	u->room = room;
 }
 
-void unacked_add(struct unacked *u, struct stanza *s, enum deliver_copies copies)
+void unacked_add(
+	struct unacked *u, struct stanza *s, struct spool_record *kept, enum deliver_copies copies)
 {
 	struct unacked_stanza *new;
 
 	if (u->n == u->room)
 		grow(u);
 	new = &u->at[(u->first + u->n++) & (u->room - 1)];
-	*new = (struct unacked_stanza){ .stanza = stanza_ref(s), .copies = copies };
+	*new = (struct unacked_stanza){ stanza_ref(s), kept, copies };
 	u->held += held_by(new);
 }
 
@@ -52,12 +53,6 @@ struct unacked_stanza unacked_take(struct unacked *u)
 	return oldest;
 }
 
-void unacked_ack(struct unacked *u, uint32_t h)
-{
-	while (u->acked != h)
-		stanza_unref(unacked_take(u).stanza);
-}
-
 void unacked_rest(struct unacked *u)
 {
 	if (u->n || u->room <= ROOM_FIRST)
@@ -65,13 +60,4 @@ void unacked_rest(struct unacked *u)
 	free(u->at);
 	u->at = NULL;
 	u->first = u->room = 0;
-}
-
-void unacked_fini(struct unacked *u)
-{
-	while (u->n)
-		stanza_unref(unacked_take(u).stanza);
-	free(u->at);
-	u->at = NULL;
-	u->room = 0;
 }

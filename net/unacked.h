@@ -4,11 +4,13 @@
 #pragma once
 
 #include "core/attr.h"
+#include "core/spool.h"
 #include "router/deliver.h"
 #include "xml/stanza.h"
 
 struct unacked_stanza {
 	struct stanza *stanza; /* one reference */
+	struct spool_record *kept; /* owned; NULL: it would not survive a crash */
 	enum deliver_copies copies;
 };
 
@@ -19,21 +21,20 @@ struct unacked {
 	uint64_t held; /* memory that they keep from being freed, about */
 };
 
-/* Keeps a reference. */
-ON_SHARD void unacked_add(struct unacked *u, struct stanza *s, enum deliver_copies copies);
+/* Keeps a reference; takes kept. Its number is unacked_sent() then. */
+ON_SHARD void unacked_add(
+	struct unacked *u, struct stanza *s, struct spool_record *kept, enum deliver_copies copies);
 static inline uint32_t unacked_sent(const struct unacked *u)
 {
 	return u->acked + u->n;
 }
 /* All up to that number are the client's now. False: there were never so many; nothing changes. */
 ON_SHARD bool unacked_covers(const struct unacked *u, uint32_t h);
-ON_SHARD void unacked_ack(struct unacked *u, uint32_t h); /* that it covers */
 /* The i-th of what is left, from 0 to n - 1. */
 static inline const struct unacked_stanza *unacked_at(const struct unacked *u, uint32_t i)
 {
 	return &u->at[(u->first + i) & (u->room - 1)];
 }
-/* The oldest leaves, with its reference; there is one. */
+/* The oldest leaves, with what it owns; there is one. */
 ON_SHARD struct unacked_stanza unacked_take(struct unacked *u);
 ON_SHARD void unacked_rest(struct unacked *u); /* an empty one gives back its memory */
-ON_SHARD void unacked_fini(struct unacked *u);

@@ -10,7 +10,12 @@
  *   ...                                            the message is stored
  *   ack_complete(p->ticket);                       on the session's shard; it may be gone
  *
- * h never passes a stanza with a ticket that is not complete. */
+ * h never passes a stanza with a ticket that is not complete.
+ *
+ * Both must also be true after the process was killed: what was acknowledged is there, and what is
+ * there is not sent again. A stanza carries whose and which it was (ack_session, ack_number),
+ * whoever keeps something made of it in the spool keeps these two with it, and tells them at the
+ * start. */
 #pragma once
 
 #include "core/actor.h"
@@ -40,6 +45,7 @@ struct acks {
 	_Atomic uint8_t state; /* enum acks_state; relaxed: for who looks on */
 	RCU_PTR(struct session_origin) origin; /* owned; NULL: as at its login */
 	/* Owning shard only. */
+	uint64_t key; /* of a session that can be resumed, for all processes; else 0 */
 	uint32_t handled; /* stanzas of the client so far, modulo 2^32; the last is being handled */
 	uint32_t n_open, room;
 	struct ack_open *open; /* owned; in order */
@@ -58,6 +64,16 @@ ON_SHARD void ack_complete(struct ack_ticket t); /* once each, on the session's 
 /* For net/c2s_sm.c: h as it may be told. */
 ON_SHARD uint32_t acks_covered(const struct acks *a);
 void acks_fini(struct acks *a);
+
+/* --- at the start, before there are sessions; one thread at a time --- */
+
+/* That stanza of that session was handled: a record in the spool came of it. */
+void acks_recover_handled(uint64_t session, uint32_t number);
+uint32_t acks_recovered(uint64_t session, uint32_t h); /* what h is then */
+/* A message with this log_id is in the queue of a session that can be resumed. */
+void acks_recover_message(uint64_t log_id);
+bool acks_recovered_message(uint64_t log_id);
+void acks_recover_end(void); /* all has been asked */
 
 /* Any registered thread; good until its next quiescent state. */
 static inline struct session_origin session_origin(const struct session *ss)

@@ -2,8 +2,8 @@
  * subscriptions there are, without names. A part of the account's snapshot (router/account.h), so
  * any thread asks about an account that has sessions, and lists it, without a lock. The roster
  * module loads it (struct contacts_source); where no such module runs, nobody has contacts.
- * Constant once made: about 50 bytes a contact, sorted for look-up; what a shared group adds is one
- * set for all of its members. */
+ * Constant once made: about 50 bytes a contact, sorted for look-up. What a shared group adds is one
+ * object for all of its members, which may change under them. */
 #pragma once
 
 #include "core/attr.h"
@@ -17,6 +17,8 @@ extern struct account_kind contacts_kind;
 
 /* enum contact_bits; 0: unknown. Of who's bare JID. */
 unsigned contact_state(const struct account *a, const struct jid *who);
+/* Without what shared groups add. */
+unsigned contact_own_state(const struct account *a, const struct jid *who);
 /* Whether the roster lists who (its bare JID) in that group. */
 bool contact_in_group(const struct account *a, const struct jid *who, const char *group);
 /* Whether any contact has one of those bits. */
@@ -33,15 +35,15 @@ struct contacts_walk {
 	unsigned bits;
 	/* Private. */
 	const struct contacts *in;
-	unsigned wanted, set, at;
+	const struct contact_set *set;
+	unsigned wanted, next, at, shared_bits;
 };
 void contacts_begin(struct contacts_walk *w, const struct account *a, unsigned bits);
 bool contacts_next(struct contacts_walk *w);
 
-/* --- making ------------------------------------------------------------------------------------
- */
+/* --- sets; any RCU-registered thread --- */
 
-/* Contacts with their bits; many accounts may have one in common. Counted, constant. */
+/* Addresses with their bits, constant. Counted; readers under RCU need no count. */
 struct contact_set;
 struct contact_set_builder;
 struct contact_set_builder *contact_set_begin(void) __attribute__((returns_nonnull));
@@ -49,24 +51,58 @@ struct contact_set_builder *contact_set_begin(void) __attribute__((returns_nonnu
 void contact_set_add(struct contact_set_builder *b, const struct jid *bare, unsigned bits,
 	const char *const *groups, unsigned n);
 struct contact_set *contact_set_end(struct contact_set_builder *b); /* takes b; one reference */
+/* The same but for one. was NULL: of nobody. Does not take was. */
+struct contact_set *contact_set_with(
+	const struct contact_set *was, const struct jid *bare, unsigned bits);
+struct contact_set *contact_set_without(const struct contact_set *was, const struct jid *bare);
 struct contact_set *contact_set_ref(struct contact_set *s);
 void contact_set_unref(struct contact_set *s); /* NULL is fine */
 unsigned contact_set_find(const struct contact_set *s, const struct jid *who); /* bits, or 0 */
+unsigned contact_set_count(const struct contact_set *s);
+const struct jid *contact_set_at(const struct contact_set *s, unsigned i);
+uint64_t contact_set_digest(const struct contact_set *s); /* of the addresses, in any process */
 size_t contact_set_bytes(const struct contact_set *s); /* of memory */
 
-/* What its loader fills: the account's own set, and those it shares. */
+/* --- shared groups --- */
+
+/* What many accounts have in common: contacts that come and go for all of them at once. Counted. */
+struct contact_group;
+struct contact_group *contact_group_new(const char *label) __attribute__((returns_nonnull));
+struct contact_group *contact_group_ref(struct contact_group *g);
+void contact_group_unref(struct contact_group *g); /* NULL is fine */
+const char *contact_group_label(const struct contact_group *g);
+/* Who is in it, and whom presence goes to and comes from: of a big group, those who are there. Does
+ * not take them. One writer at a time. */
+void contact_group_set(
+	struct contact_group *g, struct contact_set *members, struct contact_set *present);
+
+/* One that an account has: what all in it are to the account. */
+struct shared_contacts {
+	struct contact_group *group;
+	unsigned bits;
+};
+/* The account's, with references of the caller's own: of the group and, as it is now, its members.
+ */
+struct shared_held {
+	struct shared_contacts shared;
+	struct contact_set *members;
+};
+/* Whether the account has that group, with those bits. */
+bool contacts_share(const struct account *a, const struct contact_group *g, unsigned bits);
+unsigned contacts_hold_shared(const struct account *a, struct shared_held **out); /* on the heap */
+void contacts_drop_shared(struct shared_held *held, unsigned n);
+
+/* --- loading --- */
+
+/* What an account's loader fills. */
 struct contacts_loading {
 	struct contact_set *own; /* taken */
 	unsigned n_shared;
-	struct shared_contacts {
-		struct contact_set *set; /* taken */
-		unsigned bits; /* what all in it are to the account */
-	} * shared; /* taken, from the heap */
+	struct shared_contacts *shared; /* taken, from the heap, and their groups */
 };
 /* arg of account_kind_add(h, &contacts_kind, arg). */
 struct contacts_source {
-	/* 0 or a negative errno; what is in `into` by then is freed either way. On a
-	 * job thread. */
+	/* 0 or a negative errno; what is in `into` by then is freed either way. On a job thread. */
 	int (*load)(struct contacts_source *s, struct host *h, const struct jid *bare,
 		struct contacts_loading *into);
 };

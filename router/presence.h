@@ -40,6 +40,6 @@ ON_SHARD void presence_subscription_out(struct session *ss, struct stanza *s);
 struct subscription {
 	struct host *host;
 	struct stanza *stanza; /* sealed */
-	enum { SUBSCRIPTION_IN, SUBSCRIPTION_OUT } way;
+	enum subscription_way { SUBSCRIPTION_IN, SUBSCRIPTION_OUT } way;
 };
 extern struct hook subscription_hook; /* subject: struct subscription; on a shard */

@@ -307,6 +307,23 @@ void session_unavailable(struct session *ss, const char *status)
 
 /* ---- from one process to another ---- */
 
+enum { SAVED_INTERESTED = 1, SAVED_CARBONS = 2 };
+
+static uint64_t saved_flags(const struct session *ss)
+{
+	const struct session_entry *e = directory_find_full(ss->jid);
+
+	return (atomic_load_explicit(&ss->interested, memory_order_relaxed) ? SAVED_INTERESTED
+									    : 0) |
+		(e && e->carbons ? SAVED_CARBONS : 0);
+}
+
+static void load_flags(struct session *ss, uint64_t flags)
+{
+	atomic_store_explicit(&ss->interested, flags & SAVED_INTERESTED, memory_order_relaxed);
+	directory_carbons(ss, flags & SAVED_CARBONS);
+}
+
 void session_save(const struct session *ss, struct record *r)
 {
 	const struct directed *d = ss->directed;
@@ -316,6 +333,7 @@ void session_save(const struct session *ss, struct record *r)
 	record_number(r, (uint64_t)(int64_t)ss->priority);
 	record_bytes(r, presence->data, presence->len);
 	buf_unref(presence);
+	record_number(r, saved_flags(ss));
 	record_number(r, d ? d->n : 0);
 	for (unsigned i = 0; d && i < d->n; i++) {
 		jid_write(d->at[i], text);
@@ -356,6 +374,7 @@ bool session_load(struct session *ss, struct record_reader *r)
 		return false;
 	ss->priority = (int8_t)priority;
 	directory_presence(ss, ss->presence != NULL, ss->priority);
+	load_flags(ss, record_read_number_to(r, SAVED_INTERESTED | SAVED_CARBONS));
 	n = record_read_number_to(r, SESSION_DIRECTED_MAX);
 	while (n--)
 		if (!load_directed(ss, r))

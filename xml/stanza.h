@@ -89,6 +89,9 @@ struct stanza {
 	uint64_t log_id;
 	uint8_t log_flags;
 	void *_Atomic log_record; /* in the spool, until somebody has taken it */
+	/* A client's under XEP-0198, see router/acks.h; 0: no such. */
+	uint64_t ack_session;
+	uint32_t ack_number;
 	struct buf *_Atomic wire; /* private to stanza_wire() */
 	struct stanza *body; /* counted: whose children these are; NULL: its own */
 	struct arena arena; /* holds everything above, the stanza itself first */

@@ -37,7 +37,9 @@ class Cards(ConsoleCase):
         self.assertEqual(self.ctl.json('vcard-delete', 'romeo', 'localhost'), {'deleted': 1})
         self.assertEqual(self.ctl.json('vcard-delete', 'romeo', 'localhost'), {'deleted': 0})
         romeo.send("<iq type='get' id='v'><vCard xmlns='vcard-temp'/></iq>")
-        romeo.expect("<iq type='error' id='v'><error><e:item-not-found/></error></iq>")
+        romeo.expect("<iq type='result' id='v'><vCard xmlns='vcard-temp'/></iq>")
+        romeo.send("<iq type='get' id='v' to='romeo@localhost'><vCard xmlns='vcard-temp'/></iq>")
+        self.assertNotIn('FN', romeo.stanza().show())
         romeo.close()
 
     def test_settings_of_the_directory(self):

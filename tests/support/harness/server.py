@@ -130,6 +130,11 @@ class Server:
         for jid, password in self.accounts:
             self.register(jid, password)
 
+    def again(self):
+        """The next server on what the last one has left behind."""
+        self._spawn()
+        self._wait_until_up()
+
     def write_settings(self, over):
         with open(os.path.join(SUPPORT, 'settings.yml'), encoding='utf-8') as f:
             base = f.read()
