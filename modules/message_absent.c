@@ -266,7 +266,7 @@ struct absent {
 	struct job job;
 	struct host *host; /* counted */
 	struct stanza *stanza; /* one reference */
-	struct buf *wire; /* NULL: not to be written */
+	struct message_storing storing;
 	struct behind *behind;
 	struct spool_record *record; /* of when somebody was there; NULL: none */
 	int error; /* enum stanza_error; 0: it is kept; -1: dropped without a word */
@@ -277,7 +277,6 @@ ON_SHARD static void absent_free(struct absent *a)
 	message_spool_mark(a->record, MESSAGE_SPOOL_TAKEN);
 	if (a->behind)
 		behind_end(a->behind);
-	buf_unref(a->wire);
 	host_unref(a->host);
 	stanza_unref(a->stanza);
 	free(a);
@@ -305,7 +304,8 @@ ON_JOB static int judge(struct absent *a, const struct account *account)
 		flags |= MESSAGE_HIDDEN;
 	if (worth & MESSAGE_WORTH_KEEPING &&
 		hook_run(a->host->hooks, &keep_message_hook, &q) == HOOK_STOP)
-		flags |= MESSAGE_WAITING;
+		flags |= a->stanza->log_flags & MESSAGE_LOG_PUT ? MESSAGE_WAITING | MESSAGE_AGAIN
+								: MESSAGE_WAITING;
 	a->keeping.row.max_waiting = q.max_waiting;
 	message_fill_receiver(&a->keeping.row, message_account(account), a->stanza, flags);
 	return flags == MESSAGE_HIDDEN ? ERR_SERVICE_UNAVAILABLE : 0;
@@ -344,7 +344,10 @@ static void absent_written(struct message_keeping *k, int error)
 	struct behind *behind = a->behind;
 
 	shard_check(NULL);
-	if (error) {
+	message_stored(&a->storing, error);
+	if (error == -ESHUTDOWN) {
+		a->record = NULL; /* stays as it is, too */
+	} else if (error) {
 		route_error(a->stanza, ERR_INTERNAL_SERVER_ERROR, NULL);
 	} else if (k->row.full) {
 		metric_add(&full_metric, 1);
@@ -365,20 +368,19 @@ static void absent_done(struct job *j)
 	struct stanza *s = a->stanza;
 
 	shard_check(NULL);
-	if (!a->error && message_writing_fails())
-		a->error = ERR_RESOURCE_CONSTRAINT;
+	if (!a->error) {
+		if (!(s->log_flags & MESSAGE_LOG_PUT))
+			message_fill_sender(&a->keeping.row, s);
+		if (!message_spool(&a->storing, &a->keeping.row, s, MESSAGE_SPOOL_TAKEN))
+			a->error = ERR_RESOURCE_CONSTRAINT;
+	}
 	if (a->error) {
 		if (a->error > 0)
 			route_error(s, a->error, NULL);
+		ack_complete(a->storing.ticket);
 		absent_free(a);
 		return;
 	}
-	if (!(s->log_flags & MESSAGE_LOG_PUT))
-		message_fill_sender(&a->keeping.row, s);
-	a->wire = stanza_wire(s);
-	a->keeping.row.id = s->log_id;
-	a->keeping.row.body = a->wire->data;
-	a->keeping.row.body_len = a->wire->len;
 	a->keeping.done = absent_written;
 	message_write(&a->keeping);
 }
@@ -392,11 +394,13 @@ void message_for_absent(struct host *h, struct stanza *s)
 	a->host = host_ref(h);
 	a->stanza = stanza_ref(s);
 	a->behind = behind_begin(s->to);
+	a->storing.ticket = message_ticket(s);
 	a->record = message_give_up_record(s);
 	a->job.work = absent_work;
 	a->job.done = absent_done;
 	if (account_work(s->to, &a->job) == 0)
 		return;
 	route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
+	ack_complete(a->storing.ticket);
 	absent_free(a);
 }

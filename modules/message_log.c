@@ -152,20 +152,54 @@ static enum hook_next sending(void *subject, void *arg UNUSED)
 
 /* ---- On its way */
 
+struct ack_ticket message_ticket(const struct stanza *s)
+{
+	const struct session_entry *e = NULL;
+
+	if (!(s->log_flags & MESSAGE_LOG_PUT) && s->ack_number)
+		e = directory_find_full(s->from);
+	if (!e || actor_shard(e->id) != shard_self())
+		return (struct ack_ticket){ ACTOR_NONE, 0 };
+	return ack_begin((struct session *)e->session); /* this shard's */
+}
+
+bool message_spool(
+	struct message_storing *m, struct message_row *row, struct stanza *s, uint32_t taken)
+{
+	if (message_writing_fails())
+		return false;
+	m->wire = stanza_wire(s);
+	row->id = s->log_id;
+	row->body = m->wire->data;
+	row->body_len = m->wire->len;
+	m->record = spool_row(row, s, taken);
+	if (m->record)
+		return true;
+	buf_unref(m->wire);
+	m->wire = NULL;
+	return false;
+}
+
+void message_stored(struct message_storing *m, int error)
+{
+	if (error != -ESHUTDOWN) { /* else the spool has it for the next server */
+		message_spool_mark(m->record, MESSAGE_SPOOL_WRITTEN);
+		ack_complete(m->ticket);
+	}
+	buf_unref(m->wire);
+}
+
 /* A message that is delivered while it is being written. */
 struct live {
 	struct message_keeping keeping;
-	struct spool_record *record;
-	struct buf *wire;
+	struct message_storing storing;
 };
 
 static void live_written(struct message_keeping *k, int error)
 {
 	struct live *l = container_of(k, struct live, keeping);
 
-	if (!error)
-		message_spool_mark(l->record, MESSAGE_SPOOL_WRITTEN);
-	buf_unref(l->wire);
+	message_stored(&l->storing, error);
 	free(l);
 }
 
@@ -197,27 +231,22 @@ void message_fill_receiver(
 	fill_entry(&row->entries[1], account, s->from, s, flags);
 }
 
-/* Spools what is to be written of s, and has it written. taken: MESSAGE_SPOOL_TAKEN when nobody is
- * going to receive it here. False: there is no room, and nothing has happened. */
+/* Spools what is to be written of s, and has it written. False: there is no room, and nothing has
+ * happened. */
 ON_SHARD static bool put(struct stanza *s, struct message_row *row, uint32_t taken)
 {
 	struct live *l = xcalloc(1, sizeof(*l));
 
-	l->wire = stanza_wire(s);
-	row->id = s->log_id;
-	row->body = l->wire->data;
-	row->body_len = l->wire->len;
-	l->record = message_writing_fails() ? NULL : spool_row(row, s, taken);
-	if (!l->record) {
-		buf_unref(l->wire);
+	if (!message_spool(&l->storing, row, s, taken)) {
 		free(l);
 		return false;
 	}
+	l->storing.ticket = message_ticket(s);
 	l->keeping.row = *row;
 	l->keeping.done = live_written;
 	s->log_flags |= MESSAGE_LOG_PUT;
 	if (!taken)
-		atomic_store_explicit(&s->log_record, l->record, memory_order_release);
+		atomic_store_explicit(&s->log_record, l->storing.record, memory_order_release);
 	message_write(&l->keeping);
 	return true;
 }
@@ -327,7 +356,7 @@ static void recover_one(struct spool_record *r, void *arg)
 	acks_recover_handled(m->ack_session, m->ack_number);
 	if (!(atomic_load(&m->state) & MESSAGE_SPOOL_TAKEN) && row.entries[1].account &&
 		!acks_recovered_message(m->id))
-		row.entries[1].flags |= MESSAGE_WAITING; /* nobody has got it */
+		row.entries[1].flags |= MESSAGE_WAITING | MESSAGE_AGAIN; /* nobody has got it */
 	if (recovery->error >= 0)
 		recovery->error = message_db_put(recovery->tx, &row);
 	recovery->n++;

@@ -97,7 +97,7 @@ ON_SHARD static void scribe_end(struct scribe *s)
 {
 	while (s->first) {
 		s->writing = 1;
-		settle(s, s->failing);
+		settle(s, -ESHUTDOWN);
 	}
 	timer_cancel(&s->retry);
 	shard_not_at_turn_end(&s->turn_end);

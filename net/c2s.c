@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "net/acceptor.h"
+#include "net/c2s_csi.h"
 #include "net/c2s_sm.h"
 #include "net/c2s_stream.h"
 #include "net/limits.h"
@@ -73,6 +74,7 @@ void c2s_leave(struct c2s *c, const char *status)
 		session_let_go(c->session.id); /* to whoever is there now */
 	if (c->open)
 		hook_run(c->session.host->hooks, &session_closed_hook, &c->session);
+	c2s_csi_end(c);
 	c2s_sm_left(c);
 }
 
@@ -228,19 +230,10 @@ const struct stream_events c2s_stream_events = {
 
 /* --- what comes from the router ------------------------------------------------------------ */
 
-static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copies)
+bool c2s_send(struct c2s *c, struct stanza *s, enum deliver_copies copies)
 {
-	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
-
 	struct sm *sm = c2s_sm(c);
 
-	shard_check(NULL);
-	if (stream_closing(&c->stream) && !c2s_sm_stays(c)) {
-		c2s_leave(c, NULL); /* before the router looks for another receiver */
-		return false;
-	}
-	if (unlikely(sessions_holding) && session_held(&c->session, s, copies))
-		return true;
 	metric_add(&sent_metric, 1);
 	c2s_log_stanza(c, "sent", s);
 	if (sm)
@@ -249,6 +242,20 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 	message_taken(s);
 	message_received(&c->session, s);
 	return true;
+}
+
+static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copies)
+{
+	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
+
+	shard_check(NULL);
+	if (stream_closing(&c->stream) && !c2s_sm_stays(c)) {
+		c2s_leave(c, NULL); /* before the router looks for another receiver */
+		return false;
+	}
+	if (unlikely(sessions_holding) && session_held(&c->session, s, copies))
+		return true;
+	return (unlikely(c->csi) && c2s_csi_holds(c, s, copies)) || c2s_send(c, s, copies);
 }
 
 static struct session *session_of(struct actor *a)
@@ -299,8 +306,8 @@ ON_SHARD static bool ask_idle_hook(struct c2s *c, uint64_t silent_ms)
 		return true;
 	c->idle_heard_ms = c->stream.conn.heard_ms;
 	hook_run(c->session.host->hooks, &session_idle_hook, &idle);
-	c->idle_pinged_ms = idle.pinged_ms;
-	c->idle_again_ms = idle.again_ms;
+	c->idle_pinged_ms = (uint32_t)idle.pinged_ms;
+	c->idle_again_ms = idle.again_ms < UINT32_MAX ? (uint32_t)idle.again_ms : UINT32_MAX;
 	if (idle.dead)
 		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "No answer to a ping.");
 	return !idle.dead;

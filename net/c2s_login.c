@@ -163,6 +163,7 @@ void c2s_send_features(struct c2s *c)
 	if (c->user && !c->bound) {
 		add_empty(&b, "bind", NS_BIND);
 		add_empty(&b, "sm", NS_SM); /* XEP-0198 */
+		add_empty(&b, "csi", NS_CSI); /* XEP-0352 */
 		build_open(
 			&b, "session", NS_SESSION); /* RFC 3921, as draft-cridland-xmpp-session */
 		add_empty(&b, "optional", NULL);

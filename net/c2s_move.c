@@ -1,5 +1,6 @@
 /* net/c2s_move.c - client streams from one process to the next. */
 #include "net/c2s_move.h"
+#include "net/c2s_csi.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -561,8 +562,8 @@ int c2s_load_state(
 	c->session.since_ms = record_read_number(in);
 	c->session.user_agent = record_read_number(in);
 	c->idle_heard_ms = record_read_number(in);
-	c->idle_pinged_ms = record_read_number(in);
-	c->idle_again_ms = record_read_number(in);
+	c->idle_pinged_ms = (uint32_t)record_read_number(in);
+	c->idle_again_ms = (uint32_t)record_read_number(in);
 	c->moving->timer_ms = record_read_number(in);
 	if (!record_is_good(in) || directory_enter(&c->session, UINT32_MAX, &holder))
 		return -EBADMSG;

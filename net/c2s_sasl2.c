@@ -19,6 +19,7 @@
 #include "core/metric.h"
 #include "net/base64.h"
 #include "net/c2s.h"
+#include "net/c2s_csi.h"
 #include "net/c2s_sm.h"
 #include "net/hashed_token.h"
 #include "net/sasl2.h"
@@ -104,6 +105,7 @@ ON_SHARD static void offer_bind(struct c2s *c, struct builder *b)
 
 	build_open(b, "bind", NS_BIND2);
 	bind_offer(&offer, NS_SM);
+	bind_offer(&offer, NS_CSI);
 	hook_run(c->session.host->hooks, &bind_offer_hook, &offer);
 	build_close(b); /* of the features: there is always one */
 	build_close(b);
@@ -295,6 +297,8 @@ ON_SHARD static void add_bound(struct c2s *c, struct builder *b)
 
 	build_open(b, "bound", NS_BIND2);
 	add_enabled(c, b);
+	if (elem_child(subject.request, "inactive", NS_CSI))
+		c2s_csi_inactive(c);
 	hook_run(c->session.host->hooks, &bind_inline_hook, &subject);
 	build_close(b);
 }

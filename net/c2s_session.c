@@ -10,6 +10,7 @@
 #include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "net/c2s_csi.h"
 #include "net/c2s_sm.h"
 #include "router/access.h"
 #include "router/account.h"
@@ -354,10 +355,14 @@ ON_SHARD static void c2s_stanza(struct c2s *c, struct stanza *s)
 /* Takes s. */
 ON_SHARD static struct next other_element(struct c2s *c, struct stanza *s)
 {
-	struct next next = elem_is(s->root, NULL, NS_SM)
-		? c2s_sm_element(c, s)
-		: c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL); /* RFC 6120 §4.9.3.24 */
+	struct next next;
 
+	if (elem_is(s->root, NULL, NS_SM))
+		next = c2s_sm_element(c, s);
+	else if (elem_is(s->root, NULL, NS_CSI))
+		next = c2s_csi_element(c, s);
+	else /* RFC 6120 §4.9.3.24 */
+		next = c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
 	stanza_unref(s);
 	return next;
 }

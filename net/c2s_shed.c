@@ -5,6 +5,7 @@
 
 #include "core/mem.h"
 #include "core/metric.h"
+#include "net/c2s_csi.h"
 #include "net/c2s_sm.h"
 
 #define HEAVIEST 16u /* of a shard, in one go */
@@ -152,7 +153,8 @@ static void weigh_run(struct msg *m)
 	cds_list_for_each_entry (c, shard_streams(), on_shard)
 		if (!stream_closing(&c->stream))
 			weigh(w, c->session.id,
-				stream_held_bytes(&c->stream) + c2s_sm_held_bytes(c));
+				stream_held_bytes(&c->stream) + c2s_sm_held_bytes(c) +
+					c2s_csi_held_bytes(c));
 	if (done(w->of))
 		all_weighed(w->of);
 }

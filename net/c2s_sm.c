@@ -1,6 +1,7 @@
 /* net/c2s_sm.c - stream management: acknowledgements, and the time without a connection. How a new
  * connection comes to an old session is net/c2s_resume.c. */
 #include "net/c2s_sm.h"
+#include "net/c2s_csi.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -231,6 +232,7 @@ void c2s_sm_detach(struct c2s *c)
 	stream_end(&c->stream);
 	c2s_release(c);
 	c2s_sm_set_state(sm, ACKS_WAITING);
+	c2s_csi_active(c); /* XEP-0352 §5.1: and so it is when it is resumed */
 	sm_spool_state(&sm->spool, &c->session);
 	sm_spool_left(&sm->spool);
 	timer_set(&sm->timer, sm->max_ms);

@@ -14,6 +14,7 @@
 #include "net/listener.h"
 #include "net/sasl.h"
 #include "net/stream.h"
+#include "router/deliver.h"
 #include "router/session.h"
 
 struct auth_request;
@@ -50,7 +51,8 @@ struct c2s {
 	bool open : 1; /* bound, and its account's data is there: session_opened_hook has run */
 	struct timer timer; /* the negotiation's end; afterwards, idleness */
 	uint64_t idle_heard_ms; /* the last byte when the idle hook was last asked */
-	uint64_t idle_pinged_ms, idle_again_ms; /* router/idle.h */
+	uint32_t idle_pinged_ms, idle_again_ms; /* router/idle.h; UINT32_MAX: never */
+	struct csi *csi; /* owned: net/c2s_csi.c's; NULL: the client is active */
 	struct c2s_moving *moving; /* owned: c2s_move.c's, from being held on */
 };
 _Static_assert(sizeof(struct c2s) <= 640, "ten cache lines, of which jemalloc has a class");
@@ -113,6 +115,8 @@ ON_SHARD void c2s_moving_free(struct c2s *c); /* a bound one */
 
 /* Ends the stream with an error; leaves the directory first. Returns the state to stay in. */
 ON_SHARD struct next c2s_fail(struct c2s *c, enum stream_condition cond, const char *text);
+/* A stanza for the client, now. False: the session is ending and has not taken it. */
+ON_SHARD bool c2s_send(struct c2s *c, struct stanza *s, enum deliver_copies copies);
 /* Leaves the directory and tells who must know. Idempotent; status may be NULL. */
 ON_SHARD void c2s_leave(struct c2s *c, const char *status);
 /* Gives back what its connection holds of the listener's; idempotent. */

@@ -33,6 +33,11 @@ struct sm_conf {
 	int resend; /* enum sm_resend */
 };
 
+/* The setting client_state: XEP-0352, what waits while a client says that nobody looks at it. */
+struct client_state_conf {
+	bool queue_presence, queue_chat_states, queue_pep;
+};
+
 /* Options that host_config may set for one host. Counted: whoever keeps one across a turn refs it.
  */
 struct host_conf {
@@ -65,6 +70,7 @@ struct host_conf {
 	int64_t max_user_agents; /* remembered of each account */
 	int64_t user_agent_lifetime_ms; /* since it was last seen; 0: nothing is kept */
 	struct sm_conf sm; /* stream_management */
+	struct client_state_conf client_state;
 };
 
 struct iq_table; /* router/iq.c */

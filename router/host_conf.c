@@ -72,6 +72,18 @@ static const struct conf_item sm_items[] = {
 	{ 0 }
 };
 
+/* Named as mod_client_state of ejabberd names them. */
+static const struct conf_item client_state_items[] = {
+	{ "queue_presence", CONF_BOOL, FIELD(struct client_state_conf, queue_presence, bool),
+		.preset = "true", .help = "Presence: of each contact, the latest." },
+	{ "queue_chat_states", CONF_BOOL, FIELD(struct client_state_conf, queue_chat_states, bool),
+		.preset = "true", .help = "Who is typing, and the like." },
+	{ "queue_pep", CONF_BOOL, FIELD(struct client_state_conf, queue_pep, bool),
+		.preset = "true",
+		.help = "Notifications of what other people publish (XEP-0163)." },
+	{ 0 }
+};
+
 const struct conf_item host_conf_items[] = {
 	{ "auth_method", CONF_WORDS, FIELD(struct host_conf, auth_methods, uint32_t),
 		.preset = "[internal]", .words = auth_words, .hints = auth_hints, .per_host = true,
@@ -162,6 +174,11 @@ const struct conf_item host_conf_items[] = {
 		.rows = sm_items, .per_host = true,
 		.help = "Acknowledgements, and sessions that outlive their connection "
 			"(XEP-0198)." },
+	{ "client_state", CONF_GROUP,
+		FIELD(struct host_conf, client_state, struct client_state_conf),
+		.rows = client_state_items, .per_host = true,
+		.help = "What may wait while a client says that nobody looks at it (XEP-0352): it "
+			"is sent before the next thing that matters." },
 	{ 0 }
 };
 
