@@ -104,8 +104,11 @@ class Crowd:
         self.talkers = [Talker(server, jid, to) for jid, to in zip(jids, jids[1:] + jids[:1])]
         for t, hearer in zip(self.talkers, self.talkers[1:] + self.talkers[:1]):
             t.hearer = hearer
-        self.talking = True
+        self.talking = False
         self.thread = threading.Thread(target=self.run)
+
+    def talk(self):
+        self.talking = True
         self.thread.start()
 
     def run(self):
@@ -150,6 +153,7 @@ class UnderLoad(unittest.TestCase):
             crowd = Crowd(server, [jid + '/r' for jid in plain])
             clients = [server.login(jid + '/r', tls='direct' if i % 2 else 'starttls')
                        for i, jid in enumerate(secure)]
+            crowd.talk()
             for client, jid in zip(clients, plain):     # owed to a client when its stream ends
                 client.send("<presence/><message to='%s/r' type='chat' id='s'><body>0</body>"
                             "</message>" % client.jid.partition('/')[0])
@@ -212,6 +216,7 @@ class CalledOff(unittest.TestCase):
         self.addCleanup(self.end_server)
         self.crowd = Crowd(self.server, [jid + '/r' for jid in self.plain])
         self.clients = [self.server.login(jid + '/r') for jid in self.secure]
+        self.crowd.talk()
 
     def end_server(self):
         try:
@@ -292,6 +297,7 @@ class Life(unittest.TestCase):
         with Upgraded(accounts=[(jid, None) for jid in jids]) as server:
             server.allowed_errors = ['the server died and was started again']
             crowd = Crowd(server, [jid + '/r' for jid in jids])
+            crowd.talk()
             other = server.path('other-linnetd')
             os.symlink(os.path.abspath(LINNETD), other)
             seen = {server.children()[0]}
@@ -309,6 +315,7 @@ class Life(unittest.TestCase):
             self.assertTrue(until(lambda: 'restarts=1' in server.log()), server.log())
             self.assertTrue(until(server.is_up))
             crowd = Crowd(server, [jid + '/r' for jid in jids])
+            crowd.talk()
             self.assertEqual(server.upgrade()['moved'], len(jids))
             self.assertEqual(server.control('status')['restarts'], 1)
             crowd.end(self)
