@@ -19,6 +19,41 @@ static void names_of(const struct client *c, char *user, char *password, size_t 
 	snprintf(password, room, "%s%u", o->password, o->first_user + c->number);
 }
 
+/* XEP-0388: login and resource, and a token if one is wanted. */
+static void begin_sasl2(struct client *c)
+{
+	const struct options *o = c->loop->options;
+	const struct scram_account *a = &c->loop->accounts[c->number];
+	char user[100], password[100], text[SCRAM_TEXT];
+	bool fast = o->login == LOGIN_TOKEN && a->token[0];
+
+	names_of(c, user, password, sizeof(user));
+	if (fast) {
+		token_proof(a, user, text);
+	} else if (!scram_begin(&c->scram, o->mech, user, password, text)) {
+		client_lose(c, "name or password too long");
+		return;
+	}
+	client_sendf(c,
+		"<authenticate xmlns='urn:xmpp:sasl:2' mechanism='%s'>"
+		"<initial-response>%s</initial-response>"
+		"<user-agent id='00000000-0000-4000-8000-%012x'/>"
+		"<bind xmlns='urn:xmpp:bind:0'/>%s</authenticate>",
+		fast ? "HT-SHA-256-NONE" : mech_name(o->mech), text, o->first_user + c->number,
+		fast ? "<fast xmlns='urn:xmpp:fast:0'/>"
+			: o->login == LOGIN_TOKEN
+			? "<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>"
+			: "");
+	c->step = STEP_SASL2;
+}
+
+/* Who has a token knows from the last time what is offered, and does not wait for it. */
+static bool goes_ahead(const struct client *c)
+{
+	return c->ssl && c->goal == GOAL_SESSION && c->loop->options->login == LOGIN_TOKEN &&
+		c->loop->accounts[c->number].token[0];
+}
+
 static void open_stream(struct client *c)
 {
 	scan_restart(&c->scan);
@@ -27,6 +62,8 @@ static void open_stream(struct client *c)
 		"xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
 		c->loop->options->domain);
 	c->step = STEP_FEATURES;
+	if (goes_ahead(c))
+		begin_sasl2(c);
 }
 
 void negotiate_handshake(struct client *c)
@@ -111,6 +148,8 @@ static void on_features(struct client *c, const char *text)
 		c->step = STEP_PROCEED;
 	} else if (c->goal == GOAL_ACCOUNT) {
 		begin_register(c);
+	} else if (c->loop->options->login != LOGIN_SASL) {
+		begin_sasl2(c);
 	} else {
 		begin_sasl(c);
 	}
@@ -129,8 +168,38 @@ static void on_challenge(struct client *c, const char *text)
 		client_lose(c, text);
 		return;
 	}
-	client_sendf(c, "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>%s</response>", answer);
-	c->step = STEP_SUCCESS;
+	client_sendf(c, "<response xmlns='%s'>%s</response>",
+		c->step == STEP_SASL2 ? "urn:xmpp:sasl:2" : "urn:ietf:params:xml:ns:xmpp-sasl",
+		answer);
+	if (c->step != STEP_SASL2)
+		c->step = STEP_SUCCESS;
+}
+
+/* <success/> with the address, and perhaps a token. */
+static void on_sasl2(struct client *c, const char *text)
+{
+	static const char who[] = "<authorization-identifier>", token[] = " token='";
+	struct scram_account *a = &c->loop->accounts[c->number];
+	const char *jid = strstr(text, who), *given = strstr(text, token);
+
+	if (strstr(text, "features")) /* of before, when it has not waited for them */
+		return;
+	if (starts(text, "<challenge")) {
+		on_challenge(c, text);
+		return;
+	}
+	if (!starts(text, "<success") || !jid) {
+		a->token[0] = 0; /* by password again */
+		client_lose(c, text);
+		return;
+	}
+	jid += sizeof(who) - 1;
+	c->jid = strndup(jid, strcspn(jid, "<"));
+	if (given)
+		snprintf(a->token, sizeof(a->token), "%.*s",
+			(int)strcspn(given + sizeof(token) - 1, "'"), given + sizeof(token) - 1);
+	c->authenticated = true;
+	c->step = STEP_SASL2_FEATURES;
 }
 
 static void become_ready(struct client *c)
@@ -203,6 +272,12 @@ void negotiate_stanza(struct client *c, const char *text)
 		} else {
 			client_lose(c, text);
 		}
+		break;
+	case STEP_SASL2:
+		on_sasl2(c, text);
+		break;
+	case STEP_SASL2_FEATURES:
+		become_ready(c);
 		break;
 	case STEP_BIND:
 		on_bound(c, text);

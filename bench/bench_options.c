@@ -10,6 +10,7 @@
 
 static const char *const tls_words[] = { "plain", "starttls", "direct", NULL };
 static const char *const mech_words[] = { "SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN", NULL };
+static const char *const login_words[] = { "sasl", "sasl2", "token", NULL };
 static const char *const to_words[] = { "full", "bare", NULL };
 
 enum kind {
@@ -39,6 +40,10 @@ static const struct row {
 		.help = "plain, starttls or direct (plain)." },
 	{ "auth", "MECHANISM", KIND_WORD, AT(mech), .words = mech_words,
 		.help = "SCRAM-SHA-1, SCRAM-SHA-256 or PLAIN (SCRAM-SHA-1)." },
+	{ "login", "WAY", KIND_WORD, AT(login), .words = login_words,
+		.help = "sasl (RFC 6120), or under TLS sasl2 (XEP-0388 with the resource bound "
+			"inline) or token (so the first time, and then by XEP-0484 in one round "
+			"trip) (sasl)." },
 	{ "relay", NULL, KIND_FLAG, AT(relay),
 		.help = "It is linnet-relay: connect and begin, without a login." },
 	{ "pid", "PID", KIND_PID, AT(server), 1, 1 << 30,
@@ -163,6 +168,8 @@ static bool consistent(const struct options *o)
 		fault = "there is no such scenario";
 	else if (o->rate > 0 && o->scenario && !scenario_find(o->scenario)->open_loop)
 		fault = "this scenario knows no --rate";
+	else if (o->login != LOGIN_SASL && o->tls == BENCH_PLAIN)
+		fault = "--login sasl2 and token go with --tls starttls or direct";
 	if (fault)
 		fprintf(stderr, "linnet-bench: %s\nlinnet-bench: --help says more\n", fault);
 	return !fault;
@@ -287,9 +294,9 @@ void options_man(FILE *out)
 
 void options_title(const struct options *o, char *out, size_t room)
 {
-	int len =
-		snprintf(out, room, "%s: %u users, %s, %s", o->scenario ? o->scenario : "register",
-			o->users, tls_words[o->tls], mech_words[o->mech]);
+	int len = snprintf(out, room, "%s: %u users, %s, %s",
+		o->scenario ? o->scenario : "register", o->users, tls_words[o->tls],
+		o->login == LOGIN_TOKEN ? "token" : mech_words[o->mech]);
 	bool chat = o->scenario && !strcmp(o->scenario, "chat");
 
 	if (o->rate > 0)

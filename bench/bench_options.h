@@ -9,6 +9,7 @@
 
 enum bench_tls { BENCH_PLAIN, BENCH_STARTTLS, BENCH_DIRECT_TLS };
 enum bench_mech { MECH_SCRAM_SHA_1, MECH_SCRAM_SHA_256, MECH_PLAIN };
+enum bench_login { LOGIN_SASL, LOGIN_SASL2, LOGIN_TOKEN };
 enum bench_to { TO_FULL, TO_BARE };
 
 struct options {
@@ -18,6 +19,7 @@ struct options {
 	unsigned port;
 	enum bench_tls tls;
 	enum bench_mech mech;
+	enum bench_login login;
 	enum bench_to to; /* JIDs that messages are sent to */
 	unsigned users; /* user0 .. */
 	unsigned first_user;

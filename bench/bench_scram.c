@@ -112,3 +112,13 @@ bool scram_answer(const struct scram_client *s, struct scram_account *a, enum be
 	encode(message, (size_t)n, out);
 	return true;
 }
+
+void token_proof(const struct scram_account *a, const char *user, char *out)
+{
+	char message[256 + 32];
+	size_t len = (size_t)snprintf(message, 256, "%s", user) + 1;
+
+	HMAC(EVP_sha256(), a->token, (int)strlen(a->token), (const uint8_t *)"Initiator", 9,
+		(uint8_t *)message + len, NULL);
+	encode(message, len + 32, out);
+}

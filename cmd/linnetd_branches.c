@@ -38,6 +38,7 @@ struct branch {
 	enum branch_kind kind;
 	char *name;
 	bool wanted;
+	size_t at; /* in the settings' list of its kind, while it is wanted */
 	/* Of a host. */
 	struct supervisor_plan plan, processes;
 	struct child_spec parts[2];
@@ -48,19 +49,11 @@ struct branch {
 static struct {
 	pthread_mutex_t
 		lock; /* held for short: shards wait for it. A reload alone changes anything */
-	struct branch *first;
+	struct branch *first[KINDS];
 	struct child_spec *specs[KINDS]; /* what the supervisor was last started with */
 } branches = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* --- a host's modules --- */
-
-static struct host *host_that_runs(const char *name)
-{
-	for (size_t i = 0; i < server.n_hosts; i++)
-		if (!strcmp(server.hosts[i]->name, name))
-			return server.hosts[i];
-	return NULL;
-}
 
 static int begin_modules(const struct settings_host *to, struct conf_errors *errors)
 {
@@ -83,18 +76,17 @@ static int begin_modules(const struct settings_host *to, struct conf_errors *err
 	return 0;
 }
 
-static int start_host(const char *name, char *why)
+static int start_host(const struct branch *b, char *why)
 {
-	const struct settings_host *to = settings_find_host(server.settings, name);
 	struct conf_errors *errors;
 	int error;
 
-	if (host_that_runs(name))
+	if (route_host(b->name))
 		return 0; /* a reload has started it */
-	if (!to)
-		return part_failed(why, "%s is not in the settings any more", name);
+	if (!b->wanted)
+		return part_failed(why, "%s is not in the settings any more", b->name);
 	errors = conf_errors_new();
-	error = begin_modules(to, errors);
+	error = begin_modules(&server.settings->hosts[b->at], errors);
 	if (error) {
 		AUTO(free_ptr) char *text = errors_text(errors);
 
@@ -110,7 +102,7 @@ static int start_modules(void *arg, char *why)
 	int error;
 
 	server_lock();
-	error = start_host(b->name, why);
+	error = start_host(b, why);
 	server_unlock();
 	return error;
 }
@@ -121,7 +113,7 @@ static void stop_modules(void *arg)
 	struct host *h;
 
 	server_lock();
-	h = host_that_runs(b->name);
+	h = route_host(b->name); /* it has a reference of the list's */
 	for (size_t i = 0; h && i < server.n_hosts; i++)
 		if (server.hosts[i] == h)
 			server.hosts[i] = server.hosts[--server.n_hosts];
@@ -192,37 +184,18 @@ static void host_init(struct branch *b)
 
 /* --- ports --- */
 
-static const struct listen_conf *listen_conf_named(const char *name)
-{
-	const struct settings *s = server.settings;
-
-	for (size_t i = 0; i < s->n_listen; i++) {
-		AUTO(free_ptr) char *that = listener_name(&s->listen[i]);
-
-		if (!strcmp(that, name))
-			return &s->listen[i];
-	}
-	return NULL;
-}
-
 static int start_port(void *arg, char *why)
 {
 	const struct branch *b = arg;
-	const struct listen_conf *conf;
-	int error;
+	AUTO(free_ptr) char *text = NULL;
+	int error = -ENOENT;
 
 	server_lock();
-	conf = listen_conf_named(b->name);
-	if (!conf) {
-		error = part_failed(why, "%s is not in the settings any more", b->name);
-	} else {
-		AUTO(free_ptr) char *text = NULL;
-
-		error = listeners_add(conf, &text);
-		if (error)
-			part_failed(why, "%s", text);
-	}
+	if (b->wanted)
+		error = listeners_add(&server.settings->listen[b->at], &text);
 	server_unlock();
+	if (error)
+		part_failed(why, "%s", text ? text : "it is not in the settings any more");
 	return error;
 }
 
@@ -249,35 +222,74 @@ static struct child_spec spec_of(struct branch *b)
 	};
 }
 
-static void want(enum branch_kind kind, const char *name)
+static struct branch *branch_new(enum branch_kind kind, const char *name)
 {
-	struct branch **at = &branches.first, *b;
+	struct branch *b = xcalloc(1, sizeof(*b));
 
-	while (*at && ((*at)->kind != kind || strcmp((*at)->name, name) != 0))
-		at = &(*at)->next;
-	if (!*at) {
-		b = *at = xcalloc(1, sizeof(*b));
-		b->kind = kind;
-		b->name = xstrdup(name);
-		if (kind == HOSTS)
-			host_init(b);
+	b->kind = kind;
+	b->name = xstrdup(name);
+	if (kind == HOSTS)
+		host_init(b);
+	return b;
+}
+
+static struct branch **find(enum branch_kind kind, const char *name)
+{
+	struct branch **place = &branches.first[kind];
+
+	while (*place && strcmp((*place)->name, name) != 0)
+		place = &(*place)->next;
+	return place;
+}
+
+/* Going through the settings' list of a kind, which mostly has the order that it had before. */
+struct wanting {
+	enum branch_kind kind;
+	struct branch **expected; /* where the next one is, if it has */
+	struct branch **end;
+	size_t unwanted; /* of those that were there before */
+};
+
+static struct wanting want_none(enum branch_kind kind)
+{
+	struct wanting w = { kind, &branches.first[kind], &branches.first[kind], 0 };
+
+	for (; *w.end; w.end = &(*w.end)->next, w.unwanted++)
+		(*w.end)->wanted = false;
+	return w;
+}
+
+static void want(struct wanting *w, const char *name, size_t at)
+{
+	struct branch **place = w->expected;
+
+	if (!*place || strcmp((*place)->name, name) != 0)
+		place = w->unwanted || w->kind == PORTS ? find(w->kind, name) : w->end;
+	if (!*place) {
+		*place = branch_new(w->kind, name);
+		w->end = &(*place)->next;
+	} else if (!(*place)->wanted) {
+		w->unwanted--;
 	}
-	(*at)->wanted = true;
+	(*place)->wanted = true;
+	(*place)->at = at;
+	w->expected = &(*place)->next;
 }
 
 void branches_want(void)
 {
 	const struct settings *s = server.settings;
+	struct wanting w;
 
 	pthread_mutex_lock(&branches.lock);
-	for (struct branch *b = branches.first; b; b = b->next)
-		b->wanted = false;
+	w = want_none(HOSTS);
 	for (size_t i = 0; i < s->n_hosts; i++)
-		want(HOSTS, s->hosts[i].name);
+		want(&w, s->hosts[i].name, i);
+	w = want_none(PORTS);
 	for (size_t i = 0; i < s->n_listen; i++) {
 		AUTO(free_ptr) char *name = listener_name(&s->listen[i]);
 
-		want(PORTS, name);
+		want(&w, name, i);
 	}
 	pthread_mutex_unlock(&branches.lock);
 }
@@ -290,13 +302,13 @@ static int list_branches(struct supervisor_plan *out, void *arg)
 	unsigned n = 0;
 
 	pthread_mutex_lock(&branches.lock);
-	for (const struct branch *b = branches.first; b; b = b->next)
-		n += b->kind == kind && b->wanted;
+	for (const struct branch *b = branches.first[kind]; b; b = b->next)
+		n += b->wanted;
 	free(*specs);
 	*specs = xcalloc(n, sizeof(**specs));
 	n = 0;
-	for (struct branch *b = branches.first; b; b = b->next)
-		if (b->kind == kind && b->wanted)
+	for (struct branch *b = branches.first[kind]; b; b = b->next)
+		if (b->wanted)
 			(*specs)[n++] = spec_of(b);
 	pthread_mutex_unlock(&branches.lock);
 	out->children = *specs;
@@ -328,12 +340,15 @@ static struct supervisor_answer *ask(
 		supervisor, &(struct supervisor_request){ .kind = kind, .id = id }, ASK_MS);
 }
 
-static const struct child_row *row_of(const struct supervisor_answer *rows, const char *id)
+/* expected: where it is, if nothing has come between. */
+static unsigned row_of(const struct supervisor_answer *rows, unsigned expected, const char *id)
 {
-	for (unsigned i = 0; i < rows->n; i++)
-		if (!strcmp(rows->rows[i].id, id))
-			return &rows->rows[i];
-	return NULL;
+	unsigned i = expected;
+
+	if (i >= rows->n || strcmp(rows->rows[i].id, id) != 0)
+		for (i = 0; i < rows->n && strcmp(rows->rows[i].id, id) != 0;)
+			i++;
+	return i;
 }
 
 static void come(struct actor_id supervisor, struct branch *b, const struct child_row *row)
@@ -363,10 +378,15 @@ static void follow(enum branch_kind kind, const char *registered)
 {
 	struct actor_id supervisor = actor_whereis(registered);
 	AUTO(free_ptr) struct supervisor_answer *rows = ask(supervisor, WHICH_CHILDREN, NULL);
+	unsigned at = 0;
 
-	for (struct branch *b = branches.first; b; b = b->next)
-		if (b->kind == kind)
-			(b->wanted ? come : go)(supervisor, b, row_of(rows, b->name));
+	for (struct branch *b = branches.first[kind]; b; b = b->next) {
+		const struct child_row *row;
+
+		at = row_of(rows, at, b->name);
+		row = at < rows->n ? &rows->rows[at++] : NULL;
+		(b->wanted ? come : go)(supervisor, b, row);
+	}
 }
 
 void branches_follow(void)
@@ -375,18 +395,24 @@ void branches_follow(void)
 	follow(PORTS, LISTENER_NAME);
 }
 
+static void branch_free(struct branch *b)
+{
+	module_children_free(b->running);
+	free(b->processes_name);
+	free(b->name);
+	free(b);
+}
+
 void branches_free(void)
 {
-	while (branches.first) {
-		struct branch *b = branches.first;
-
-		branches.first = b->next;
-		module_children_free(b->running);
-		free(b->processes_name);
-		free(b->name);
-		free(b);
-	}
 	for (unsigned kind = 0; kind < KINDS; kind++) {
+		struct branch *next;
+
+		for (struct branch *b = branches.first[kind]; b; b = next) {
+			next = b->next;
+			branch_free(b);
+		}
+		branches.first[kind] = NULL;
 		free(branches.specs[kind]);
 		branches.specs[kind] = NULL;
 	}

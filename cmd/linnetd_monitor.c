@@ -32,11 +32,13 @@
 static struct monitor {
 	pid_t self, child;
 	pid_t next; /* is to take the child's place; 0: none */
+	pid_t leaving; /* the last that has left its place, and ends by itself; 0: none */
 	char *program, *next_program; /* owned */
 	char **argv;
 	int takeover; /* in a server that takes over: the channel */
 	int signals; /* signalfd */
 	bool was_ready; /* a server has been */
+	bool ended; /* the child has, and has been waited for */
 	bool lost_next; /* the one that the server left everything to */
 	bool ending; /* it was asked to */
 	uint64_t due_ms; /* by when it is to say that it lives, or be gone; 0: nothing is said */
@@ -94,6 +96,8 @@ static void take_signal(void)
 	if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
 		monitor.ending = true;
 	kill(monitor.child, (int)info.ssi_signo);
+	if (monitor.leaving && monitor.ending)
+		kill(monitor.leaving, (int)info.ssi_signo);
 	if (monitor.next && monitor.ending)
 		kill(monitor.next, (int)info.ssi_signo);
 }
@@ -154,8 +158,8 @@ static void start_next(void)
 static void exec_itself(void)
 {
 	put_environment(ENV_MONITOR,
-		xprintf("%d %d %u", (int)monitor.child, keep_pass_channel(),
-			monitor.history.restarts));
+		xprintf("%d %d %d %u", (int)monitor.child, keep_pass_channel(),
+			(int)monitor.leaving, monitor.history.restarts));
 	execv(monitor.program, monitor.argv);
 	fprintf(stderr, "linnetd: %s cannot be the monitor: %s\n", monitor.program,
 		strerror(errno));
@@ -171,6 +175,7 @@ static void told_by_next(const char *what)
 		monitor.lost_next = true; /* these were its last words */
 		return;
 	}
+	monitor.leaving = monitor.ended ? 0 : monitor.child;
 	monitor.child = monitor.next;
 	monitor.next = 0;
 	monitor.due_ms = 0;
@@ -222,23 +227,25 @@ static int until_due_ms(void)
  * its place to another. True: the server has, and nobody has its place. */
 static bool has_ended(int *status)
 {
-	bool ended = false;
 	pid_t pid;
 	int of_it;
 
+	monitor.ended = false;
 	while ((pid = waitpid(-1, &of_it, WNOHANG)) > 0) {
 		if (pid == monitor.next)
 			monitor.next = 0;
+		if (pid == monitor.leaving)
+			monitor.leaving = 0;
 		if (pid != monitor.child)
 			continue;
 		*status = of_it;
-		ended = true;
+		monitor.ended = true;
 	}
 	pid = monitor.child;
 	keep_listen_next(told_by_next);
 	if (!monitor.next)
 		keep_close_next();
-	return ended && monitor.child == pid;
+	return monitor.ended && monitor.child == pid;
 }
 
 /* Returns with the child's wait status. */
@@ -262,6 +269,17 @@ static int watch_server(void)
 	}
 	keep_listen(told); /* its last words */
 	return status;
+}
+
+/* One that was to take the place of a server that has ended has nothing to take. */
+static void end_next(void)
+{
+	if (monitor.next) {
+		kill(monitor.next, SIGKILL);
+		waitpid(monitor.next, NULL, 0);
+	}
+	monitor.next = 0;
+	keep_close_next();
 }
 
 static void note_end(int status)
@@ -361,7 +379,8 @@ static bool resume_as_monitor(void)
 	int channel;
 
 	if (!word ||
-		sscanf(word, "%d %d %u", &monitor.child, &channel, &monitor.history.restarts) != 3)
+		sscanf(word, "%d %d %d %u", &monitor.child, &channel, &monitor.leaving,
+			&monitor.history.restarts) != 4)
 		return false;
 	unsetenv(ENV_MONITOR);
 	take_kept();
@@ -397,7 +416,12 @@ int monitor_run(int (*serve)(void *arg), void *arg, char **argv)
 			return EXIT_FAILURE;
 		}
 		status = watch_server();
+		end_next();
 	} while (comes_back(status));
 	intensity_fini(&monitor.intensity);
+	if (monitor.leaving)
+		kill(monitor.leaving, SIGTERM); /* for it to hurry */
+	while (wait(NULL) > 0)
+		; /* what they hold is free when we are gone */
 	return exit_status(status);
 }

@@ -70,9 +70,9 @@ struct child_process {
 };
 #define CHILD_PULSE_FD 3
 
-/* A part does not end by itself. Its functions may block, and each runs on a thread of its own,
- * which is registered with RCU and goes with it. Either may be NULL: nothing is to be done. One
- * that does not return in time is abandoned, and what it holds is lost to the server. */
+/* A part does not end by itself. Its functions may block: they run on a thread for all parts,
+ * registered with RCU, or on one more while that is busy. Either may be NULL: nothing is to be
+ * done. One that does not return in time is abandoned, and what it holds is lost to the server. */
 struct child_part {
 	/* 0, or it did not start and why has the reason (at most CHILD_REASON_MAX bytes). */
 	int (*start)(void *arg, char *why);

@@ -1,5 +1,7 @@
 /* core/child_part.c - a child that is something started and stopped by functions that may block.
- * Between the two there is no thread. */
+ * Between the two there is no thread. One that is through with a part waits for the next one for a
+ * moment: there may be thousands in a row, and what it has by then (a connection to the database)
+ * is worth more than itself. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,19 +15,20 @@
 struct part {
 	/* Constant. */
 	struct child_part spec; /* its arg is the child's */
+	char name[16]; /* of the thread */
 	struct actor_id keeper;
 	/* The thread's while one runs, the supervisor's shard's otherwise. */
 	int failed; /* what start() said */
 	char why[CHILD_REASON_MAX];
 	struct letter done;
+	struct cds_list_head node; /* the crew's until a thread takes it */
 	/* Under lock. */
 	pthread_mutex_t lock;
 	bool posted; /* done is on its way */
 	bool orphan; /* abandoned: no letter is to come, as the shards may be gone */
 	/* The supervisor's shard. */
 	struct child *child; /* NULL: nobody cares any more */
-	pthread_t thread;
-	bool busy; /* there is one */
+	bool busy; /* a thread has it, or will */
 	bool stopping;
 };
 
@@ -58,45 +61,96 @@ static bool post(struct part *p)
 	return told;
 }
 
-static void *starting(void *arg)
+static void work_on(struct part *p)
 {
-	struct part *p = arg;
-
-	rcu_thread_begin();
-	p->failed = p->spec.start(p->spec.arg, p->why);
-	rcu_thread_end();
+	if (p->stopping)
+		p->spec.stop(p->spec.arg);
+	else
+		p->failed = p->spec.start(p->spec.arg, p->why);
 	if (!post(p))
 		part_free(p);
+}
+
+/* --- the threads --- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	struct cds_list_head waiting; /* parts */
+	unsigned idle; /* threads that wait, less those that somebody has woken */
+} crew = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.work = PTHREAD_COND_INITIALIZER,
+	.waiting = CDS_LIST_HEAD_INIT(crew.waiting),
+};
+
+static struct part *take(void)
+{
+	struct part *p;
+
+	if (cds_list_empty(&crew.waiting))
+		return NULL;
+	p = cds_list_first_entry(&crew.waiting, struct part, node);
+	cds_list_del(&p->node);
+	return p;
+}
+
+static struct part *await_part(void)
+{
+	bool reading = rcu_offline();
+	struct part *p;
+
+	pthread_mutex_lock(&crew.lock);
+	crew.idle++;
+	while (!(p = take()))
+		pthread_cond_wait(&crew.work, &crew.lock);
+	pthread_mutex_unlock(&crew.lock);
+	rcu_online(reading);
+	return p;
+}
+
+static void *crew_main(void *first)
+{
+	rcu_thread_begin();
+	for (struct part *p = first;; p = await_part()) {
+		pthread_setname_np(pthread_self(), p->name);
+		work_on(p);
+		pthread_setname_np(pthread_self(), "parts");
+	}
 	return NULL;
 }
 
-static void *stopping(void *arg)
+/* To one that waits, or a new one. 0, or a negative errno: there is none. */
+static int run(struct part *p)
 {
-	struct part *p = arg;
+	pthread_t thread;
+	int error = 0;
+	bool waits;
 
-	rcu_thread_begin();
-	p->spec.stop(p->spec.arg);
-	rcu_thread_end();
-	if (!post(p))
-		part_free(p);
-	return NULL;
-}
-
-static int run(struct part *p, const char *name, void *(*fn)(void *arg))
-{
-	int error;
-
-	p->posted = false; /* before there is one that posts */
-	error = thread_start(&p->thread, name, fn, p);
-	p->busy = error == 0;
+	p->busy = true;
+	p->posted = false;
+	pthread_mutex_lock(&crew.lock);
+	waits = crew.idle > 0;
+	if (waits) {
+		crew.idle--;
+		cds_list_add_tail(&p->node, &crew.waiting);
+		pthread_cond_signal(&crew.work);
+	}
+	pthread_mutex_unlock(&crew.lock);
+	if (!waits)
+		error = thread_start(&thread, p->name, crew_main, p);
+	if (!waits && !error)
+		pthread_detach(thread);
 	return error;
 }
 
-static void begin_stop(struct part *p, const char *name)
+/* --- on the supervisor's shard --- */
+
+static void begin_stop(struct part *p)
 {
 	p->stopping = true;
 	if (p->spec.stop)
-		REQUIRE(run(p, name, stopping) == 0); /* there is no other way down */
+		REQUIRE(run(p) == 0); /* there is no other way down */
 	else
 		post(p);
 }
@@ -104,15 +158,11 @@ static void begin_stop(struct part *p, const char *name)
 /* The same for one that was abandoned while it started. */
 static void begin_stop_alone(struct part *p)
 {
-	pthread_t thread;
-
-	if (!p->spec.stop) {
-		part_free(p);
-		return;
-	}
 	p->orphan = true;
-	REQUIRE(thread_start(&thread, "abandoned", stopping, p) == 0);
-	pthread_detach(thread);
+	if (p->spec.stop)
+		begin_stop(p);
+	else
+		part_free(p);
 }
 
 static void started(struct part *p)
@@ -127,7 +177,7 @@ static void started(struct part *p)
 	} else if (!c) {
 		begin_stop_alone(p);
 	} else if (c->state == CHILD_STOPPING) {
-		begin_stop(p, c->id); /* its time was over */
+		begin_stop(p); /* its time was over */
 	} else {
 		child_began(c, STARTED, NULL);
 	}
@@ -139,8 +189,8 @@ static void done_open(struct actor *a UNUSED, struct letter *l)
 	struct child *c = p->child;
 
 	shard_check(NULL);
-	if (p->busy)
-		pthread_join(p->thread, NULL); /* it has nothing left to do but to go */
+	pthread_mutex_lock(&p->lock); /* who has posted this may not have let go yet */
+	pthread_mutex_unlock(&p->lock);
 	p->busy = false;
 	if (!p->stopping) {
 		started(p);
@@ -161,7 +211,8 @@ static enum start_outcome start(struct child *c)
 	p->keeper = c->keeper;
 	p->child = c;
 	pthread_mutex_init(&p->lock, NULL);
-	error = p->spec.start ? run(p, c->id, starting) : 0;
+	snprintf(p->name, sizeof(p->name), "%.15s", c->id);
+	error = p->spec.start ? run(p) : 0;
 	if (error) {
 		snprintf(c->reason, sizeof(c->reason), "no thread: %s", strerror(-error));
 		part_free(p);
@@ -177,7 +228,7 @@ static void stop(struct child *c)
 	struct part *p = c->life;
 
 	if (!p->busy && !p->stopping)
-		begin_stop(p, c->id);
+		begin_stop(p);
 }
 
 static void abandon(struct child *c)
@@ -188,8 +239,6 @@ static void abandon(struct child *c)
 	p->child = NULL;
 	pthread_mutex_lock(&p->lock);
 	p->orphan = !p->posted;
-	if (p->orphan)
-		pthread_detach(p->thread);
 	pthread_mutex_unlock(&p->lock);
 }
 

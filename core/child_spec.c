@@ -1,6 +1,8 @@
 /* core/child_spec.c - which specifications are good ones. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "core/child_life.h"
 #include "core/mem.h"
@@ -30,12 +32,24 @@ static const char *refuse(const struct child_spec *spec)
 	return kind->refuse(spec);
 }
 
-static bool id_is_taken(const struct child_spec *specs, unsigned n, const char *id)
+static int by_text(const void *a, const void *b)
 {
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* An id that is there twice, or NULL. There may be very many. */
+static const char *find_twice(const struct child_spec *specs, unsigned n)
+{
+	const char **ids = xcalloc(n, sizeof(*ids)), *found = NULL;
+
 	for (unsigned i = 0; i < n; i++)
-		if (strcmp(specs[i].id, id) == 0)
-			return true;
-	return false;
+		ids[i] = specs[i].id;
+	qsort(ids, n, sizeof(*ids), by_text);
+	for (unsigned i = 1; i < n && !found; i++)
+		if (!strcmp(ids[i - 1], ids[i]))
+			found = ids[i];
+	free(ids);
+	return found;
 }
 
 static int fail(char *out_why, const char *id, const char *why)
@@ -48,16 +62,15 @@ static int fail(char *out_why, const char *id, const char *why)
 int child_specs_check(
 	const struct child_spec *specs, unsigned n, char out_why[CHILD_REASON_MAX * 2])
 {
-	const char *why;
+	const char *why, *twice;
 
 	for (unsigned i = 0; i < n; i++) {
 		if (!id_is_good(specs[i].id))
 			return fail(out_why, specs[i].id, "no id, a long one, or one with a slash");
-		if (id_is_taken(specs, i, specs[i].id))
-			return fail(out_why, specs[i].id, "its id is there twice");
 		why = refuse(&specs[i]);
 		if (why)
 			return fail(out_why, specs[i].id, why);
 	}
-	return 0;
+	twice = n > 1 ? find_twice(specs, n) : NULL;
+	return twice ? fail(out_why, twice, "its id is there twice") : 0;
 }

@@ -256,12 +256,17 @@ static int step(struct adhoc *a)
 
 /* ---- Requests */
 
-/* §4.4: with the condition of this protocol, if there is one. The request stays out of it: it may
- * hold a password. */
+/* §4.4: with the condition of this protocol, if there is one. Of the request, only what clients
+ * know it by: the form may hold a password. */
 static int refuse(const struct iq *iq, int cond, const char *specific, const char *text)
 {
 	struct builder b;
 
+	build_answer(&b, iq->stanza, "error");
+	build_open(&b, "command", NS_COMMANDS);
+	build_attr(&b, "node", elem_attr(iq->payload, "node"));
+	build_attr(&b, "sessionid", elem_attr(iq->payload, "sessionid"));
+	build_close(&b);
 	build_error_open(&b, iq->stanza, cond, text);
 	if (specific) {
 		build_open(&b, specific, NS_COMMANDS);

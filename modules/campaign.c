@@ -13,13 +13,15 @@
 #include "core/metric.h"
 #include "core/shard.h"
 #include "core/timer.h"
+#include "router/account.h"
 #include "router/auth.h"
 #include "router/directory.h"
 #include "router/route.h"
 #include "xml/builder.h"
 
-#define TICK_MS 100
-#define BATCH_MAX 1000u /* addresses */
+#define TICK_MS 20
+#define BATCH_MAX 200u /* addresses */
+#define WORK_MAX 1000u /* that may wait for accounts, before more is made */
 #define ENDED_MAX 16 /* remembered for campaign_each() */
 
 enum campaign_phase { WAITING, SENDING, DONE, CANCELLED, FAILED };
@@ -222,6 +224,13 @@ static unsigned batch_size(const struct campaign *c)
 	return n < 1 ? 1 : n > BATCH_MAX ? BATCH_MAX : (unsigned)n;
 }
 
+/* Until the next one. */
+static uint64_t pause_ms(const struct campaign *c)
+{
+	return c->order.per_second < 1000 / TICK_MS ? 1000 / (uint64_t)c->order.per_second
+						    : TICK_MS;
+}
+
 static void send_batch(struct campaign *c, struct host *h, const struct batch *b)
 {
 	enum notice_for when = c->order.to == CAMPAIGN_ALL ? NOTICE_WHENEVER : NOTICE_NOW;
@@ -231,6 +240,12 @@ static void send_batch(struct campaign *c, struct host *h, const struct batch *b
 	for (unsigned i = 0; i < b->n; i++)
 		route_post(notice_message(&c->order.notice, h->name, b->at[i], when));
 	metric_add(&sent_metric, b->n);
+}
+
+/* What is sent to those who are away is work on their accounts: no faster than it is done. */
+static bool accounts_are_busy(const struct campaign *c)
+{
+	return c->order.to == CAMPAIGN_ALL && account_work_waiting() > WORK_MAX;
 }
 
 /* One batch. 0: there may be more; 1: it is through; or a negative errno. */
@@ -249,6 +264,8 @@ ON_JOB static int serve(struct campaign *c, uint64_t *out_sent, uint64_t *out_co
 		if (error)
 			return error;
 	}
+	if (accounts_are_busy(c))
+		return 0;
 	error = next_batch(c, h, batch_size(c), b);
 	if (!error && b->n)
 		send_batch(c, h, b);
@@ -315,7 +332,7 @@ static void campaign_done(struct job *j)
 		campaign_go_on(c);
 	pthread_mutex_unlock(&campaigns.lock);
 	if (!over)
-		timer_set(&c->timer, TICK_MS);
+		timer_set(&c->timer, pause_ms(c));
 }
 
 static void campaign_run(struct msg *m)

@@ -30,7 +30,7 @@ static const struct conf_hint hints[] = {
 	{ "jidprep|sic|service_log", "this server does not have it; take it out" },
 	{ "avatar|block_strangers|blocking|bosh|client_state|"
 	  "conversejs|delegation|stream_mgmt|"
-	  "host_meta|http_fileserver|http_upload*|invites*|mam|matrix_gw|mix*|mqtt*|muc|muc_log|"
+	  "host_meta|http_fileserver|http_upload*|invites*|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"
 	  "register_web|s2s_*|shared_roster_ldap|sip|stun_disco|vcard_ldap|"
 	  "antispam*|providers",

@@ -8,6 +8,7 @@
 #include "modules/permit.h"
 #include "modules/registry.h"
 #include "router/directory.h"
+#include "xml/form.h"
 
 HOOK(disco_info);
 HOOK(disco_items);
@@ -81,13 +82,7 @@ void disco_item(struct builder *b, const char *jid, const char *node, const char
 
 void disco_form(struct builder *b, const char *form_type)
 {
-	build_open(b, "x", NS_DATA);
-	build_attr(b, "type", "result");
-	build_open(b, "field", NULL);
-	build_attr(b, "var", "FORM_TYPE");
-	build_attr(b, "type", "hidden");
-	build_text(b, "value", form_type);
-	build_close(b);
+	form_open(b, "result", form_type);
 }
 
 static void run_hook(struct hook *hook, struct disco_query *q, enum disco_part part)

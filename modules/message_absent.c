@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <urcu/list.h>
 
 #include "core/log.h"
+#include "modules/datetime.h"
 #include "modules/message_inside.h"
 #include "router/auth.h"
 #include "router/deliver.h"
@@ -111,7 +111,8 @@ struct reader {
 	struct jid *bare; /* owned */
 	struct actor_id session; /* none: whoever is there */
 	struct behind *behind; /* ended when all is handed out; NULL: none */
-	uint64_t last; /* id of the last one handed out */
+	enum message_wait up_to;
+	uint64_t last; /* id of the last one handed out; only later ones are */
 	int64_t account;
 };
 
@@ -120,18 +121,31 @@ static const struct parser_limits body_limits = { SPOOL_RECORD_MAX, PARSER_DEPTH
 /* XEP-0203 §4 */
 static void add_delay(struct stanza *s, const struct host *h, uint64_t id)
 {
-	time_t seconds = (time_t)(message_time_us(id) / 1000000);
-	char stamp[sizeof("2002-09-10T23:08:25Z")];
+	char stamp[DATETIME_MAX];
 	struct builder b;
-	struct tm utc;
 
-	gmtime_r(&seconds, &utc);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	datetime_write(message_time_us(id), stamp);
 	build_more(&b, s);
 	build_open(&b, "delay", NS_DELAY);
 	build_attr(&b, "from", h->name);
 	build_attr(&b, "stamp", stamp);
 	build_close(&b);
+}
+
+/* XEP-0359 §5: of a message that is in no archive there is no id; whoever sent it did not know. */
+static void drop_id(struct stanza *s, const struct jid *bare)
+{
+	const struct elem *next;
+	char own[JID_TEXT_MAX];
+
+	jid_write(bare, own);
+	for (const struct elem *e = elem_first(s->root); e; e = next) {
+		const char *by = elem_is(e, "stanza-id", NS_SID) ? elem_attr(e, "by") : NULL;
+
+		next = elem_next(e);
+		if (by && strcmp(by, own) == 0)
+			stanza_drop_child(s, e);
+	}
 }
 
 struct page {
@@ -150,6 +164,8 @@ static int take_waiting(const struct message_found *m, void *arg)
 			"messages", "a stored message cannot be read", L_INT("id", (int64_t)m->id));
 		return 0;
 	}
+	if (m->flags & MESSAGE_HIDDEN)
+		drop_id(s, p->reader->bare);
 	add_delay(s, p->reader->host, m->id);
 	s->log_id = m->id;
 	s->log_flags = MESSAGE_LOG_PUT | MESSAGE_LOG_WAITS;
@@ -162,7 +178,7 @@ static int take_page(struct db_tx *tx, void *arg)
 {
 	struct reader *r = arg;
 
-	return message_db_take(tx, r->account, r->last);
+	return message_db_take(tx, r->account, r->up_to, r->last);
 }
 
 /* The best of those who may get messages now; none: ACTOR_NONE. RFC 6121 §8.5.2.1.1. */
@@ -185,7 +201,8 @@ ON_JOB static bool hand_out_page(struct reader *r, struct actor_id to)
 {
 	struct handed *h = xcalloc(1, sizeof(*h));
 	struct page page = { r, h };
-	int n = message_db_waiting(db_main(), r->account, r->last, PAGE, take_waiting, &page);
+	int n = message_db_waiting(
+		db_main(), r->account, r->up_to, r->last, PAGE, take_waiting, &page);
 	struct shard *there = actor_shard(to);
 
 	if (n > 0)
@@ -234,18 +251,22 @@ static void reader_done(struct job *j)
 	free(r);
 }
 
-ON_SHARD static void hand_out(
-	struct host *h, const struct jid *account, struct actor_id session, struct behind *behind)
+static struct reader *reader_new(struct host *h, const struct jid *account)
 {
 	struct reader *r = xcalloc(1, sizeof(*r));
 
 	r->host = host_ref(h);
 	r->bare = jid_bare(account, NULL);
-	r->session = session;
-	r->behind = behind;
 	r->job.work = reader_work;
 	r->job.done = reader_done;
-	if (account_work(account, &r->job)) {
+	return r;
+}
+
+ON_SHARD static void hand_out(struct reader *r)
+{
+	struct actor_id session = r->session;
+
+	if (account_work(r->bare, &r->job)) {
 		if (session.v)
 			session_let_go(session); /* what waits, waits for the next one */
 		reader_done(&r->job);
@@ -254,9 +275,25 @@ ON_SHARD static void hand_out(
 
 void message_log_catch_up(struct session *ss)
 {
+	struct reader *r = reader_new(ss->host, ss->jid);
+
 	metric_register(&handed_metric);
+	r->session = ss->id;
+	r->up_to = session_is_reading(ss, SESSION_READS_ARCHIVE) ? MESSAGE_FREE : MESSAGE_OFFERED;
 	session_hold(ss);
-	hand_out(ss->host, ss->jid, ss->id, NULL);
+	hand_out(r);
+}
+
+/* It waits since somebody has come, who looked before. What waits from before is theirs to ask for.
+ */
+ON_SHARD static void hand_on(struct host *h, const struct stanza *s, struct behind *behind)
+{
+	struct reader *r = reader_new(h, s->to);
+
+	r->up_to = MESSAGE_FREE;
+	r->last = s->log_id - 1;
+	r->behind = behind;
+	hand_out(r);
 }
 
 /* ---- A message for somebody who is not there */
@@ -274,6 +311,7 @@ struct absent {
 
 ON_SHARD static void absent_free(struct absent *a)
 {
+	message_ended();
 	message_spool_mark(a->record, MESSAGE_SPOOL_TAKEN);
 	if (a->behind)
 		behind_end(a->behind);
@@ -341,8 +379,6 @@ static void absent_work(struct job *j)
 static void absent_written(struct message_keeping *k, int error)
 {
 	struct absent *a = container_of(k, struct absent, keeping);
-	struct behind *behind = a->behind;
-
 	shard_check(NULL);
 	message_stored(&a->storing, error);
 	if (error == -ESHUTDOWN) {
@@ -354,9 +390,9 @@ static void absent_written(struct message_keeping *k, int error)
 		route_error(a->stanza, ERR_SERVICE_UNAVAILABLE, NULL); /* XEP-0160 §2 */
 	} else if (k->row.entries[1].flags & MESSAGE_WAITING) {
 		metric_add(&kept_metric, 1);
-		if (somebody(a->stanza->to).v) { /* has come meanwhile, and looked already */
+		if (somebody(a->stanza->to).v) {
+			hand_on(a->host, a->stanza, a->behind);
 			a->behind = NULL;
-			hand_out(a->host, a->stanza->to, ACTOR_NONE, behind);
 		}
 	}
 	absent_free(a);
@@ -391,6 +427,7 @@ void message_for_absent(struct host *h, struct stanza *s)
 
 	metric_register(&kept_metric);
 	metric_register(&full_metric);
+	message_begun();
 	a->host = host_ref(h);
 	a->stanza = stanza_ref(s);
 	a->behind = behind_begin(s->to);

@@ -14,7 +14,7 @@ static const struct db_migration migrations[] = {
 		"CREATE TABLE message_entry (account BIGINT NOT NULL, id BIGINT NOT NULL,"
 		" peer BIGINT NOT NULL, resource BIGINT NOT NULL, hidden BIGINT NOT NULL,"
 		" flags BIGINT NOT NULL, PRIMARY KEY (account, id)) CLUSTERED;"
-		"CREATE INDEX message_entry_peer ON message_entry (account, peer, id);"
+		"CREATE INDEX message_entry_peer ON message_entry (account, peer, id, resource);"
 		"CREATE TABLE message_waiting (account BIGINT NOT NULL, id BIGINT NOT NULL,"
 		" state BIGINT NOT NULL, PRIMARY KEY (account, id)) CLUSTERED;" },
 	{ 0 }
@@ -47,14 +47,16 @@ static struct db_stmt waiting_set =
 static struct db_stmt waiting_remove = DB_STMT(
 	"message_waiting_remove", "DELETE FROM message_waiting WHERE account = ? AND id = ?");
 static struct db_stmt waiting_list = DB_STMT("message_waiting_list",
-	"SELECT w.id, e.flags, b.body FROM message_waiting w"
+	"SELECT w.id, e.flags + e.hidden * 2, b.body FROM message_waiting w"
 	" JOIN message_entry e ON e.account = w.account AND e.id = w.id"
 	" JOIN message_body b ON b.id = w.id"
-	" WHERE w.account = ? AND w.id > ? AND w.state = 1 ORDER BY w.id LIMIT ?");
+	" WHERE w.account = ? AND w.id > ? AND w.state <> 2 AND w.state <= ?"
+	" ORDER BY w.id LIMIT ?");
 static struct db_stmt waiting_count =
 	DB_STMT("message_waiting_count", "SELECT COUNT(*) FROM message_waiting WHERE account = ?");
 static struct db_stmt waiting_take = DB_STMT("message_waiting_take",
-	"UPDATE message_waiting SET state = 2 WHERE account = ? AND id <= ? AND state = 1");
+	"UPDATE message_waiting SET state = 2 WHERE account = ? AND id <= ?"
+	" AND state <> 2 AND state <= ?");
 static struct db_stmt waiting_let_go = DB_STMT("message_waiting_let_go",
 	"UPDATE message_waiting SET state = 1 WHERE account = ? AND id = ?");
 static struct db_stmt waiting_let_go_all = DB_STMT(
@@ -306,13 +308,14 @@ static int take_waiting(const struct db_row *row, void *arg)
 	return w->fn(&m, w->arg);
 }
 
-int message_db_waiting(struct db *db, int64_t account, uint64_t above, unsigned max,
-	message_found_fn *fn, void *arg)
+int message_db_waiting(struct db *db, int64_t account, enum message_wait up_to, uint64_t above,
+	unsigned max, message_found_fn *fn, void *arg)
 {
 	struct waiting w = { fn, arg };
 
 	return db_read(db, &waiting_list,
-		DB_PARAMS(db_int(account), db_int((int64_t)above), db_int(max)), take_waiting, &w);
+		DB_PARAMS(db_int(account), db_int((int64_t)above), db_int(up_to), db_int(max)),
+		take_waiting, &w);
 }
 
 int64_t message_db_count_waiting(struct db *db, int64_t account)
@@ -323,9 +326,10 @@ int64_t message_db_count_waiting(struct db *db, int64_t account)
 	return error < 0 ? error : n;
 }
 
-int message_db_take(struct db_tx *tx, int64_t account, uint64_t up_to)
+int message_db_take(struct db_tx *tx, int64_t account, enum message_wait up_to, uint64_t last)
 {
-	return db_run(tx, &waiting_take, DB_PARAMS(db_int(account), db_int((int64_t)up_to)));
+	return db_run(tx, &waiting_take,
+		DB_PARAMS(db_int(account), db_int((int64_t)last), db_int(up_to)));
 }
 
 int message_db_let_go(struct db_tx *tx, int64_t account, uint64_t id)

@@ -78,8 +78,9 @@ int message_db_remove_account(struct db_tx *tx, const char *host, const char *na
 
 enum message_wait {
 	MESSAGE_FREE = 1,
-	MESSAGE_TAKEN = 2
-}; /* taken: handed to a session that lives */
+	MESSAGE_TAKEN = 2, /* handed to a session that lives */
+	MESSAGE_OFFERED = 3, /* free, but for a session that pages through the archive by itself */
+};
 struct message_found {
 	uint64_t id;
 	uint32_t flags;
@@ -87,10 +88,12 @@ struct message_found {
 	size_t body_len;
 };
 typedef int message_found_fn(const struct message_found *m, void *arg); /* as db_row_fn */
-/* In order; only those that are free and above an id. How many, or a negative errno. */
-ON_JOB int message_db_waiting(struct db *db, int64_t account, uint64_t above, unsigned max,
-	message_found_fn *fn, void *arg);
+/* In order; those above an id that are free, and with MESSAGE_OFFERED those that are offered, too.
+ * How many, or a negative errno. */
+ON_JOB int message_db_waiting(struct db *db, int64_t account, enum message_wait up_to,
+	uint64_t above, unsigned max, message_found_fn *fn, void *arg);
 ON_JOB int64_t message_db_count_waiting(struct db *db, int64_t account);
-int message_db_take(struct db_tx *tx, int64_t account, uint64_t up_to); /* free ones: taken */
+/* The same ones, as far as that id: taken. */
+int message_db_take(struct db_tx *tx, int64_t account, enum message_wait up_to, uint64_t last);
 int message_db_let_go(struct db_tx *tx, int64_t account, uint64_t id); /* a taken one: free */
 int message_db_let_go_all(struct db_tx *tx); /* at the start, before sessions are recovered */

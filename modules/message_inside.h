@@ -57,6 +57,9 @@ void message_id_floor(uint64_t id); /* ids are higher from now on; before the fi
 ON_SHARD void message_write(struct message_keeping *k);
 /* 0, or a negative errno: writing fails just now, so nothing more is accepted. */
 ON_SHARD int message_writing_fails(void);
+/* Around what may become such a write later: message_log_settle() looks at this shard meanwhile. */
+ON_SHARD void message_begun(void);
+ON_SHARD void message_ended(void);
 void message_scribes_start(struct db *db);
 void message_scribes_stop(void); /* writes what is left; main or control */
 

@@ -123,6 +123,19 @@ static bool archives(struct host *h, const struct account *a, const struct stanz
 		hook_run(h->hooks, &archive_message_hook, &q) == HOOK_STOP;
 }
 
+/* For an account that is not there nobody knows yet; what it would not have is not handed out with
+ * an id. */
+static bool may_archive(struct host *theirs, const struct stanza *s, const struct jid *to)
+{
+	const struct account *a;
+
+	if (hook_empty(theirs->hooks, &archive_message_hook))
+		return false;
+	a = account_online(to);
+	return a ? archives(theirs, a, s, s->from, false)
+		 : message_worth(s) & MESSAGE_WORTH_ARCHIVE;
+}
+
 /* From a client. Self is whom it is for when it does not say so. */
 ON_SHARD static void prepare(struct session *ss, struct stanza *s)
 {
@@ -132,8 +145,7 @@ ON_SHARD static void prepare(struct session *ss, struct stanza *s)
 	s->log_id = message_new_id();
 	if (!jid_equal_bare(to, self) && archives(ss->host, account_of(ss), s, to, true))
 		s->log_flags |= MESSAGE_LOG_SENDER;
-	if (theirs && !hook_empty(theirs->hooks, &archive_message_hook) &&
-		message_worth(s) & MESSAGE_WORTH_ARCHIVE)
+	if (theirs && may_archive(theirs, s, to))
 		add_id(s, jid_bare(to, &s->arena));
 }
 

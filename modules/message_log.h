@@ -44,7 +44,7 @@ extern struct hook archive_message_hook;
 /* The account is not there. HOOK_STOP: it is to wait for it, if there are not too many. */
 extern struct hook keep_message_hook;
 
-/* What a message is worth to keep, from what it is: XEP-0313 §5.1.1, XEP-0160 §3, XEP-0334. Bits.
+/* What a message is worth to keep, from what it is: XEP-0313 §6.1.1, XEP-0160 §3, XEP-0334. Bits.
  */
 enum { MESSAGE_WORTH_ARCHIVE = 1, MESSAGE_WORTH_KEEPING = 2 };
 unsigned message_worth(const struct stanza *s);
@@ -54,5 +54,6 @@ unsigned message_worth(const struct stanza *s);
 /* Returns when all that was accepted before is in the database: a reader sees what it has sent. */
 ON_JOB void message_log_settle(void);
 /* The session has become available to messages: it gets what waits for its account, then what
- * comes. XEP-0160 §2, XEP-0203. */
+ * comes. XEP-0160 §2, XEP-0203. One that reads the archive by itself (session_reads()) gets what it
+ * could not page through alone. */
 ON_SHARD void message_log_catch_up(struct session *ss);

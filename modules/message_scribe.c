@@ -35,6 +35,13 @@ struct waiter {
 	bool ending; /* and then the scribe goes */
 };
 
+/* What a shard has begun and ended, for whoever would wait for it: equal, when nothing is under
+ * way.
+ */
+static struct progress {
+	_Atomic uint64_t begun, ended;
+} __attribute__((aligned(64))) progress[SHARDS_MAX];
+
 static struct db *_Atomic db;
 static _Atomic uint64_t floor_id;
 static _Thread_local struct scribe *mine;
@@ -47,6 +54,31 @@ static struct metric writes_metric =
 	METRIC_SPREAD("message_log_batch", "Messages written into the message log at once.");
 static struct metric failed_metric = METRIC_COUNTER("message_log_failed_total",
 	"Writes into the message log that failed and were tried again.");
+
+/* ---- Progress */
+
+void message_begun(void)
+{
+	struct progress *p = &progress[shard_index(shard_self())];
+
+	atomic_store_explicit(&p->begun, atomic_load_explicit(&p->begun, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+}
+
+void message_ended(void)
+{
+	struct progress *p = &progress[shard_index(shard_self())];
+
+	atomic_store_explicit(&p->ended, atomic_load_explicit(&p->ended, memory_order_relaxed) + 1,
+		memory_order_release);
+}
+
+static bool anything_under_way(unsigned shard)
+{
+	uint64_t ended = atomic_load_explicit(&progress[shard].ended, memory_order_acquire);
+
+	return atomic_load_explicit(&progress[shard].begun, memory_order_relaxed) != ended;
+}
 
 /* ---- Writing */
 
@@ -88,6 +120,7 @@ ON_SHARD static void settle(struct scribe *s, int error)
 		if (!s->first)
 			s->last = &s->first;
 		s->settled++;
+		message_ended();
 		k->done(k, error);
 	}
 }
@@ -218,6 +251,7 @@ void message_write(struct message_keeping *k)
 	*s->last = k;
 	s->last = &k->next;
 	s->accepted++;
+	message_begun();
 	shard_at_turn_end(&s->turn_end);
 }
 
@@ -271,18 +305,19 @@ static void wait_here(struct msg *m)
 	tell_waiters(s);
 }
 
-static void wait_for_scribes(bool ending)
+static void wait_for_scribe(unsigned shard, bool ending)
 {
-	for (unsigned i = 0; i < shards_count(); i++) {
-		struct waiter w = { .ending = ending };
+	struct waiter w = { .ending = ending };
 
-		errand_wait(&w.errand, shard_at(i), wait_here);
-	}
+	errand_wait(&w.errand, shard_at(shard), wait_here);
 }
 
+/* A shard that has nothing under way is not woken. */
 void message_log_settle(void)
 {
-	wait_for_scribes(false);
+	for (unsigned i = 0; i < shards_count(); i++)
+		if (anything_under_way(i))
+			wait_for_scribe(i, false);
 }
 
 void message_scribes_start(struct db *into)
@@ -296,6 +331,7 @@ void message_scribes_start(struct db *into)
 
 void message_scribes_stop(void)
 {
-	wait_for_scribes(true);
+	for (unsigned i = 0; i < shards_count(); i++)
+		wait_for_scribe(i, true);
 	atomic_store(&db, NULL);
 }

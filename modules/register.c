@@ -133,6 +133,7 @@ static struct stanza *build_refusal(const struct stanza *request, struct refusal
 {
 	struct builder b;
 
+	build_answer(&b, request, "error");
 	build_error_open(&b, request, r.cond, r.text);
 	build_attr(&b, "code", error_code(r.cond));
 	build_close(&b);

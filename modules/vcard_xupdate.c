@@ -22,9 +22,9 @@ static struct metric changed_metric = METRIC_COUNTER("avatar_changes_total",
 
 /* ---- What is known of an account */
 
+/* An account without a vCard has no such part, which most have that only chat. */
 struct photo_part {
 	struct account_part part;
-	bool has_card;
 	char hash[VCARD_HASH_TEXT]; /* "": no picture */
 };
 
@@ -36,18 +36,18 @@ static void photo_free(struct account_part *p)
 static int photo_load(
 	void *arg UNUSED, struct host *h, const struct jid *bare, struct account_part **out)
 {
-	struct photo_part *p = xcalloc(1, sizeof(*p));
+	char hash[VCARD_HASH_TEXT];
+	struct photo_part *p;
 	int found;
 
 	job_check();
-	found = vcard_find_hash(h->name, jid_local(bare), p->hash);
-	if (found < 0) {
-		free(p);
+	found = vcard_find_hash(h->name, jid_local(bare), hash);
+	if (found <= 0)
 		return found;
-	}
+	p = xcalloc(1, sizeof(*p));
 	p->part.refs = 1;
 	p->part.free = photo_free;
-	p->has_card = found;
+	strcpy(p->hash, hash);
 	*out = &p->part;
 	return 0;
 }
@@ -125,35 +125,43 @@ static bool says_hash(const struct elem *update, const char *hash)
 	return same;
 }
 
-/* An available presence, before it is sealed. */
-static void stamp(struct stanza *s, const struct photo_part *photo)
+/* An available presence, before it is sealed. hash: NULL for no vCard. */
+static void stamp(struct stanza *s, const char *hash)
 {
 	struct elem *update = find_update(s);
 
-	if (shows_none(update) || (!update && !photo->has_card))
+	if (shows_none(update) || (!update && !hash))
 		return;
-	if (*photo->hash && says_hash(update, photo->hash))
+	if (hash && *hash && says_hash(update, hash))
 		return;
 	while (update) {
 		remove_child(s->root, update);
 		update = find_update(s);
 	}
 	forget_raw(s);
-	if (photo->has_card)
-		add_update(s, photo->hash);
+	if (hash)
+		add_update(s, hash);
 	metric_add(&stamped_metric, 1);
+}
+
+/* NULL: no vCard. */
+static const char *hash_of(const struct account *a)
+{
+	const struct photo_part *photo = account_part(a, &photo_kind);
+
+	return photo ? photo->hash : NULL;
 }
 
 static enum hook_next xupdate_sending(void *subject, void *arg UNUSED)
 {
 	const struct session_packet *p = subject;
-	const struct photo_part *photo;
+	const struct account *a;
 
 	if (p->stanza->kind != STANZA_PRESENCE || p->stanza->type != PRES_AVAILABLE)
 		return HOOK_GO_ON;
-	photo = account_part(account_of(p->session), &photo_kind);
-	if (photo)
-		stamp(p->stanza, photo);
+	a = account_of(p->session);
+	if (a)
+		stamp(p->stanza, hash_of(a));
 	return HOOK_GO_ON;
 }
 
@@ -179,17 +187,17 @@ static struct stanza *copy_presence(const struct session *ss)
 
 ON_SHARD static void show_picture(struct session *ss)
 {
-	const struct photo_part *photo = account_part(account_of(ss), &photo_kind);
+	const struct account *a = account_of(ss);
+	const char *hash = hash_of(a);
 	struct stanza *s;
 
-	if (!photo || !ss->presence || shows_none(find_update(ss->presence)))
+	if (!a || !ss->presence || shows_none(find_update(ss->presence)))
 		return;
-	if (says_hash(find_update(ss->presence), photo->hash))
+	if (says_hash(find_update(ss->presence), hash ? hash : ""))
 		return;
 	s = copy_presence(ss);
-	stamp(s, photo);
-	if (!find_update(s))
-		add_update(s, ""); /* the vCard is gone, and so is the picture that was shown */
+	/* Without a vCard, too: the picture that was shown is gone. */
+	add_update(s, hash ? hash : "");
 	metric_add(&changed_metric, 1);
 	session_presence_out(ss, s);
 }

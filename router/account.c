@@ -213,6 +213,11 @@ int account_work(const struct jid *any_of_account, struct job *j)
 	return carrier_submit(lanes, any_of_account->bare_hash, j);
 }
 
+unsigned account_work_waiting(void)
+{
+	return carrier_waiting(lanes);
+}
+
 /* A session that waits for its account's data. */
 struct need {
 	struct job job;

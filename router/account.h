@@ -70,6 +70,8 @@ void account_drop(struct account *a); /* NULL is fine */
 /* Work on the stored data of one account: j->work() in its lane, j->done() as for every job. 0, or
  * CARRIER_FULL and j is still the caller's. */
 ANY_THREAD int account_work(const struct jid *any_of_account, struct job *j) MUST_USE;
+/* How much of it waits or runs, about: whoever makes a great deal of it rests when it is much. */
+ANY_THREAD unsigned account_work_waiting(void);
 
 /* In the account's lane, after a change of kind k was committed: its sessions, if it has any, get a
  * snapshot with that part loaded anew. 0, or a negative errno: they keep what they had. */

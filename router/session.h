@@ -21,6 +21,12 @@ struct directed; /* whom this session has sent directed presence; private to ses
 /* Bytes of a JID that lies in its session, where a look-up goes anyway. */
 #define SESSION_JID_ROOM 72
 
+/* What a client has begun to read by itself of the messages that wait for its account. */
+enum session_reading {
+	SESSION_READS_ARCHIVE = 1, /* the archive: XEP-0313 */
+	SESSION_READS_OFFLINE = 2, /* what waits, one by one: XEP-0013 */
+};
+
 struct session {
 	/* Constant once bound. */
 	struct actor_id id;
@@ -38,6 +44,7 @@ struct session {
 	bool tls;
 	/* Any thread; relaxed. */
 	_Atomic bool interested; /* asked for the roster, so it gets pushes: RFC 6121 §2.1.6 */
+	_Atomic uint8_t reads_log; /* bits of enum session_reading; written on its shard */
 	/* Owning shard only. */
 	int8_t priority;
 	/* Constant. */
@@ -47,6 +54,16 @@ struct session {
 	struct stanza *presence; /* the last broadcast one; NULL: not available */
 	struct directed *directed; /* owned */
 };
+ON_SHARD static inline void session_reads(struct session *ss, enum session_reading what)
+{
+	atomic_store_explicit(&ss->reads_log,
+		atomic_load_explicit(&ss->reads_log, memory_order_relaxed) | (uint8_t)what,
+		memory_order_relaxed);
+}
+static inline bool session_is_reading(const struct session *ss, enum session_reading what)
+{
+	return atomic_load_explicit(&ss->reads_log, memory_order_relaxed) & what;
+}
 /* Directed presence is remembered for at most so many addresses at once. */
 #define SESSION_DIRECTED_MAX 2000
 

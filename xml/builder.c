@@ -587,7 +587,7 @@ void build_copy(struct builder *b, const struct elem *e)
 /* ---- answers ---- */
 
 /* <name type= id= to=asker from=asked> around an answer to s. */
-static void begin_answer(struct builder *b, const struct stanza *s, const char *type)
+void build_answer(struct builder *b, const struct stanza *s, const char *type)
 {
 	build_begin(b, s->root->name, s->root->ns);
 	build_attr(b, NAME_TYPE, type);
@@ -598,7 +598,7 @@ static void begin_answer(struct builder *b, const struct stanza *s, const char *
 
 void build_iq_result(struct builder *b, const struct stanza *request)
 {
-	begin_answer(b, request, "result");
+	build_answer(b, request, "result");
 }
 
 static const struct {
@@ -674,7 +674,7 @@ static void open_error(
 void build_error_as(
 	struct builder *b, const struct stanza *about, const char *type, int cond, const char *text)
 {
-	begin_answer(b, about, "error");
+	build_answer(b, about, "error");
 	copy_payload(b, about);
 	open_error(b, about, type, cond, text);
 	build_close(b);
@@ -682,6 +682,5 @@ void build_error_as(
 
 void build_error_open(struct builder *b, const struct stanza *about, int cond, const char *text)
 {
-	begin_answer(b, about, "error");
 	open_error(b, about, stanza_error_type(cond), cond, text);
 }

@@ -28,8 +28,11 @@ void build_error_as(struct builder *b, const struct stanza *about, const char *t
 /* Goes on with a stanza that came from somewhere else and is not sealed: what is built stands
  * behind its children, and their bytes are still copied as they came. Nobody ends or drops b. */
 void build_more(struct builder *b, struct stanza *s);
-/* The same without the request's payload and left open inside <error/>: for conditions of an
- * extension (§8.3.4), attributes, and requests that hold a secret. build_close() follows. */
+/* The same in pieces, for conditions of an extension (§8.3.4), attributes, and requests whose
+ * payload holds a secret: the stanza, behind which a payload may be built, and <error/>, which
+ * stays open.
+ */
+void build_answer(struct builder *b, const struct stanza *about, const char *type);
 void build_error_open(struct builder *b, const struct stanza *about, int cond, const char *text);
 /* Seals and gives the stanza away. Reads kind, type and addresses first (they are ours: REQUIREd).
  */

@@ -17,6 +17,7 @@
 #include "net/acceptor.h"
 #include "net/c2s.h"
 #include "net/limits.h"
+#include "router/account.h"
 #include "router/directory.h"
 #include "tests/support/on_shard.h"
 
@@ -60,8 +61,9 @@ static void start_server(void)
 	log_level = LOG_LEVEL_ERROR;
 	directory_init();
 	REQUIRE(jobs_start(1) == 0 && auth_start(NULL) == 0 && shards_start(1) == 0);
+	accounts_start();
 	conf->sasl_mechanisms = SASL_ANONYMOUS | SASL_PLAIN | SASL_SCRAM_SHA_256;
-	conf->anonymous = conf->legacy_auth = true;
+	conf->anonymous = conf->legacy_auth = conf->sasl2 = true;
 	conf->max_sessions = 10;
 	conf->max_out_bytes = 1 << 20;
 	conf->auth_fails = 0;

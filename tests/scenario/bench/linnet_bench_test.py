@@ -90,6 +90,19 @@ class LinnetBench(ServerCase):
             self.assert_times(run, 'login', run['logins'])
             self.assertEqual(run['failed'], 0)
 
+    def test_other_ways_to_log_in(self):
+        """XEP-0388, XEP-0484: each user by password first, and then by token."""
+        tls = '--tls', 'direct', '--port', str(self.server.tls_port)
+        for way in 'sasl2', 'token':
+            run = self.played(*tls, '--login', way, 'login')
+            self.assert_whole(run, 'login')
+            self.assertEqual(run['failed'], 0)
+        done = self.run_bench('--json', '-', *tls, '--login', 'token', 'chat')
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        metrics = self.server.control('metrics')
+        self.assertRegex(metrics if isinstance(metrics, str) else metrics['text'],
+                         r'linnet_token_logins_total [1-9]')
+
     def test_idle(self):
         for words in ([], ['--processes', '3']):
             run = self.played(*words, 'idle', seconds=0.3)
@@ -197,8 +210,9 @@ class LinnetBench(ServerCase):
         self.assertIn('even number', done.stderr)
 
     def test_wrong_usage(self):
-        done = self.run_bench('--rate', '5', 'idle')
-        self.assertEqual((done.returncode, done.stdout), (2, ''))
+        for words in ['--rate', '5', 'idle'], ['--login', 'token', 'login']:
+            done = self.run_bench(*words)
+            self.assertEqual((done.returncode, done.stdout), (2, ''))
 
     def test_what_a_peer_does_wrong_is_noticed(self):
         """The relay's protocol: who connects is greeted and may send. This one spoils what passes."""

@@ -27,7 +27,7 @@ class Client(slixmpp.ClientXMPP):
         self.under_test, self.tls = server, tls
         self.ca_certs = server.path('ca.pem')
         self.said, self.happened = asyncio.Queue(), asyncio.Queue()
-        for plugin in ('xep_0030', 'xep_0077', 'xep_0092', 'xep_0199'):
+        for plugin in ('xep_0004', 'xep_0030', 'xep_0050', 'xep_0077', 'xep_0092', 'xep_0199'):
             self.register_plugin(plugin)
         if register:
             # 1.8.3 keeps back whatever is said before the session, registration included.
@@ -79,8 +79,11 @@ class Slixmpp(ServerCase):
     # there: where -PLUS is offered it never gets as far as plain SCRAM.
     settings = '''
 disable_sasl_mechanisms: [SCRAM-SHA-1-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-512-PLUS]
+acl: {admin: {user: [romeo@localhost]}}
 modules:
     mod_register: {access: all, registration_timeout: 0}
+    mod_adhoc: {}
+    mod_configure: {}
 '''
 
     def run_async(self, scenario):
@@ -156,6 +159,52 @@ modules:
             self.assertIn('urn:xmpp:ping', info['disco_info']['features'])
             version = await client['xep_0092'].get_version('localhost', timeout=WAIT_S)
             self.assertEqual(version['software_version']['name'], self.server.software)
+            await client.offline()
+        self.run_async(scenario)
+
+    async def fill_in(self, client, node, values):
+        """Runs a command as its user would: finds it, gets its form, fills it in, sends it."""
+        nodes = {item[1] for item in
+                 (await client['xep_0050'].get_commands('localhost'))['disco_items']['items']}
+        self.assertIn(node, nodes)
+        steps = asyncio.Queue()
+        client['xep_0050'].start_command('localhost', node, {
+            'next': lambda iq, session: steps.put_nowait((iq, session)),
+            'error': lambda iq, session: steps.put_nowait((iq, session))})
+        iq, session = await asyncio.wait_for(steps.get(), WAIT_S)
+        if values is None:
+            return iq
+        form = iq['command']['form']
+        self.assertEqual(form['type'], 'form')
+        session['payload'] = client['xep_0004'].make_form(ftype='submit')
+        for var in form.get_fields():
+            session['payload'].add_field(var=var, value=values.get(var, form.get_values()[var]))
+        client['xep_0050'].complete_command(session)
+        return (await asyncio.wait_for(steps.get(), WAIT_S))[0]
+
+    def test_administration(self):
+        admin = 'http://jabber.org/protocol/admin#'
+
+        async def scenario():
+            client = await self.client('romeo@localhost/admin').online()
+            iq = await self.fill_in(client, admin + 'add-user', {
+                'accountjid': 'gamma@localhost', 'password': 'secret of gamma',
+                'password-verify': 'secret of gamma'})
+            self.assertEqual(iq['command']['status'], 'completed')
+            other = await self.client('gamma@localhost/new').online()
+            iq = await self.fill_in(client, admin + 'get-online-users-num', None)
+            self.assertEqual(iq['command']['form'].get_values()['onlineusersnum'], '2')
+            iq = await self.fill_in(client, admin + 'end-user-session',
+                                    {'accountjids': ['gamma@localhost']})
+            self.assertEqual(iq['command']['status'], 'completed')
+            await other.wait_for('disconnected')
+            iq = await self.fill_in(client, admin + 'delete-user',
+                                    {'accountjids': ['gamma@localhost']})
+            self.assertEqual(iq['command']['status'], 'completed')
+            iq = await self.fill_in(client, admin + 'delete-user',
+                                    {'accountjids': ['gamma@localhost']})
+            self.assertEqual(iq['error']['condition'], 'item-not-found')
+            self.assertEqual(iq['error']['text'], 'There is no such account.')
             await client.offline()
         self.run_async(scenario)
 

@@ -15,6 +15,7 @@ from harness.server import LINNETD, Server
 
 SESSIONS = 200          # half of them plain, half TLS
 PIECE_MAX = 90          # bytes of one send: stanzas are cut anywhere
+AHEAD_MAX = 50          # messages that one may be ahead of what has been heard of it
 
 
 def until(is_so, seconds=WAIT_S):
@@ -52,9 +53,12 @@ class Talker:
         self.heard = {}         # by sender: the numbers in the order they came
         self.errors = []
         self.ended = False
+        self.hearer = None      # the talker that hears this one
 
     def say(self):
         """One piece of what is to be said, if the socket takes it."""
+        if not self.out and self.sent - len(self.hearer.heard.get(self.jid, ())) > AHEAD_MAX:
+            return
         if not self.out:
             self.out = ("<message to='%s' type='chat'><body>%d</body><x xmlns='x'>&amp;%s</x></message>"
                         % (self.to, self.sent, 'é' * random.randint(0, 40))).encode()
@@ -98,8 +102,13 @@ class Crowd:
 
     def __init__(self, server, jids):
         self.talkers = [Talker(server, jid, to) for jid, to in zip(jids, jids[1:] + jids[:1])]
-        self.talking = True
+        for t, hearer in zip(self.talkers, self.talkers[1:] + self.talkers[:1]):
+            t.hearer = hearer
+        self.talking = False
         self.thread = threading.Thread(target=self.run)
+
+    def talk(self):
+        self.talking = True
         self.thread.start()
 
     def run(self):
@@ -107,24 +116,24 @@ class Crowd:
             for t in self.talkers:
                 t.say()
                 t.hear()
+            time.sleep(0.0005)
 
     def end(self, case):
         """All that was said has been heard, once and in order, and nobody was disconnected."""
         self.talking = False
         self.thread.join()
-        by_jid = {t.jid: t for t in self.talkers}
         for t in self.talkers:
             t.finish()
 
         def all_heard():
             for t in self.talkers:
                 t.hear()
-            return all(len(by_jid[t.to].heard.get(t.jid, [])) >= t.sent for t in self.talkers)
+            return all(len(t.hearer.heard.get(t.jid, [])) >= t.sent for t in self.talkers)
 
         until(all_heard)
         for t in self.talkers:
             case.assertFalse(t.ended, '%s was disconnected' % t.jid)
-            case.assertEqual(by_jid[t.to].heard.get(t.jid), list(range(t.sent)), t.jid)
+            case.assertEqual(t.hearer.heard.get(t.jid), list(range(t.sent)), t.jid)
             case.assertEqual(t.errors, [])
         return sum(t.sent for t in self.talkers)
 
@@ -144,6 +153,7 @@ class UnderLoad(unittest.TestCase):
             crowd = Crowd(server, [jid + '/r' for jid in plain])
             clients = [server.login(jid + '/r', tls='direct' if i % 2 else 'starttls')
                        for i, jid in enumerate(secure)]
+            crowd.talk()
             for client, jid in zip(clients, plain):     # owed to a client when its stream ends
                 client.send("<presence/><message to='%s/r' type='chat' id='s'><body>0</body>"
                             "</message>" % client.jid.partition('/')[0])
@@ -206,6 +216,7 @@ class CalledOff(unittest.TestCase):
         self.addCleanup(self.end_server)
         self.crowd = Crowd(self.server, [jid + '/r' for jid in self.plain])
         self.clients = [self.server.login(jid + '/r') for jid in self.secure]
+        self.crowd.talk()
 
     def end_server(self):
         try:
@@ -286,6 +297,7 @@ class Life(unittest.TestCase):
         with Upgraded(accounts=[(jid, None) for jid in jids]) as server:
             server.allowed_errors = ['the server died and was started again']
             crowd = Crowd(server, [jid + '/r' for jid in jids])
+            crowd.talk()
             other = server.path('other-linnetd')
             os.symlink(os.path.abspath(LINNETD), other)
             seen = {server.children()[0]}
@@ -303,6 +315,7 @@ class Life(unittest.TestCase):
             self.assertTrue(until(lambda: 'restarts=1' in server.log()), server.log())
             self.assertTrue(until(server.is_up))
             crowd = Crowd(server, [jid + '/r' for jid in jids])
+            crowd.talk()
             self.assertEqual(server.upgrade()['moved'], len(jids))
             self.assertEqual(server.control('status')['restarts'], 1)
             crowd.end(self)

@@ -207,3 +207,89 @@ Test(keep, hands_on_what_is_told)
 	cr_expect_eq(times_told, 2);
 	cr_expect_str_eq(last_told, "ready");
 }
+
+/* --- upgrades --- */
+
+static char given[64]; /* what was in the pipe that came with "given" */
+
+static void told_given(const char *what)
+{
+	int fd = keep_told_fd();
+
+	told(what);
+	if (fd >= 0 && read(fd, given, sizeof(given) - 1) < 0)
+		given[0] = 0;
+	fd_close(&fd);
+	cr_expect_eq(keep_told_fd(), -1, "it is given once");
+}
+
+static int give(void)
+{
+	int ends[2];
+
+	REQUIRE(pipe(ends) == 0);
+	REQUIRE(write(ends[1], "a pipe", 6) == 6);
+	keep_tell_with("given", ends[0]);
+	keep_tell("nothing");
+	return 0;
+}
+
+Test(keep, a_descriptor_goes_with_what_is_told)
+{
+	pid_t child;
+
+	cr_assert_eq(keep_open(), 0);
+	child = fork();
+	if (child == 0) {
+		keep_serve();
+		_exit(give());
+	}
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	keep_listen(told_given);
+	cr_expect_str_eq(given, "a pipe");
+	cr_expect_eq(times_told, 2);
+}
+
+/* As a program that was started with keep_pass_next(): it knows nothing but what it was told. */
+static int serve_as_next(const char *packed, int end)
+{
+	keep_unpack(packed);
+	keep_serve_at(end);
+	if (!is_pipe_with(keep_take("one"), "first"))
+		return 1;
+	keep_drop_rest();
+	put_pipe("three", "third");
+	keep_tell("ready");
+	return 0;
+}
+
+static int find_three(void)
+{
+	return !(keep_take("two") < 0 && is_pipe_with(keep_take("three"), "third"));
+}
+
+Test(keep, a_second_server_takes_the_place_of_the_first)
+{
+	char *packed;
+	pid_t child;
+	int status;
+
+	serve(put_two);
+	cr_expect_eq(keep_channel_next(), -1);
+	cr_assert_eq(keep_open_next(), 0);
+	child = fork();
+	if (child == 0) {
+		packed = keep_pack();
+		keep_take("one"); /* as exec() leaves nothing but open files */
+		keep_take("two");
+		_exit(serve_as_next(packed, keep_pass_next()));
+	}
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_expect_eq(status, 0);
+	keep_listen_next(told);
+	cr_expect_str_eq(last_told, "ready");
+	keep_promote_next();
+	cr_expect_eq(keep_channel_next(), -1);
+	cr_expect_neq(keep_channel(), -1);
+	cr_expect_eq(serve(find_three), 0, "what it dropped and put is what counts");
+}

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -212,6 +213,39 @@ static void make_with_one(void)
 /* Where the header says whether it was closed, and under which start of the system it was used. */
 #define AT_CLEAN 24
 #define AT_BOOT 28
+
+/* As to the server that takes this one's place: what was there is found, what is done behind its
+ * back is not. */
+Test(spool, is_lent_as_it_is)
+{
+	struct spool_record *kept, *freed, *late;
+	pid_t child;
+	int status;
+
+	cr_assert_eq(spool_open(path, 1 << 24, 1), 0);
+	kept = add(1, 1, 100);
+	freed = add(1, 2, 100);
+	late = spool_alloc(1, 4, 0);
+	cr_assert(kept && freed && late);
+	cr_expect_eq(spool_lend(), 0);
+	spool_free(freed);
+	spool_publish(late);
+	cr_expect_null(spool_alloc(1, 8, 10), "there is no room");
+	child = fork();
+	if (child == 0) { /* a process that has not got the first one's memory would be the same */
+		spool_close();
+		if (spool_open(path, 1 << 24, 1))
+			_exit(1);
+		_exit(look(1).keys == 3 ? 0 : 2);
+	}
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_expect_eq(status, 0);
+	cr_expect_eq(spool_take_back(), 0);
+	cr_expect_not_null(add(1, 8, 10));
+	spool_free(kept);
+	spool_close();
+	spool_close();
+}
 
 Test(spool, a_file_that_cannot_be_trusted_begins_empty)
 {

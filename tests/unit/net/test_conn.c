@@ -673,6 +673,156 @@ Test(conn, ended_with_output_waiting)
 	/* conn_end() in the fixture: no event, nothing leaks. */
 }
 
+/* --- to another process --- */
+
+static void freeze_here(void *arg UNUSED)
+{
+	shard_check(NULL);
+	conn_freeze(&side.conn);
+}
+
+static void hold_here(void *arg UNUSED)
+{
+	shard_check(NULL);
+	conn_freeze(&side.conn);
+	conn_hold(&side.conn);
+}
+
+static void let_go_here(void *arg UNUSED)
+{
+	shard_check(NULL);
+	conn_let_go(&side.conn);
+}
+
+/* As between two processes: the first connection has a copy of the socket still. */
+static void move_here(void *arg UNUSED)
+{
+	struct record_reader in;
+	struct record r;
+	struct buf *b;
+	int fd = dup(side.conn.watch.fd);
+
+	shard_check(NULL);
+	record_begin(&r, "conn", 1);
+	conn_save(&side.conn, &r);
+	b = record_end(&r);
+	conn_end(&side.conn);
+	cr_assert_eq(record_open(&in, b->data, b->len), 0);
+	cr_expect(conn_load(&side.conn, fd, &events, &in));
+	cr_expect(record_is_read(&in));
+	buf_unref(b);
+}
+
+Test(conn, a_frozen_one_is_not_read_but_written)
+{
+	on_shard(0, freeze_here, NULL);
+	tell("later");
+	say("now");
+	cr_expect_str_eq(taken(), "");
+	cr_expect_str_eq(hears(), "now");
+	on_shard(0, pause_here, NULL);
+	on_shard(0, resume_here, NULL);
+	settle();
+	cr_expect_str_eq(taken(), "", "whatever its owner does");
+	on_shard(0, let_go_here, NULL);
+	settle();
+	cr_expect_str_eq(taken(), "later");
+}
+
+Test(conn, a_held_one_does_nothing_until_it_is_let_go)
+{
+	on_shard(0, hold_here, NULL);
+	tell("in");
+	say("out");
+	cr_expect_str_eq(taken(), "");
+	cr_expect_str_eq(hears(), "");
+	on_shard(0, let_go_here, NULL);
+	settle();
+	cr_expect_str_eq(taken(), "in");
+	cr_expect_str_eq(hears(), "out");
+	tell(", and on");
+	cr_expect_str_eq(taken(), "in, and on");
+}
+
+Test(conn, a_peer_that_goes_meanwhile_is_noticed_afterwards)
+{
+	on_shard(0, hold_here, NULL);
+	close(peer);
+	peer = -1;
+	settle();
+	cr_expect_eq(side.n_lost, 0);
+	on_shard(0, let_go_here, NULL);
+	settle();
+	EXPECT_LOST(CONN_PEER_CLOSED);
+}
+
+Test(conn, what_was_kept_and_what_waits_goes_over)
+{
+	side.takes = 3;
+	tell("romeo");
+	on_shard(0, hold_here, NULL);
+	say("out");
+	tell(" and juliet");
+	on_shard(0, move_here, NULL);
+	cr_expect_str_eq(hears(), "");
+	side.takes = SIZE_MAX;
+	on_shard(0, let_go_here, NULL);
+	settle();
+	cr_expect_str_eq(taken(), "romeo and juliet");
+	cr_expect_str_eq(hears(), "out");
+}
+
+Test(conn, a_piece_that_was_written_in_part_goes_over)
+{
+	size_t heard = 0;
+	unsigned wrong = 0;
+
+	small_buffers();
+	write_pieces(0, 26, 5000, false);
+	cr_assert_gt(side.conn.out_count, 0);
+	on_shard(0, hold_here, NULL);
+	on_shard(0, move_here, NULL);
+	on_shard(0, let_go_here, NULL);
+	for (unsigned quiet = 0; heard < 26 * 5000 && quiet < 1000; quiet++) {
+		const char *more = hears();
+
+		for (; *more; more++, heard++)
+			wrong += *more != 'a' + (int)(heard / 5000);
+		settle();
+	}
+	cr_expect_eq(heard, 26 * 5000);
+	cr_expect_eq(wrong, 0);
+}
+
+static void load_cut_here(void *arg UNUSED)
+{
+	struct record_reader in;
+	struct record r;
+	struct buf *b;
+
+	shard_check(NULL);
+	record_begin(&r, "conn", 1);
+	conn_save(&side.conn, &r);
+	b = record_end(&r);
+	for (uint32_t len = 30; len < b->len; len++) {
+		struct conn copy;
+
+		if (record_open(&in, b->data, len))
+			continue;
+		cr_expect_not(conn_load(&copy, dup(peer), &events, &in) && record_is_read(&in));
+		conn_end(&copy);
+	}
+	buf_unref(b);
+}
+
+Test(conn, a_record_that_is_cut_is_not_loaded)
+{
+	on_shard(0, hold_here, NULL);
+	say("out");
+	on_shard(0, load_cut_here, NULL);
+	on_shard(0, let_go_here, NULL);
+}
+
 /* --- TLS --- */
 
 static struct tls_store *store;

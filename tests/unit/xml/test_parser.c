@@ -734,3 +734,101 @@ Test(parse_stanza, reads_what_was_written)
 	buf_unref(wire);
 	stanza_unref(s);
 }
+
+/* --- from one process to another --- */
+
+/* What is reported of the header and the text behind it when another parser, of another pool, goes
+ * on from byte `at`. */
+static void go_over(const char *header, const char *text, size_t at)
+{
+	struct parser_pool *other = parser_pool_new(1000);
+	struct parser *next = parser_new(other, &usual, &events, &seen);
+	const char *held;
+	size_t held_len, used;
+	char *head;
+
+	again();
+	cr_assert_eq(parser_feed(parser, header, strlen(header), &used), PARSER_OK);
+	cr_assert_eq(parser_feed(parser, text, at, &used), PARSER_OK);
+	head = parser_save(parser, &held, &held_len);
+	cr_assert_not_null(head);
+	cr_expect_eq(parser_load(next, head, held, held_len), PARSER_OK, "%s", head);
+	free(head);
+	parser_feed(next, text + at, strlen(text + at), &used);
+	parser_free(next);
+	parser_pool_free(other);
+}
+
+Test(parser, another_one_goes_on_at_any_byte)
+{
+	static const char *const headers[] = { HEADER,
+		"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' "
+		"xmlns:a='http://a.example/?x=1&amp;y=&apos;' xml:lang='d&apos;e' version='1.0'>" };
+	static const char *const texts[] = {
+		"<message to='j@example.com' id='\xc3\xa9'><body>a&amp;\xc3\xa9</body>"
+		"<x xmlns='q'><![CDATA[]]]]></x></message> <iq type='get' id='1'/>",
+		"<message to='j@example.com'><a:b xmlns:a='c'/></message></stream:stream>"
+	};
+
+	for (size_t h = 0; h < ARRAY_LEN(headers); h++) {
+		const char *text = texts[h == 0];
+		size_t used;
+		char *want;
+
+		again();
+		parser_feed(parser, headers[h], strlen(headers[h]), &used);
+		parser_feed(parser, text, strlen(text), &used);
+		want = xstrdup(lines());
+		for (size_t at = 0; at < strlen(text); at++) {
+			if (parser_between_stanzas(parser) && at && text[at] == 0)
+				break;
+			go_over(headers[h], text, at);
+			cr_expect_str_eq(lines(), want, "from byte %zu", at);
+		}
+		free(want);
+	}
+}
+
+Test(parser, what_is_no_open_stream_is_not_saved)
+{
+	const char *held;
+	size_t len, used;
+
+	cr_expect_null(parser_save(parser, &held, &len), "nothing has come");
+	parser_feed(parser, "<stream:str", 11, &used);
+	cr_expect_null(parser_save(parser, &held, &len));
+	again();
+	parser_feed(parser, HEADER "<a></b>", strlen(HEADER "<a></b>"), &used);
+	cr_expect_null(parser_save(parser, &held, &len), "broken");
+}
+
+Test(parser, what_cannot_be_loaded)
+{
+	static const struct {
+		const char *head, *held;
+	} rows[] = { { "", "" }, { "<s", "" }, { "<s/>", "" }, { "text", "" }, { "<s>", "<a/>" },
+		{ "<s>", "</s>" }, { "<s>", "\xff" }, { "<s><a>", "" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct parser *p = parser_new(pool, &usual, &events, &seen);
+
+		cr_expect_neq(parser_load(p, rows[i].head, rows[i].held, strlen(rows[i].held)),
+			PARSER_OK, "%s%s", rows[i].head, rows[i].held);
+		parser_free(p);
+	}
+	cr_expect_str_eq(lines(), "", "nobody is called");
+}
+
+/* The bound on a stanza may have become a smaller one: that is found, but by its next byte. */
+Test(parser, another_one_keeps_its_own_limits)
+{
+	const struct parser_limits small = { 100, PARSER_DEPTH, PARSER_ATTRS };
+	struct parser *p = parser_new(pool, &small, &events, &seen);
+	char held[300] = "<message><body>";
+	size_t used;
+
+	memset(held + 15, 'x', sizeof(held) - 15);
+	cr_expect_eq(parser_load(p, "<s xmlns='jabber:client'>", held, sizeof(held)), PARSER_OK);
+	cr_expect_eq(parser_feed(p, "x", 1, &used), PARSER_TOO_BIG);
+	parser_free(p);
+}

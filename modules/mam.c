@@ -1,0 +1,245 @@
+/* modules/mam.c - accounts' archives of their messages: XEP-0313 (Message Archive Management) and
+ * XEP-0441 (its preferences). ejabberd's mod_mam. The message log keeps the messages; here is which
+ * of them are an account's archive, for how long, and who may read it: its clients. */
+#include "modules/mam_inside.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "router/deliver.h"
+#include "router/directory.h"
+
+const char *const mam_defaults[] = { "always", "never", "roster", NULL };
+
+static const struct conf_item mam_items[] = {
+	{ "default", CONF_ENUM, FIELD(struct mam_conf, default_archive, int), .words = mam_defaults,
+		.preset = "always",
+		.help = "What is archived of accounts that have not chosen: everything, nothing, "
+			"or what they exchange with the contacts in their roster." },
+	{ "expire_after", CONF_TIME, FIELD(struct mam_conf, expire_after, int64_t),
+		.preset = "infinity", .min = 1000, .max = INT64_MAX,
+		.help = "Messages that are older are in no archive any more; they are deleted "
+			"soon after." },
+	{ "max_messages", CONF_INT, FIELD(struct mam_conf, max_messages, int64_t), .preset = "0",
+		.min = 0, .max = 1000000000, .unit = "messages",
+		.help = "So many stay in one archive; the oldest beyond are deleted by and by. 0: "
+			"any number." },
+	{ "default_page_size", CONF_INT, FIELD(struct mam_conf, default_page, int64_t),
+		.preset = "50", .min = 1, .max = 1000, .unit = "messages",
+		.help = "So many are sent to a client that does not say how many it wants." },
+	{ "max_page_size", CONF_INT, FIELD(struct mam_conf, max_page, int64_t), .preset = "250",
+		.min = 1, .max = 1000, .unit = "messages",
+		.help = "So many are sent at once at most." },
+	{ 0 }
+};
+
+static struct metric requests_metric =
+	METRIC_COUNTER("archive_requests_total", "Requests to archives.");
+static struct metric refused_metric =
+	METRIC_COUNTER("archive_refused_total", "Requests to archives that were refused.");
+
+uint64_t mam_oldest_id(const struct mam_conf *conf)
+{
+	uint64_t now_ms = clock_wall_ms(), age_ms = (uint64_t)conf->expire_after;
+
+	return now_ms > age_ms ? message_first_id((int64_t)(now_ms - age_ms) * 1000) : 0;
+}
+
+/* ---- What is archived */
+
+static enum hook_next mam_archive(void *subject, void *arg)
+{
+	const struct mam_conf *conf = module_conf(arg);
+	const struct message_question *q = subject;
+
+	return mam_prefs_want(q->account, q->peer, (enum mam_default)conf->default_archive)
+		? HOOK_STOP
+		: HOOK_GO_ON;
+}
+
+/* ---- Requests */
+
+/* To the session that has asked. */
+struct mam_sending {
+	struct msg msg;
+	struct actor_id session;
+	unsigned n;
+	struct stanza *at[];
+};
+
+static void sending_run(struct msg *m)
+{
+	struct mam_sending *s = container_of(m, struct mam_sending, msg);
+
+	shard_check(NULL);
+	for (unsigned i = 0; i < s->n; i++) {
+		deliver(s->session, s->at[i], DELIVER_COPY);
+		stanza_unref(s->at[i]);
+	}
+	free(s);
+}
+
+void mam_send(struct mam_request *r, struct stanza **at, unsigned n, struct stanza *answer)
+{
+	struct mam_sending *s = xmalloc(sizeof(*s) + (n + 1) * sizeof(s->at[0]));
+
+	s->msg.run = sending_run;
+	s->session = r->session;
+	s->n = n + 1;
+	for (unsigned i = 0; i < n; i++)
+		s->at[i] = at[i];
+	s->at[n] = answer;
+	shard_post(actor_shard(r->session), &s->msg);
+}
+
+static void request_done(struct job *j)
+{
+	struct mam_request *r = container_of(j, struct mam_request, job);
+
+	module_conf_drop(r->conf);
+	host_unref(r->host);
+	stanza_unref(r->stanza);
+	free(r);
+}
+
+static void request_work(struct job *j)
+{
+	struct mam_request *r = container_of(j, struct mam_request, job);
+	char first[4096];
+	struct builder b;
+	int error;
+
+	job_check();
+	arena_init(&r->arena, first, sizeof(first));
+	error = r->run(r);
+	arena_fini(&r->arena);
+	if (!error)
+		return;
+	metric_add(&refused_metric, 1);
+	build_error(&b, r->stanza, error, NULL);
+	mam_send(r, NULL, 0, build_end(&b));
+}
+
+static int (*mam_function(const struct iq *iq))(struct mam_request *r)
+{
+	static const struct {
+		const char *name;
+		bool set;
+		int (*run)(struct mam_request *r);
+	} all[] = {
+		{ "query", true, mam_query_set },
+		{ "query", false, mam_query_get },
+		{ "metadata", false, mam_metadata_get },
+		{ "prefs", true, mam_prefs_set },
+		{ "prefs", false, mam_prefs_get },
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		if (elem_is(iq->payload, all[i].name, NS_MAM) && iq->set == all[i].set)
+			return all[i].run;
+	return NULL;
+}
+
+/* XEP-0313 §6.1.1: who reads the archive before it is available is not handed what waits and is in
+ * there, too. On its shard, so that it holds for a presence right behind the request. */
+ON_SHARD static bool reads_instead(const struct session_entry *e, const struct iq *iq)
+{
+	struct session *ss = (struct session *)e->session;
+
+	if (!iq->set || !elem_is(iq->payload, "query", NS_MAM))
+		return false;
+	session_reads(ss, SESSION_READS_ARCHIVE);
+	return !e->available;
+}
+
+static int mam_iq(const struct iq *iq, struct builder *answer UNUSED)
+{
+	int (*run)(struct mam_request *) = mam_function(iq);
+	const struct session_entry *e = directory_find_full(iq->from);
+	struct mam_request *r;
+
+	shard_check(NULL);
+	metric_add(&requests_metric, 1);
+	if (!run)
+		return ERR_BAD_REQUEST;
+	if (!jid_equal_bare(iq->from, iq->to) || !e)
+		return ERR_FORBIDDEN; /* XEP-0313 §8.1 */
+	r = xcalloc(1, sizeof(*r));
+	r->host = host_ref(iq->host);
+	r->conf = module_conf_hold(iq->arg);
+	r->stanza = stanza_ref(iq->stanza);
+	r->payload = iq->payload;
+	r->session = e->id;
+	r->offer = reads_instead(e, iq);
+	r->run = run;
+	r->job.work = request_work;
+	r->job.done = request_done;
+	if (account_work(iq->to, &r->job) == 0)
+		return IQ_LATER;
+	request_done(&r->job);
+	return ERR_RESOURCE_CONSTRAINT;
+}
+
+/* ---- Life */
+
+static enum hook_next mam_removed(void *subject, void *arg UNUSED)
+{
+	mam_prefs_forget(subject);
+	return HOOK_GO_ON;
+}
+
+static int mam_start(struct module_instance *mi)
+{
+	int error;
+
+	job_check();
+	error = message_log_use(mi->host);
+	if (error)
+		return error;
+	error = mam_prefs_open();
+	if (error) {
+		message_log_unuse(mi->host);
+		return error;
+	}
+	metric_register(&requests_metric);
+	metric_register(&refused_metric);
+	mam_prefs_use(mi);
+	mam_sweep_use(mi);
+	return 0;
+}
+
+static void mam_stop(struct module_instance *mi)
+{
+	mam_sweep_unuse(mi);
+	mam_prefs_unuse(mi);
+	message_log_unuse(mi->host);
+}
+
+static const char *mam_check(const void *settings, struct arena *a UNUSED)
+{
+	const struct mam_conf *conf = settings;
+
+	return conf->default_page > conf->max_page
+		? "default_page_size must not be more than max_page_size"
+		: NULL;
+}
+
+const struct module module_mam = {
+	.abi = LINNET_MODULE_ABI,
+	.name = "mam",
+	.help = "Archives accounts' messages, for their clients to page through.",
+	.xeps = (const char *const[]){ "XEP-0313 1.1.3", "XEP-0441 0.2.0", "XEP-0059 1.0",
+		"XEP-0297 1.0", "XEP-0334 1.0.0", "XEP-0359 0.7.0", NULL },
+	.account_features = (const char *const[]){ NS_MAM, NS_MAM_EXTENDED,
+		"urn:xmpp:mam:2#groupchat-field", NS_SID, NULL },
+	.conf = mam_items,
+	.conf_size = sizeof(struct mam_conf),
+	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_MAM, IQ_NO_QUEUE, mam_iq }, { 0 } },
+	.hooks = (const struct hook_row[]){ { &archive_message_hook, 50, mam_archive },
+		{ &account_removed_hook, 50, mam_removed }, { 0 } },
+	.start = mam_start,
+	.stop = mam_stop,
+	.check = mam_check,
+};
+LINNET_MODULE(module_mam);

@@ -1,0 +1,252 @@
+/* modules/message_archive.c - SQL of pages, and of what goes from archives. Each page is a range of
+ * a key in its order: of (account, id), or of (account, peer, id, resource), so what it costs does
+ * not depend on how much lies before or behind it. */
+#include "modules/message_archive.h"
+
+#include <string.h>
+
+#include "modules/message_log.h"
+
+#define ROW "SELECT e.id, e.flags, b.body"
+#define FROM " FROM message_entry e CROSS JOIN message_body b WHERE e.account = ?"
+#define REST " AND e.id >= ? AND e.id <= ? AND e.hidden = 0 AND b.id = e.id ORDER BY e.id"
+#define PEER " AND e.peer = ?"
+#define RESOURCE " AND e.peer = ? AND e.resource = ?"
+
+static struct db_stmt find[3][2] = {
+	{ DB_STMT("message_archive_page", ROW FROM REST " LIMIT ?"),
+		DB_STMT("message_archive_page_back", ROW FROM REST " DESC LIMIT ?") },
+	{ DB_STMT("message_archive_with", ROW FROM PEER REST " LIMIT ?"),
+		DB_STMT("message_archive_with_back", ROW FROM PEER REST " DESC LIMIT ?") },
+	{ DB_STMT("message_archive_with_full", ROW FROM RESOURCE REST " LIMIT ?"),
+		DB_STMT("message_archive_with_full_back", ROW FROM RESOURCE REST " DESC LIMIT ?") },
+};
+
+#define COUNT "SELECT COUNT(*) FROM message_entry e WHERE e.account = ?"
+#define COUNTED " AND e.id >= ? AND e.id <= ? AND e.hidden = 0"
+static struct db_stmt count[3] = {
+	DB_STMT("message_archive_count", COUNT COUNTED),
+	DB_STMT("message_archive_count_with", COUNT PEER COUNTED),
+	DB_STMT("message_archive_count_with_full", COUNT RESOURCE COUNTED),
+};
+
+static struct db_stmt get_stmt =
+	DB_STMT("message_archive_get", ROW FROM " AND e.id = ? AND e.hidden = 0 AND b.id = e.id");
+static struct db_stmt has_stmt = DB_STMT("message_archive_has",
+	"SELECT id FROM message_entry WHERE account = ? AND id = ? AND hidden = 0");
+static struct db_stmt first_stmt = DB_STMT("message_archive_first",
+	"SELECT id FROM message_entry WHERE account = ? AND id >= ? AND hidden = 0"
+	" ORDER BY id LIMIT 1");
+static struct db_stmt last_stmt = DB_STMT("message_archive_last",
+	"SELECT id FROM message_entry WHERE account = ? AND id >= ? AND hidden = 0"
+	" ORDER BY id DESC LIMIT 1");
+static struct db_stmt account_stmt = DB_STMT("message_archive_account",
+	"SELECT no, host, name FROM message_account WHERE host = ? AND name = ?");
+static struct db_stmt next_stmt = DB_STMT("message_archive_next",
+	"SELECT no, host, name FROM message_account WHERE no > ? ORDER BY no LIMIT 1");
+static struct db_stmt nth_stmt = DB_STMT("message_archive_nth",
+	"SELECT id FROM message_entry WHERE account = ? AND hidden = 0"
+	" ORDER BY id DESC LIMIT 1 OFFSET ?");
+static struct db_stmt waiting_stmt = DB_STMT("message_archive_waiting",
+	"SELECT id FROM message_waiting WHERE account = ? AND id >= ? AND id <= ?"
+	" ORDER BY id LIMIT ?");
+static struct db_stmt offer_stmt = DB_STMT("message_archive_offer",
+	"UPDATE message_waiting SET state = 3 WHERE account = ? AND state = 1 AND EXISTS"
+	" (SELECT 1 FROM message_entry e WHERE e.account = message_waiting.account"
+	" AND e.id = message_waiting.id AND e.hidden = 0)");
+static struct db_stmt before_stmt = DB_STMT("message_archive_before",
+	"SELECT id FROM message_entry WHERE account = ? AND id < ? AND hidden = 0"
+	" ORDER BY id LIMIT ?");
+static struct db_stmt hide_stmt = DB_STMT("message_archive_hide",
+	"UPDATE message_entry SET hidden = 1 WHERE account = ? AND id = ? AND EXISTS"
+	" (SELECT 1 FROM message_waiting w WHERE w.account = message_entry.account"
+	" AND w.id = message_entry.id)");
+
+/* --- pages --- */
+
+struct finding {
+	message_found_fn *fn;
+	void *arg;
+};
+
+static int take_found(const struct db_row *row, void *arg)
+{
+	const struct finding *f = arg;
+	struct message_found m = {
+		.id = (uint64_t)db_row_int(row, 0),
+		.flags = (uint32_t)db_row_int(row, 1),
+	};
+
+	m.body = db_row_blob(row, 2, &m.body_len);
+	return f->fn(&m, f->arg);
+}
+
+#define RANGE_PARAMS_MAX 6
+
+/* What the SQL asks for in this order; returns how many. */
+static unsigned range_params(const struct message_range *r, struct db_value *out, unsigned *kind)
+{
+	unsigned n = 0;
+
+	*kind = 0;
+	out[n++] = db_int(r->account);
+	if (r->with) {
+		out[n++] = db_int((int64_t)message_peer(r->with));
+		*kind = 1;
+	}
+	if (r->with && jid_is_full(r->with)) {
+		out[n++] = db_int(message_resource(r->with));
+		*kind = 2;
+	}
+	out[n++] = db_int((int64_t)r->first);
+	out[n++] = db_int((int64_t)r->last);
+	return n;
+}
+
+int message_archive_find(struct db *db, const struct message_range *range, unsigned max,
+	message_found_fn *fn, void *arg)
+{
+	struct finding f = { fn, arg };
+	struct db_value values[RANGE_PARAMS_MAX];
+	struct db_params params = { values, 0 };
+	unsigned kind;
+
+	params.n = range_params(range, values, &kind);
+	values[params.n++] = db_int(max);
+	return db_read(db, &find[kind][range->backwards], params, take_found, &f);
+}
+
+int message_archive_get(
+	struct db *db, int64_t account, uint64_t id, message_found_fn *fn, void *arg)
+{
+	struct finding f = { fn, arg };
+
+	return db_read(
+		db, &get_stmt, DB_PARAMS(db_int(account), db_int((int64_t)id)), take_found, &f);
+}
+
+int message_archive_has(struct db *db, int64_t account, uint64_t id)
+{
+	return db_read(db, &has_stmt, DB_PARAMS(db_int(account), db_int((int64_t)id)), NULL, NULL);
+}
+
+static int take_number(const struct db_row *row, void *arg)
+{
+	*(int64_t *)arg = db_row_int(row, 0);
+	return 1;
+}
+
+int64_t message_archive_count(struct db *db, const struct message_range *range)
+{
+	struct db_value values[RANGE_PARAMS_MAX];
+	struct db_params params = { values, 0 };
+	int64_t n = 0;
+	unsigned kind;
+	int error;
+
+	params.n = range_params(range, values, &kind);
+	error = db_read(db, &count[kind], params, take_number, &n);
+	return error < 0 ? error : n;
+}
+
+int message_archive_ends(
+	struct db *db, int64_t account, uint64_t from, uint64_t *first, uint64_t *last)
+{
+	int64_t id = 0;
+	int found = db_read(db, &first_stmt, DB_PARAMS(db_int(account), db_int((int64_t)from)),
+		take_number, &id);
+
+	*first = (uint64_t)id;
+	if (found > 0)
+		found = db_read(db, &last_stmt, DB_PARAMS(db_int(account), db_int((int64_t)from)),
+			take_number, &id);
+	*last = (uint64_t)id;
+	return found;
+}
+
+int message_archive_account(struct db *db, const char *host, const char *name, int64_t *out)
+{
+	return db_read(
+		db, &account_stmt, DB_PARAMS(db_text(host), db_text(name)), take_number, out);
+}
+
+/* --- what waits --- */
+
+struct ids {
+	uint64_t *at;
+	unsigned n;
+};
+
+static int take_id(const struct db_row *row, void *arg)
+{
+	struct ids *ids = arg;
+
+	ids->at[ids->n++] = (uint64_t)db_row_int(row, 0);
+	return 0;
+}
+
+int message_archive_waiting(
+	struct db *db, int64_t account, uint64_t first, uint64_t last, uint64_t *out, unsigned max)
+{
+	struct ids ids = { .at = out };
+
+	return db_read(db, &waiting_stmt,
+		DB_PARAMS(db_int(account), db_int((int64_t)first), db_int((int64_t)last),
+			db_int(max)),
+		take_id, &ids);
+}
+
+int message_archive_offer(struct db_tx *tx, int64_t account)
+{
+	return db_run(tx, &offer_stmt, DB_PARAMS(db_int(account)));
+}
+
+/* --- trimming --- */
+
+static int take_owner(const struct db_row *row, void *arg)
+{
+	struct message_owner *o = arg;
+
+	o->no = db_row_int(row, 0);
+	snprintf(o->host, sizeof(o->host), "%s", db_row_text(row, 1));
+	snprintf(o->name, sizeof(o->name), "%s", db_row_text(row, 2));
+	return 1;
+}
+
+int message_archive_next(struct db *db, int64_t no, struct message_owner *out)
+{
+	return db_read(db, &next_stmt, DB_PARAMS(db_int(no)), take_owner, out);
+}
+
+int message_archive_nth(struct db *db, int64_t account, int64_t keep, uint64_t *out)
+{
+	int64_t id = 0;
+	int found =
+		db_read(db, &nth_stmt, DB_PARAMS(db_int(account), db_int(keep)), take_number, &id);
+
+	*out = found > 0 ? (uint64_t)id + 1 : 0;
+	return found < 0 ? found : 0;
+}
+
+#define TRIM_MAX 500u
+
+static int trim_one(struct db_tx *tx, int64_t account, uint64_t id)
+{
+	int hidden = db_run(tx, &hide_stmt, DB_PARAMS(db_int(account), db_int((int64_t)id)));
+
+	return hidden ? hidden : message_db_remove(tx, account, id);
+}
+
+int message_archive_trim(struct db_tx *tx, int64_t account, uint64_t below, unsigned max)
+{
+	uint64_t at[TRIM_MAX];
+	struct ids ids = { .at = at };
+	int n = db_select(tx, &before_stmt,
+		DB_PARAMS(db_int(account), db_int((int64_t)below),
+			db_int(max < TRIM_MAX ? max : TRIM_MAX)),
+		take_id, &ids);
+
+	for (unsigned i = 0; i < ids.n && n >= 0; i++)
+		n = trim_one(tx, account, at[i]);
+	return n < 0 ? n : (int)ids.n;
+}
