@@ -28,6 +28,7 @@ HOOK(caps_change);
 #define NODE_BYTES_MAX 500
 #define ALGORITHM_2 "sha-256"
 #define OWN_MS 1000 /* the server's own hashes are made anew after so long */
+#define CATCH_UP_MS 3600000 /* how long sessions from before the module are looked at */
 
 struct caps_conf {
 	const char *node;
@@ -396,6 +397,7 @@ ON_SHARD static void listen_to(struct session *ss, const struct stanza *s)
 /* Of one host. */
 struct caps {
 	uint64_t started_ms; /* wall clock */
+	uint64_t caught_up_ms; /* on the other clock */
 	RCU_PTR(struct own_caps) own; /* the server's; NULL: not made yet */
 };
 
@@ -417,8 +419,17 @@ static enum hook_next caps_closed(void *subject, void *arg UNUSED)
 	return HOOK_GO_ON;
 }
 
-/* What a client sends: its answer; or a sign of a session that was there before the module, whose
- * presence has not been looked at (XEP-0198 and a change of the server's process keep sessions). */
+/* A session that was there before the module (one that another process had, too), whose presence
+ * has not been looked at. */
+ON_SHARD static void catch_up(struct session *ss)
+{
+	if (!ss->presence || holder_find(ss->id))
+		return;
+	holder_of(ss);
+	listen_to(ss, ss->presence);
+}
+
+/* What a client sends: its answer among it. */
 static enum hook_next caps_sending(void *subject, void *arg)
 {
 	const struct session_packet *p = subject;
@@ -428,11 +439,8 @@ static enum hook_next caps_sending(void *subject, void *arg)
 	struct holder *h;
 
 	shard_check(NULL);
-	if (p->session->since_ms <= caps->started_ms && p->session->presence &&
-		!holder_find(p->session->id)) {
-		holder_of(p->session);
-		listen_to(p->session, p->session->presence);
-	}
+	if (shard_now_ms() < caps->caught_up_ms && p->session->since_ms <= caps->started_ms)
+		catch_up(p->session);
 	h = number ? holder_find(p->session->id) : NULL;
 	if (!h || h->question != number)
 		return HOOK_GO_ON;
@@ -483,7 +491,7 @@ static enum hook_next caps_features_of_stream(void *subject, void *arg)
 	const struct caps_conf *conf = module_conf(mi);
 	const struct own_caps *own = f->authenticated ? own_caps(mi) : NULL;
 
-	if (!own)
+	if (!own || !*own->hash_1 || !*own->hash_2)
 		return HOOK_GO_ON;
 	build_open(f->features, "c", NS_CAPS);
 	build_attr(f->features, "hash", "sha-1");
@@ -550,6 +558,7 @@ static int caps_start(struct module_instance *mi)
 		return result;
 	caps = xcalloc(1, sizeof(*caps));
 	caps->started_ms = clock_wall_ms();
+	caps->caught_up_ms = clock_ms() + CATCH_UP_MS;
 	mi->data = caps;
 	return 0;
 }

@@ -154,12 +154,17 @@ ON_JOB static int read_element(
 
 /* ---- Requests */
 
-/* §2.3: at least one element, each with a namespace of its own; one namespace in a get. */
+/* §2.3: at least one element, each with a namespace of its own; one namespace in a get. Of no more
+ * elements than can be there. */
 static bool acceptable(const struct iq *iq)
 {
+	const struct private_conf *conf = iq_conf(iq);
 	const struct elem *first = elem_first(iq->payload);
+	int64_t n = 0;
 
 	elem_each_child (iq->payload, e) {
+		if (++n > conf->max_items)
+			return false;
 		if (!*e->ns || strcmp(e->ns, NS_PRIVATE) == 0)
 			return false;
 		if (strlen(e->ns) > KEY_BYTES_MAX || strlen(e->name) > KEY_BYTES_MAX)
