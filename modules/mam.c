@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
-#include "router/deliver.h"
+#include "modules/message_sweep.h"
 #include "router/directory.h"
 
 const char *const mam_defaults[] = { "always", "never", "roster", NULL };
@@ -37,7 +37,7 @@ static const struct conf_item mam_items[] = {
 static struct metric requests_metric =
 	METRIC_COUNTER("archive_requests_total", "Requests to archives.");
 static struct metric refused_metric =
-	METRIC_COUNTER("archive_refused_total", "Requests to archives that were refused.");
+	METRIC_COUNTER("archive_refused_total", "Requests to archives that were refused at once.");
 
 uint64_t mam_oldest_id(const struct mam_conf *conf)
 {
@@ -60,73 +60,12 @@ static enum hook_next mam_archive(void *subject, void *arg)
 
 /* ---- Requests */
 
-/* To the session that has asked. */
-struct mam_sending {
-	struct msg msg;
-	struct actor_id session;
-	unsigned n;
-	struct stanza *at[];
-};
-
-static void sending_run(struct msg *m)
-{
-	struct mam_sending *s = container_of(m, struct mam_sending, msg);
-
-	shard_check(NULL);
-	for (unsigned i = 0; i < s->n; i++) {
-		deliver(s->session, s->at[i], DELIVER_COPY);
-		stanza_unref(s->at[i]);
-	}
-	free(s);
-}
-
-void mam_send(struct mam_request *r, struct stanza **at, unsigned n, struct stanza *answer)
-{
-	struct mam_sending *s = xmalloc(sizeof(*s) + (n + 1) * sizeof(s->at[0]));
-
-	s->msg.run = sending_run;
-	s->session = r->session;
-	s->n = n + 1;
-	for (unsigned i = 0; i < n; i++)
-		s->at[i] = at[i];
-	s->at[n] = answer;
-	shard_post(actor_shard(r->session), &s->msg);
-}
-
-static void request_done(struct job *j)
-{
-	struct mam_request *r = container_of(j, struct mam_request, job);
-
-	module_conf_drop(r->conf);
-	host_unref(r->host);
-	stanza_unref(r->stanza);
-	free(r);
-}
-
-static void request_work(struct job *j)
-{
-	struct mam_request *r = container_of(j, struct mam_request, job);
-	char first[4096];
-	struct builder b;
-	int error;
-
-	job_check();
-	arena_init(&r->arena, first, sizeof(first));
-	error = r->run(r);
-	arena_fini(&r->arena);
-	if (!error)
-		return;
-	metric_add(&refused_metric, 1);
-	build_error(&b, r->stanza, error, NULL);
-	mam_send(r, NULL, 0, build_end(&b));
-}
-
-static int (*mam_function(const struct iq *iq))(struct mam_request *r)
+static lane_request_fn *mam_function(const struct iq *iq)
 {
 	static const struct {
 		const char *name;
 		bool set;
-		int (*run)(struct mam_request *r);
+		lane_request_fn *run;
 	} all[] = {
 		{ "query", true, mam_query_set },
 		{ "query", false, mam_query_get },
@@ -155,33 +94,35 @@ ON_SHARD static bool reads_instead(const struct session_entry *e, const struct i
 
 static int mam_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
-	int (*run)(struct mam_request *) = mam_function(iq);
+	lane_request_fn *run = mam_function(iq);
 	const struct session_entry *e = directory_find_full(iq->from);
-	struct mam_request *r;
+	int error = 0;
 
 	shard_check(NULL);
 	metric_add(&requests_metric, 1);
 	if (!run)
-		return ERR_BAD_REQUEST;
-	if (!jid_equal_bare(iq->from, iq->to) || !e)
-		return ERR_FORBIDDEN; /* XEP-0313 §8.1 */
-	r = xcalloc(1, sizeof(*r));
-	r->host = host_ref(iq->host);
-	r->conf = module_conf_hold(iq->arg);
-	r->stanza = stanza_ref(iq->stanza);
-	r->payload = iq->payload;
-	r->session = e->id;
-	r->offer = reads_instead(e, iq);
-	r->run = run;
-	r->job.work = request_work;
-	r->job.done = request_done;
-	if (account_work(iq->to, &r->job) == 0)
-		return IQ_LATER;
-	request_done(&r->job);
-	return ERR_RESOURCE_CONSTRAINT;
+		error = ERR_BAD_REQUEST;
+	else if (!jid_equal_bare(iq->from, iq->to) || !e)
+		error = ERR_FORBIDDEN; /* XEP-0313 §8.1 */
+	else if (reads_instead(e, iq))
+		run = mam_query_instead;
+	if (!error)
+		error = lane_request(iq->arg, e->id, iq->stanza, iq->payload, run);
+	if (error)
+		metric_add(&refused_metric, 1);
+	return error ? error : IQ_LATER;
 }
 
 /* ---- Life */
+
+static void mam_limits(void *arg, struct message_limits *limits)
+{
+	const struct mam_conf *conf = module_conf_hold(arg);
+
+	limits->archive_below = mam_oldest_id(conf);
+	limits->archive_max = conf->max_messages;
+	module_conf_drop(conf);
+}
 
 static enum hook_next mam_removed(void *subject, void *arg UNUSED)
 {
@@ -205,13 +146,13 @@ static int mam_start(struct module_instance *mi)
 	metric_register(&requests_metric);
 	metric_register(&refused_metric);
 	mam_prefs_use(mi);
-	mam_sweep_use(mi);
+	message_sweep_use(mi->host, mam_limits, mi);
 	return 0;
 }
 
 static void mam_stop(struct module_instance *mi)
 {
-	mam_sweep_unuse(mi);
+	message_sweep_unuse(mi->host, mam_limits, mi);
 	mam_prefs_unuse(mi);
 	message_log_unuse(mi->host);
 }

@@ -1,10 +1,10 @@
 /* modules/mam_inside.h - the inside of modules/mam, shared by the files that make it up: mam.c
- * (settings, what is archived), mam_query.c (XEP-0313), mam_prefs.c (XEP-0441), mam_sweep.c (what
- * is too old or too much). The messages are the message log's (modules/message_log.h). Requests run
- * in their account's lane (router/account.h), behind what came for the account before them. */
+ * (settings, what is archived), mam_query.c (XEP-0313), mam_prefs.c (XEP-0441). The messages are
+ * the message log's (modules/message_log.h). Requests run in their account's lane
+ * (router/account.h), behind what came for the account before them. */
 #pragma once
 
-#include "core/job.h"
+#include "modules/lane_request.h"
 #include "modules/message_archive.h"
 #include "modules/message_log.h"
 
@@ -13,43 +13,25 @@ extern const char *const mam_defaults[]; /* the words for them */
 struct mam_conf {
 	int default_archive; /* enum mam_default */
 	int64_t expire_after; /* ms; INT64_MAX: never */
-	int64_t max_messages; /* INT64_MAX: any number */
+	int64_t max_messages; /* 0: any number */
 	int64_t default_page, max_page; /* messages */
 };
 /* The lowest id that is not too old. */
 uint64_t mam_oldest_id(const struct mam_conf *conf);
 
-/* A request in its lane. Frees itself. */
-struct mam_request {
-	struct job job;
-	struct host *host; /* counted */
-	const struct mam_conf *conf; /* held */
-	struct stanza *stanza; /* counted */
-	const struct elem *payload;
-	struct actor_id session; /* who asks */
-	bool offer; /* it gets no flood of what it could page through */
-	struct arena arena;
-	/* The answer, or an enum stanza_error. Called on a job thread. */
-	int (*run)(struct mam_request *r);
-};
-/* What goes to who asked, in order, with the answer as the last; takes the stanzas. */
-ON_JOB void mam_send(struct mam_request *r, struct stanza **at, unsigned n, struct stanza *answer);
-
 /* --- mam_query.c */
-ON_JOB int mam_query_set(struct mam_request *r);
-ON_JOB int mam_query_get(struct mam_request *r); /* the form */
-ON_JOB int mam_metadata_get(struct mam_request *r);
+ON_JOB int mam_query_set(struct lane_request *r);
+/* The same, by who is not handed what it could page through. */
+ON_JOB int mam_query_instead(struct lane_request *r);
+ON_JOB int mam_query_get(struct lane_request *r); /* the form */
+ON_JOB int mam_metadata_get(struct lane_request *r);
 
 /* --- mam_prefs.c */
-ON_JOB int mam_prefs_get(struct mam_request *r);
-ON_JOB int mam_prefs_set(struct mam_request *r);
+ON_JOB int mam_prefs_get(struct lane_request *r);
+ON_JOB int mam_prefs_set(struct lane_request *r);
 ON_JOB int mam_prefs_open(void); /* makes the tables */
 void mam_prefs_use(struct module_instance *mi);
 void mam_prefs_unuse(struct module_instance *mi);
 void mam_prefs_forget(const struct jid *account);
 /* Whether the account wants what it exchanges with peer archived. Does not block. */
 bool mam_prefs_want(const struct account *a, const struct jid *peer, enum mam_default otherwise);
-
-/* --- mam_sweep.c: begins with the first host, ends with the last one */
-void mam_sweep_use(struct module_instance *mi);
-void mam_sweep_unuse(struct module_instance *mi);

@@ -182,9 +182,10 @@ static void build_list(struct builder *b, const struct prefs *p, const char *nam
 	build_close(b);
 }
 
-ON_JOB static int answer_prefs(struct mam_request *r)
+ON_JOB static int answer_prefs(struct lane_request *r)
 {
 	struct jid *bare = jid_bare(r->stanza->from, &r->arena);
+	const struct mam_conf *conf = r->conf;
 	struct account_part *part = NULL;
 	const struct prefs *p;
 	struct builder b;
@@ -195,23 +196,23 @@ ON_JOB static int answer_prefs(struct mam_request *r)
 	build_iq_result(&b, r->stanza);
 	build_open(&b, "prefs", NS_MAM);
 	build_attr(&b, "default",
-		mam_defaults[p ? p->otherwise : (enum mam_default)r->conf->default_archive]);
+		mam_defaults[p ? p->otherwise : (enum mam_default)conf->default_archive]);
 	build_list(&b, p, "always", true);
 	build_list(&b, p, "never", false);
 	build_close(&b);
 	if (part)
 		prefs_free(part);
-	mam_send(r, NULL, 0, build_end(&b));
+	lane_request_send(r, NULL, 0, build_end(&b));
 	return 0;
 }
 
-int mam_prefs_get(struct mam_request *r)
+int mam_prefs_get(struct lane_request *r)
 {
 	return answer_prefs(r);
 }
 
 struct choice {
-	const struct mam_request *request;
+	const struct lane_request *request;
 	int otherwise;
 	struct buf *lists[2]; /* owned: never, always */
 	unsigned n;
@@ -273,7 +274,7 @@ static int store_choice(struct db_tx *tx, void *arg)
 
 ON_JOB static int set_prefs(struct choice *c)
 {
-	const struct mam_request *r = c->request;
+	const struct lane_request *r = c->request;
 	struct jid *bare;
 	int error = read_default(r->payload, &c->otherwise);
 
@@ -289,7 +290,7 @@ ON_JOB static int set_prefs(struct choice *c)
 	return account_changed(r->host, bare, &prefs_kind) ? ERR_INTERNAL_SERVER_ERROR : 0;
 }
 
-int mam_prefs_set(struct mam_request *r)
+int mam_prefs_set(struct lane_request *r)
 {
 	struct choice c = { .request = r };
 	int error = set_prefs(&c);

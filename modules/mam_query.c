@@ -23,7 +23,7 @@ static struct metric sent_metric =
 	METRIC_COUNTER("archive_messages_sent_total", "Archived messages sent to clients.");
 
 struct query {
-	struct mam_request *request;
+	struct lane_request *request;
 	struct message_range range;
 	uint64_t oldest; /* what is below is not there any more */
 	struct rsm rsm;
@@ -225,7 +225,7 @@ ON_JOB static int read_pages(struct query *q)
 	return error;
 }
 
-ON_JOB static int find_archive(struct mam_request *r, int64_t *no)
+ON_JOB static int find_archive(struct lane_request *r, int64_t *no)
 {
 	struct account *account;
 	struct jid *bare = jid_bare(r->stanza->from, &r->arena);
@@ -437,7 +437,7 @@ ON_JOB static int answer_count(struct query *q)
 		page.count = message_archive_count(db_main(), &q->range);
 	if (page.count < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
-	mam_send(q->request, NULL, 0, build_fin(q, &page, page.count == 0));
+	lane_request_send(q->request, NULL, 0, build_fin(q, &page, page.count == 0));
 	return 0;
 }
 
@@ -465,9 +465,32 @@ ON_JOB static int answer_page(struct query *q)
 	metric_add(&sent_metric, q->n);
 	if (elem_child(q->request->payload, "flip-page", NS_MAM))
 		turn_around(q);
-	mam_send(q->request, q->at, q->n, build_fin(q, &page, !q->more));
+	lane_request_send(q->request, q->at, q->n, build_fin(q, &page, !q->more));
 	return 0;
 }
+
+int mam_query_set(struct lane_request *r)
+{
+	const struct elem *form = form_in(r->payload);
+	struct query q = { .request = r, .queryid = elem_attr(r->payload, "queryid") };
+	int error = find_archive(r, &q.range.account);
+
+	if (error)
+		return error;
+	if (elem_attr(r->payload, "node"))
+		return ERR_ITEM_NOT_FOUND; /* an account's archive has none */
+	message_log_settle();
+	q.range.first = q.oldest = mam_oldest_id(r->conf);
+	q.range.last = INT64_MAX;
+	error = form ? read_form(&q, form) : 0;
+	if (!error)
+		error = read_pages(&q);
+	if (error)
+		return error;
+	return q.max ? answer_page(&q) : answer_count(&q);
+}
+
+/* ---- Instead of being handed what waits: §6.1.1 */
 
 static int run_offer(struct db_tx *tx, void *account)
 {
@@ -483,27 +506,15 @@ ON_JOB static int offer(int64_t account)
 	return waiting > 0 ? db_write(db_main(), run_offer, &account) : waiting;
 }
 
-int mam_query_set(struct mam_request *r)
+int mam_query_instead(struct lane_request *r)
 {
-	const struct elem *form = form_in(r->payload);
-	struct query q = { .request = r, .queryid = elem_attr(r->payload, "queryid") };
-	int error = find_archive(r, &q.range.account);
+	int64_t account;
+	int error = find_archive(r, &account);
 
 	if (error)
 		return error;
-	if (elem_attr(r->payload, "node"))
-		return ERR_ITEM_NOT_FOUND; /* an account's archive has none */
 	message_log_settle();
-	if (r->offer && offer(q.range.account) < 0)
-		return ERR_INTERNAL_SERVER_ERROR;
-	q.range.first = q.oldest = mam_oldest_id(r->conf);
-	q.range.last = INT64_MAX;
-	error = form ? read_form(&q, form) : 0;
-	if (!error)
-		error = read_pages(&q);
-	if (error)
-		return error;
-	return q.max ? answer_page(&q) : answer_count(&q);
+	return offer(account) < 0 ? ERR_INTERNAL_SERVER_ERROR : mam_query_set(r);
 }
 
 /* ---- What can be asked for: §4.1.5 */
@@ -522,7 +533,7 @@ static void build_fields(struct builder *b)
 	build_close(b);
 }
 
-int mam_query_get(struct mam_request *r)
+int mam_query_get(struct lane_request *r)
 {
 	struct builder b;
 
@@ -532,7 +543,7 @@ int mam_query_get(struct mam_request *r)
 	build_fields(&b);
 	build_close(&b);
 	build_close(&b);
-	mam_send(r, NULL, 0, build_end(&b));
+	lane_request_send(r, NULL, 0, build_end(&b));
 	return 0;
 }
 
@@ -549,7 +560,7 @@ static void build_end_of(struct builder *b, const char *name, uint64_t id)
 	build_close(b);
 }
 
-int mam_metadata_get(struct mam_request *r)
+int mam_metadata_get(struct lane_request *r)
 {
 	uint64_t first, last;
 	int64_t account;
@@ -569,6 +580,6 @@ int mam_metadata_get(struct mam_request *r)
 		build_end_of(&b, "end", last);
 	}
 	build_close(&b);
-	mam_send(r, NULL, 0, build_end(&b));
+	lane_request_send(r, NULL, 0, build_end(&b));
 	return 0;
 }

@@ -273,12 +273,13 @@ ON_SHARD static void hand_out(struct reader *r)
 	}
 }
 
-void message_log_catch_up(struct session *ss)
+void message_log_catch_up(struct session *ss, uint64_t oldest)
 {
 	struct reader *r = reader_new(ss->host, ss->jid);
 
 	metric_register(&handed_metric);
 	r->session = ss->id;
+	r->last = oldest ? oldest - 1 : 0;
 	r->up_to = session_is_reading(ss, SESSION_READS_ARCHIVE) ? MESSAGE_FREE : MESSAGE_OFFERED;
 	session_hold(ss);
 	hand_out(r);

@@ -250,3 +250,17 @@ int message_archive_trim(struct db_tx *tx, int64_t account, uint64_t below, unsi
 		n = trim_one(tx, account, at[i]);
 	return n < 0 ? n : (int)ids.n;
 }
+
+int message_archive_give_up(struct db_tx *tx, int64_t account, uint64_t below, unsigned max)
+{
+	uint64_t at[TRIM_MAX];
+	struct ids ids = { .at = at };
+	int n = db_select(tx, &waiting_stmt,
+		DB_PARAMS(db_int(account), db_int(0), db_int((int64_t)below - 1),
+			db_int(max < TRIM_MAX ? max : TRIM_MAX)),
+		take_id, &ids);
+
+	for (unsigned i = 0; i < ids.n && n >= 0; i++)
+		n = message_db_received(tx, account, at[i]);
+	return n < 0 ? n : (int)ids.n;
+}

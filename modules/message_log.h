@@ -55,5 +55,5 @@ unsigned message_worth(const struct stanza *s);
 ON_JOB void message_log_settle(void);
 /* The session has become available to messages: it gets what waits for its account, then what
  * comes. XEP-0160 §2, XEP-0203. One that reads the archive by itself (session_reads()) gets what it
- * could not page through alone. */
-ON_SHARD void message_log_catch_up(struct session *ss);
+ * could not page through alone. What has a lower id than `oldest` has waited for too long. */
+ON_SHARD void message_log_catch_up(struct session *ss, uint64_t oldest);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "modules/datetime.h"
+#include "modules/last.h"
 #include "modules/roster_inside.h"
 #include "router/access.h"
 #include "router/deliver.h"
@@ -255,12 +257,32 @@ ON_JOB static void change_in(struct roster *r, struct stanza *s, const struct ji
 		tell_of(r, s, &item, before, &t);
 }
 
-/* §4.3.2: nobody of the account is connected. */
+/* §4.3.2: nobody of the account is connected; since when, where mod_last knows. */
+ON_JOB static struct stanza *build_last(struct roster *r, const struct jid *to)
+{
+	char stamp[DATETIME_MAX];
+	struct builder b;
+	int64_t since_s;
+
+	build_begin(&b, "presence", NS_CLIENT);
+	build_attr(&b, "type", "unavailable");
+	build_attr_jid(&b, "from", r->account);
+	build_attr_jid(&b, "to", to);
+	if (last_seen(r->host, jid_local(r->account), &since_s) == 0) {
+		datetime_write(since_s * 1000000, stamp);
+		build_open(&b, "delay", NS_DELAY);
+		build_attr(&b, "stamp", stamp);
+		build_close(&b);
+	}
+	return build_end(&b);
+}
+
 ON_JOB static void answer_probe(struct roster *r, const struct account *a, const struct jid *who)
 {
-	const char *type = contact_state(a, who) & CONTACT_FROM ? "unavailable" : "unsubscribed";
-
-	route_post(build_presence(r->account, who, type));
+	if (contact_state(a, who) & CONTACT_FROM)
+		route_post(build_last(r, who));
+	else
+		route_post(build_presence(r->account, who, "unsubscribed"));
 }
 
 /* Whether such an account exists and takes this stanza. Of those that are connected, the router has

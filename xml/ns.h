@@ -63,6 +63,7 @@
 	X(NS_CORRECT, "urn:xmpp:message-correct:0")                               \
 	X(NS_HINTS, "urn:xmpp:hints")                                             \
 	X(NS_SID, "urn:xmpp:sid:0")                                               \
+	X(NS_OFFLINE, "http://jabber.org/protocol/offline")                       \
 	X(NS_CARBONS, "urn:xmpp:carbons:2")                                       \
 	X(NS_FORWARD, "urn:xmpp:forward:0")                                       \
 	X(NS_MAM, "urn:xmpp:mam:2")                                               \

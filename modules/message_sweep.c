@@ -1,15 +1,22 @@
-/* modules/mam_sweep.c - what is too old or too much goes from the archives. Nobody finds what is
- * too old any more (mam_oldest_id()), so there is no hurry: one thread goes round all accounts, and
+/* modules/message_sweep.c - nobody finds what is too old any more, so there is no hurry: one thread
+ * goes round all accounts, and
  * deletes in small writes, each followed by a rest as long as it took, so that whoever waits for
  * the database's writer comes in between. */
+#include "modules/message_sweep.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "core/clock.h"
+#include "core/job.h"
+#include "core/mem.h"
+#include "core/metric.h"
+#include "core/rcu.h"
 #include "core/thread.h"
-#include "modules/mam_inside.h"
+#include "modules/message_archive.h"
+#include "router/host.h"
 
 #define ROUND_MS 60000 /* from the end of one round to the next */
 #define DELETE_AT_ONCE 100
@@ -17,14 +24,16 @@
 #define REST_MS 5 /* at least */
 #define REST_TIMES 9 /* of the time that looking took */
 
-static struct metric expired_metric = METRIC_COUNTER("archive_messages_expired_total",
-	"Archived messages deleted for their age or their number.");
-static struct metric rounds_metric =
-	METRIC_COUNTER("archive_sweeps_total", "Rounds through all archives for what has expired.");
+static struct metric expired_metric = METRIC_COUNTER("messages_expired_total",
+	"Messages deleted from archives and from what waits for their age or their number.");
+static struct metric rounds_metric = METRIC_COUNTER(
+	"message_sweeps_total", "Rounds through all accounts for messages that have expired.");
 
 struct swept {
 	struct swept *next;
-	struct module_instance *mi;
+	const struct host *host;
+	message_limits_fn *fn;
+	void *arg;
 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
@@ -58,17 +67,21 @@ static bool rest(uint64_t ms)
 	return go_on;
 }
 
-/* The limits of an account's host; NULL: it has no archives (now). Counted. */
-static const struct mam_conf *limits_of(const char *host)
+/* Of an account's host. False: it has none (now). Functions are called under the lock, so that who
+ * takes one back waits for it. */
+static bool limits_of(const char *host, struct message_limits *out)
 {
-	const struct mam_conf *conf = NULL;
+	bool found = false;
 
+	*out = (struct message_limits){ 0 };
 	pthread_mutex_lock(&lock);
-	for (struct swept *s = hosts; s && !conf; s = s->next)
-		if (strcmp(s->mi->host->name, host) == 0)
-			conf = module_conf_hold(s->mi);
+	for (struct swept *s = hosts; s; s = s->next)
+		if (strcmp(s->host->name, host) == 0) {
+			s->fn(s->arg, out);
+			found = true;
+		}
 	pthread_mutex_unlock(&lock);
-	return conf;
+	return found && (out->archive_below || out->archive_max || out->waiting_below);
 }
 
 struct cut {
@@ -76,25 +89,29 @@ struct cut {
 	uint64_t below;
 };
 
-static int run_cut(struct db_tx *tx, void *arg)
+static int cut_archive(struct db_tx *tx, void *arg)
 {
 	const struct cut *c = arg;
 
 	return message_archive_trim(tx, c->account, c->below, DELETE_AT_ONCE);
 }
 
-/* What lies below the id. False: the sweeper is to end. */
-ON_JOB static bool cut_below(struct cut *c)
+static int cut_waiting(struct db_tx *tx, void *arg)
 {
-	uint64_t began, oldest, newest;
+	const struct cut *c = arg;
+
+	return message_archive_give_up(tx, c->account, c->below, DELETE_AT_ONCE);
+}
+
+/* Write by write. False: the sweeper is to end. */
+ON_JOB static bool cut(struct cut *c, int (*run)(struct db_tx *tx, void *arg))
+{
+	uint64_t began;
 	int n;
 
-	if (!c->below || message_archive_ends(db_main(), c->account, 0, &oldest, &newest) <= 0 ||
-		oldest >= c->below)
-		return true;
 	do {
 		began = clock_ms();
-		n = db_write(db_main(), run_cut, c);
+		n = db_write(db_main(), run, c);
 		if (n > 0)
 			metric_add(&expired_metric, n);
 		if (!rest(clock_ms() - began + REST_MS))
@@ -103,38 +120,50 @@ ON_JOB static bool cut_below(struct cut *c)
 	return true;
 }
 
-ON_JOB static bool sweep_account(const struct message_owner *o)
+/* It looks first, so that who has nothing to lose costs no write. */
+ON_JOB static bool sweep_archive(int64_t account, const struct message_limits *limits)
 {
-	const struct mam_conf *conf = limits_of(o->host);
-	struct cut c = { .account = o->no };
-	uint64_t nth = 0;
-	bool go_on = true;
+	struct cut c = { .account = account, .below = limits->archive_below };
+	uint64_t nth = 0, oldest, newest;
 
-	if (!conf)
-		return true;
-	c.below = mam_oldest_id(conf);
-	if (conf->max_messages)
-		message_archive_nth(db_main(), o->no, conf->max_messages, &nth);
+	if (limits->archive_max)
+		message_archive_nth(db_main(), account, limits->archive_max, &nth);
 	if (nth > c.below)
 		c.below = nth;
-	go_on = cut_below(&c);
-	module_conf_drop(conf);
-	return go_on;
+	if (!c.below || message_archive_ends(db_main(), account, 0, &oldest, &newest) <= 0 ||
+		oldest >= c.below)
+		return true;
+	return cut(&c, cut_archive);
+}
+
+ON_JOB static bool sweep_waiting(int64_t account, const struct message_limits *limits)
+{
+	struct cut c = { .account = account, .below = limits->waiting_below };
+	uint64_t any;
+
+	if (!c.below || message_archive_waiting(db_main(), account, 0, c.below - 1, &any, 1) <= 0)
+		return true;
+	return cut(&c, cut_waiting);
+}
+
+ON_JOB static bool sweep_account(const struct message_owner *o)
+{
+	struct message_limits limits;
+
+	if (!limits_of(o->host, &limits))
+		return true;
+	return sweep_waiting(o->no, &limits) && sweep_archive(o->no, &limits);
 }
 
 static bool any_limits(void)
 {
-	bool any = false;
+	struct message_limits limits = { 0 };
 
 	pthread_mutex_lock(&lock);
-	for (struct swept *s = hosts; s && !any; s = s->next) {
-		const struct mam_conf *conf = module_conf_hold(s->mi);
-
-		any = conf->max_messages || conf->expire_after < INT64_MAX;
-		module_conf_drop(conf);
-	}
+	for (struct swept *s = hosts; s; s = s->next)
+		s->fn(s->arg, &limits);
 	pthread_mutex_unlock(&lock);
-	return any;
+	return limits.archive_below || limits.archive_max || limits.waiting_below;
 }
 
 ON_JOB static bool sweep_all(void)
@@ -168,30 +197,32 @@ static void *sweep(void *unused UNUSED)
 	return NULL;
 }
 
-void mam_sweep_use(struct module_instance *mi)
+void message_sweep_use(const struct host *h, message_limits_fn *fn, void *arg)
 {
 	struct swept *s = xcalloc(1, sizeof(*s));
 	bool first;
 
 	metric_register(&expired_metric);
 	metric_register(&rounds_metric);
-	s->mi = mi;
+	s->host = h;
+	s->fn = fn;
+	s->arg = arg;
 	pthread_mutex_lock(&lock);
 	first = !hosts;
 	s->next = hosts;
 	hosts = s;
 	pthread_mutex_unlock(&lock);
 	if (first)
-		REQUIRE(thread_start(&sweeper, "archive", sweep, NULL) == 0);
+		REQUIRE(thread_start(&sweeper, "messages", sweep, NULL) == 0);
 }
 
-void mam_sweep_unuse(struct module_instance *mi)
+void message_sweep_unuse(const struct host *h, message_limits_fn *fn, void *arg)
 {
 	struct swept **at = &hosts, *s;
-	bool last;
+	bool last, reading;
 
 	pthread_mutex_lock(&lock);
-	while ((*at)->mi != mi)
+	while ((*at)->host != h || (*at)->fn != fn || (*at)->arg != arg)
 		at = &(*at)->next;
 	s = *at;
 	*at = s->next;
@@ -201,6 +232,8 @@ void mam_sweep_unuse(struct module_instance *mi)
 	free(s);
 	if (!last)
 		return;
+	reading = rcu_offline();
 	pthread_join(sweeper, NULL);
+	rcu_online(reading);
 	ending = false;
 }
