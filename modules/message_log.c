@@ -211,6 +211,7 @@ static void live_written(struct message_keeping *k, int error)
 {
 	struct live *l = container_of(k, struct live, keeping);
 
+	shard_check(NULL);
 	message_stored(&l->storing, error);
 	free(l);
 }
