@@ -157,6 +157,15 @@ int announce(struct host *h, enum announcement what, const struct notice *notice
 	return result;
 }
 
+void announce_each_host(void (*fn)(struct host *h, void *arg), void *arg)
+{
+	struct host_list l = hosts_for(NULL, NULL);
+
+	for (size_t i = 0; i < l.n; i++)
+		fn(l.at[i], arg);
+	hosts_free(&l);
+}
+
 /* ---- By message */
 
 static const struct {
