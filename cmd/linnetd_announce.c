@@ -102,6 +102,7 @@ static void add_motd(struct host *h, void *list)
 
 static void run_motd(const json_t *args UNUSED, struct command_answer *answer)
 {
+	job_check();
 	answer->result = json_array();
 	announce_each_host(add_motd, answer->result);
 }
