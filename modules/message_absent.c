@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "modules/datetime.h"
 #include "modules/message_inside.h"
+#include "router/acks.h"
 #include "router/auth.h"
 #include "router/deliver.h"
 #include "router/directory.h"
@@ -307,6 +308,8 @@ struct absent {
 	struct buf *wire; /* NULL: not to be written */
 	struct behind *behind;
 	struct spool_record *record; /* of when somebody was there; NULL: none */
+	struct spool_record *spooled; /* until it is written; NULL: its sender is not told */
+	struct ack_ticket ticket; /* of its sender */
 	int error; /* enum stanza_error; 0: it is kept; -1: dropped without a word */
 };
 
@@ -314,6 +317,8 @@ ON_SHARD static void absent_free(struct absent *a)
 {
 	message_ended();
 	message_spool_mark(a->record, MESSAGE_SPOOL_TAKEN);
+	message_spool_mark(a->spooled, MESSAGE_SPOOL_WRITTEN);
+	ack_complete(a->ticket);
 	if (a->behind)
 		behind_end(a->behind);
 	buf_unref(a->wire);
@@ -396,6 +401,18 @@ static void absent_written(struct message_keeping *k, int error)
 	absent_free(a);
 }
 
+/* What its sender will be told of must not be sent again when the process is killed before that.
+ * False: there is no room. */
+ON_SHARD static bool spool(struct absent *a)
+{
+	if (!a->ticket.session.v)
+		return true;
+	a->spooled = message_spool_row(&a->keeping.row, a->stanza, MESSAGE_SPOOL_TAKEN);
+	if (a->spooled)
+		ack_keep(a->ticket, a->spooled);
+	return a->spooled != NULL;
+}
+
 static void absent_done(struct job *j)
 {
 	struct absent *a = container_of(j, struct absent, job);
@@ -417,6 +434,11 @@ static void absent_done(struct job *j)
 	a->keeping.row.body = a->wire->data;
 	a->keeping.row.body_len = a->wire->len;
 	a->keeping.done = absent_written;
+	if (!spool(a)) {
+		route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
+		absent_free(a);
+		return;
+	}
 	message_write(&a->keeping);
 }
 
@@ -431,6 +453,7 @@ void message_for_absent(struct host *h, struct stanza *s)
 	a->stanza = stanza_ref(s);
 	a->behind = behind_begin(s->to);
 	a->record = message_give_up_record(s);
+	a->ticket = ack_begin();
 	a->job.work = absent_work;
 	a->job.done = absent_done;
 	if (account_work(s->to, &a->job) == 0)

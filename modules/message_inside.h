@@ -15,7 +15,7 @@ struct message_spooled {
 	uint32_t body_len;
 	uint64_t id;
 	uint64_t ack_session; /* router/acks.h: whose stanza it was */
-	uint32_t ack_number;
+	uint32_t ack_number, ack_check;
 	struct message_entry entries[2];
 	char body[];
 };
@@ -27,7 +27,11 @@ struct message_keeping {
 	/* On the shard, when it is durable (0), or cannot be (negative errno). Owns k. */
 	void (*done)(struct message_keeping *k, int error);
 };
-/* --- message_log.c: the entries of a row, where the sender's is asked for */
+/* --- message_log.c: a record in the spool for it; NULL: there is no room. state: bits
+ * MESSAGE_SPOOL_..., of what is done already. */
+ON_SHARD struct spool_record *message_spool_row(
+	const struct message_row *row, const struct stanza *s, uint32_t state);
+/* The entries of a row, where the sender's is asked for. */
 void message_fill_sender(struct message_row *row, const struct stanza *s);
 void message_fill_receiver(
 	struct message_row *row, int64_t account, const struct stanza *s, uint32_t flags);

@@ -58,7 +58,7 @@ int64_t message_account(const struct account *a)
 
 /* ---- The spool */
 
-static struct spool_record *spool_row(
+struct spool_record *message_spool_row(
 	const struct message_row *row, const struct stanza *s, uint32_t state)
 {
 	struct spool_record *r;
@@ -76,6 +76,7 @@ static struct spool_record *spool_row(
 	m->id = row->id;
 	m->ack_session = s->ack_session;
 	m->ack_number = s->ack_number;
+	m->ack_check = s->ack_check;
 	memcpy(m->entries, row->entries, sizeof(m->entries));
 	memcpy(m->body, row->body, row->body_len);
 	spool_publish(r);
@@ -219,12 +220,13 @@ ON_SHARD static bool put(struct stanza *s, struct message_row *row, uint32_t tak
 	row->id = s->log_id;
 	row->body = l->wire->data;
 	row->body_len = l->wire->len;
-	l->record = message_writing_fails() ? NULL : spool_row(row, s, taken);
+	l->record = message_writing_fails() ? NULL : message_spool_row(row, s, taken);
 	if (!l->record) {
 		buf_unref(l->wire);
 		free(l);
 		return false;
 	}
+	ack_keep(ack_here(), l->record);
 	l->keeping.row = *row;
 	l->keeping.done = live_written;
 	s->log_flags |= MESSAGE_LOG_PUT;
@@ -255,6 +257,30 @@ ON_SHARD static enum hook_next passes(struct stanza *s)
 	return HOOK_GO_ON;
 }
 
+/* Nobody keeps it, but its sender will be told that it is here, and it is on its way still: for a
+ * process that is killed before its receiver has it. False: there is no room. */
+ON_SHARD static bool hold(struct stanza *s, const struct account *receiver)
+{
+	struct message_row row = { .id = s->log_id };
+	struct spool_record *r;
+	struct buf *wire;
+
+	if (!ack_here().session.v || !message_account(receiver) ||
+		!(message_worth(s) & MESSAGE_WORTH_KEEPING))
+		return true;
+	message_fill_receiver(&row, message_account(receiver), s, MESSAGE_HIDDEN);
+	wire = stanza_wire(s);
+	row.body = wire->data;
+	row.body_len = wire->len;
+	r = message_spool_row(&row, s, MESSAGE_SPOOL_WRITTEN | MESSAGE_SPOOL_UNWRITTEN);
+	buf_unref(wire);
+	if (!r)
+		return false;
+	ack_keep(ack_here(), r);
+	atomic_store_explicit(&s->log_record, r, memory_order_release);
+	return true;
+}
+
 ON_SHARD static enum hook_next goes_to_session(const struct message_passing *p)
 {
 	const struct account *a = account_of(p->all->at[0].session);
@@ -267,7 +293,7 @@ ON_SHARD static enum hook_next goes_to_session(const struct message_passing *p)
 	if (archives(p->host, a, s, s->from, false))
 		message_fill_receiver(&row, message_account(a), s, 0);
 	if (!row.entries[0].account && !row.entries[1].account)
-		return HOOK_GO_ON;
+		return hold(s, a) ? HOOK_GO_ON : refuse(s);
 	return put(s, &row, 0) ? HOOK_GO_ON : refuse(s);
 }
 
@@ -334,10 +360,14 @@ static void recover_one(struct spool_record *r, void *arg)
 	struct recovery *recovery = arg;
 	const struct message_spooled *m = (const struct message_spooled *)r->bytes;
 	struct message_row row = { .id = m->id, .body = m->body, .body_len = m->body_len };
+	uint32_t state = atomic_load(&m->state);
 
 	memcpy(row.entries, m->entries, sizeof(row.entries));
-	acks_recover_handled(m->ack_session, m->ack_number);
-	if (!(atomic_load(&m->state) & MESSAGE_SPOOL_TAKEN) && row.entries[1].account &&
+	acks_recover_handled(m->ack_session, m->ack_number, m->ack_check);
+	if (state & MESSAGE_SPOOL_UNWRITTEN ? state & MESSAGE_SPOOL_TAKEN
+					    : state & MESSAGE_SPOOL_WRITTEN)
+		return;
+	if (!(state & MESSAGE_SPOOL_TAKEN) && row.entries[1].account &&
 		!acks_recovered_message(m->id))
 		row.entries[1].flags |= MESSAGE_WAITING; /* nobody has got it */
 	if (recovery->error >= 0)
