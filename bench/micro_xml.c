@@ -153,7 +153,7 @@ static void read_login(const struct micro *m UNUSED, unsigned n)
 
 static struct stanza *forwarded, *request, *built;
 
-static struct stanza *build_answer(void)
+static struct stanza *make_answer(void)
 {
 	static const char *const features[] = { NS_DISCO_INFO, NS_PING, NS_VERSION };
 	struct builder b;
@@ -190,7 +190,7 @@ static void begin_writing(const struct micro *m UNUSED)
 	forwarded = of_text(CHAT);
 	request = of_text("<iq type='get' id='d1' to='montague.example'>"
 			  "<query xmlns='http://jabber.org/protocol/disco#info'/></iq>");
-	built = build_answer();
+	built = make_answer();
 }
 
 static void end_writing(const struct micro *m UNUSED)
@@ -223,7 +223,7 @@ static void write_built(const struct micro *m UNUSED, unsigned n)
 static void build(const struct micro *m UNUSED, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct stanza *s = build_answer();
+		struct stanza *s = make_answer();
 
 		micro_keep(s);
 		stanza_unref(s);
