@@ -4,6 +4,7 @@
 
 #include "cmd/linnetd.h"
 #include "core/job.h"
+#include "core/mem.h"
 #include "modules/announce.h"
 #include "router/host.h"
 
@@ -87,6 +88,25 @@ static void run_announce_cancel(const json_t *args, struct command_answer *answe
 		command_fail(answer, "no announcement of that number is being sent");
 }
 
+static void add_motd(struct host *h, void *list)
+{
+	AUTO(free_ptr) char *subject = NULL, *text = NULL;
+
+	job_check();
+	text = motd_text(h, &subject);
+	if (text)
+		json_array_append_new(list,
+			json_pack("{s:s, s:s?, s:s}", "host", h->name, "subject", subject, "text",
+				text));
+}
+
+static void run_motd(const json_t *args UNUSED, struct command_answer *answer)
+{
+	job_check();
+	answer->result = json_array();
+	announce_each_host(add_motd, answer->result);
+}
+
 static const struct command_arg announce_args[] = {
 	{ "what", ARG_STRING, .words = words,
 		.help = "online: to everybody who is connected; all: to every account; motd: a "
@@ -113,6 +133,8 @@ static const struct command commands[] = {
 		NULL, run_announcements,
 		(const char *const[]){
 			"announcement", "to", "host", "state", "sent", "total", "begun", NULL } },
+	{ "motd", "announcements", "Show the messages of the day.", NULL, run_motd,
+		(const char *const[]){ "host", "subject", "text", NULL } },
 	{ "announce-cancel", "announcements", "Stop sending an announcement.", cancel_args,
 		run_announce_cancel },
 };

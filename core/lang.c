@@ -39,10 +39,10 @@ __attribute__((constructor)) static void read_all(void)
 	}
 }
 
-/* Whether the first len characters are the tag: RFC 5646 §2.1.1, in any case. */
-static bool is_tag(const char *tag, const char *given, size_t len)
+/* Whether both begin with the same len characters, in any case: RFC 5646 §2.1.1. */
+static bool begins_alike(const char *tag, const char *given, size_t len)
 {
-	return strncasecmp(tag, given, len) == 0 && !tag[len];
+	return (tag[0] | 0x20) == (given[0] | 0x20) && strncasecmp(tag, given, len) == 0;
 }
 
 static size_t primary_len(const char *tag)
@@ -53,7 +53,7 @@ static size_t primary_len(const char *tag)
 static const struct catalogue *exactly(const char *given, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_LEN(catalogues); i++)
-		if (is_tag(catalogues[i].tag, given, len))
+		if (begins_alike(catalogues[i].tag, given, len) && !catalogues[i].tag[len])
 			return &catalogues[i];
 	return NULL;
 }
@@ -64,7 +64,7 @@ static const struct catalogue *of_language(const char *given, size_t len)
 	for (size_t i = 0; i < ARRAY_LEN(catalogues); i++) {
 		const char *tag = catalogues[i].tag;
 
-		if (primary_len(tag) == len && strncasecmp(tag, given, len) == 0)
+		if (begins_alike(tag, given, len) && primary_len(tag) == len)
 			return &catalogues[i];
 	}
 	return NULL;

@@ -10,6 +10,7 @@
 #include "core/job.h"
 #include "modules/adhoc.h"
 #include "modules/module.h"
+#include "modules/permit.h"
 #include "modules/registry.h"
 #include "router/session.h"
 
@@ -21,9 +22,9 @@ struct announce_conf {
 };
 static const struct conf_item announce_items[] = {
 	{ "access", CONF_ACCESS, FIELD(struct announce_conf, access, const char *),
-		.preset = "none",
-		.help = "Who may announce something, by message or ad-hoc command. What goes to "
-			"all hosts needs the permission of each host that has this module." },
+		.help = "Who may announce something, by message or ad-hoc command; without it, the "
+			"acl `admin`. What goes to all hosts needs the permission of each host "
+			"that has this module." },
 	{ "rate", CONF_INT, FIELD(struct announce_conf, rate, int64_t), .preset = "1000", .min = 1,
 		.max = 10000, .unit = "messages",
 		.help = "So many messages are sent in a second." },
@@ -55,11 +56,8 @@ static void consider_host(struct host *h, void *arg)
 	if (!mi)
 		return;
 	conf = module_conf(mi);
-	if (l->who) {
-		struct access_subject who = { .jid = l->who };
-
-		l->refused |= !access_allowed(conf->access, h->name, &who);
-	}
+	if (l->who)
+		l->refused |= !admin_permitted(h, conf->access, l->who);
 	if (!l->n || conf->rate < l->rate)
 		l->rate = conf->rate;
 	l->at = xrealloc(l->at, (l->n + 1) * sizeof(struct host *));
@@ -155,6 +153,15 @@ int announce(struct host *h, enum announcement what, const struct notice *notice
 			L_INT("what", what), L_INT("id", *out_id));
 	hosts_free(&l);
 	return result;
+}
+
+void announce_each_host(void (*fn)(struct host *h, void *arg), void *arg)
+{
+	struct host_list l = hosts_for(NULL, NULL);
+
+	for (size_t i = 0; i < l.n; i++)
+		fn(l.at[i], arg);
+	hosts_free(&l);
 }
 
 /* ---- By message */

@@ -18,3 +18,5 @@ enum announcement { /* ejabberd's addresses: host/announce/... */
  */
 ON_JOB int announce(
 	struct host *h, enum announcement what, const struct notice *notice, unsigned *out_id);
+/* The hosts where mod_announce runs; fn may block. */
+ON_JOB void announce_each_host(void (*fn)(struct host *h, void *arg), void *arg);

@@ -60,8 +60,8 @@ struct holder {
 	/* Read under RCU by any thread, written by the session's shard. */
 	RCU_PTR(struct caps_features) features; /* counted; NULL: not known */
 	/* The session's shard only. */
-	char key[CAPS_KEY_MAX]; /* "1:sha-1:HASH" */
-	char *disco_node; /* owned; what to ask for */
+	char *key; /* owned: "1:sha-1:HASH"; NULL: none was said */
+	char *disco_node; /* owned: what to ask for; NULL once the features are known */
 	uint32_t question; /* number of the last one; 0: none is open */
 };
 
@@ -121,6 +121,7 @@ static void holder_free(struct rcu_head *head)
 	struct holder *h = container_of(head, struct holder, rcu);
 
 	caps_features_unref(rcu_get(h->features));
+	free(h->key);
 	free(h->disco_node);
 	free(h);
 }
@@ -163,6 +164,8 @@ ON_SHARD static void learned(struct session *ss, struct holder *h, struct caps_f
 	struct caps_features *before = rcu_swap(h->features, f);
 	struct caps_change change = { .session = ss, .before = before, .now = f };
 
+	free(h->disco_node);
+	h->disco_node = NULL;
 	hook_run(ss->host->hooks, &caps_change_hook, &change);
 	caps_features_unref(before);
 }
@@ -285,7 +288,7 @@ static void lookup_done(struct job *job)
 	shard_check(NULL);
 	ss = session_of(actor_find(l->session));
 	h = ss ? holder_find(ss->id) : NULL;
-	if (!h || strcmp(h->key, l->key) != 0 || rcu_get(h->features))
+	if (!h || !h->key || strcmp(h->key, l->key) != 0 || rcu_get(h->features))
 		caps_features_unref(l->found);
 	else if (l->found)
 		learned(ss, h, l->found);
@@ -376,11 +379,10 @@ ON_SHARD static void listen_to(struct session *ss, const struct stanza *s)
 	if (!read_claim_2(s->root, &claim) && !read_claim_1(s->root, &claim))
 		return; /* §8.4 of XEP-0115: what was said before holds */
 	h = holder_of(ss);
-	if (strcmp(h->key, claim.key) == 0)
+	if (h->key && strcmp(h->key, claim.key) == 0)
 		return;
-	strcpy(h->key, claim.key);
-	free(h->disco_node);
-	h->disco_node = xstrdup(claim.disco_node);
+	free(h->key);
+	h->key = xstrdup(claim.key);
 	h->question = 0;
 	f = claim.can_be_verified ? caps_cache_find(h->key) : NULL;
 	if (f) {
@@ -388,6 +390,8 @@ ON_SHARD static void listen_to(struct session *ss, const struct stanza *s)
 		return;
 	}
 	caps_features_unref(rcu_swap(h->features, NULL));
+	free(h->disco_node);
+	h->disco_node = xstrdup(claim.disco_node);
 	if (claim.can_be_verified)
 		look_up(ss, h);
 	else

@@ -10,6 +10,7 @@
 
 #include "modules/campaign.h"
 #include "modules/module.h"
+#include "modules/permit.h"
 
 struct configure_conf {
 	const char *access;
@@ -19,14 +20,6 @@ static const struct conf_item configure_items[] = {
 		.help = "Who may run these commands; without it, the acl `admin`." },
 	{ 0 }
 };
-
-static bool may(struct host *h, const struct configure_conf *conf, const struct jid *from)
-{
-	struct access_subject who = { .jid = from };
-
-	return conf->access ? access_allowed(conf->access, h->name, &who)
-			    : acl_matches("admin", h->name, &who);
-}
 
 int configure_outcome(struct adhoc *a, int outcome)
 {
@@ -55,7 +48,7 @@ static enum hook_next offer(void *subject, void *arg)
 {
 	struct host *h = adhoc_search_host(subject);
 	const struct configure_conf *conf = module_conf(arg);
-	bool allowed = may(h, conf, adhoc_search_from(subject));
+	bool allowed = admin_permitted(h, conf->access, adhoc_search_from(subject));
 
 	adhoc_offer(subject, account_commands.at, account_commands.n, allowed, arg);
 	adhoc_offer(subject, list_commands.at, list_commands.n, allowed, arg);

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "modules/datetime.h"
 #include "modules/message_inside.h"
+#include "router/acks.h"
 #include "router/auth.h"
 #include "router/deliver.h"
 #include "router/directory.h"
@@ -304,9 +305,11 @@ struct absent {
 	struct job job;
 	struct host *host; /* counted */
 	struct stanza *stanza; /* one reference */
-	struct message_storing storing;
+	struct buf *wire; /* NULL: not to be written */
 	struct behind *behind;
 	struct spool_record *record; /* of when somebody was there; NULL: none */
+	struct spool_record *spooled; /* until it is written; NULL: its sender is not told */
+	struct ack_ticket ticket; /* of its sender */
 	int error; /* enum stanza_error; 0: it is kept; -1: dropped without a word */
 };
 
@@ -314,8 +317,11 @@ ON_SHARD static void absent_free(struct absent *a)
 {
 	message_ended();
 	message_spool_mark(a->record, MESSAGE_SPOOL_TAKEN);
+	message_spool_mark(a->spooled, MESSAGE_SPOOL_WRITTEN);
+	ack_complete(a->ticket);
 	if (a->behind)
 		behind_end(a->behind);
+	buf_unref(a->wire);
 	host_unref(a->host);
 	stanza_unref(a->stanza);
 	free(a);
@@ -343,8 +349,7 @@ ON_JOB static int judge(struct absent *a, const struct account *account)
 		flags |= MESSAGE_HIDDEN;
 	if (worth & MESSAGE_WORTH_KEEPING &&
 		hook_run(a->host->hooks, &keep_message_hook, &q) == HOOK_STOP)
-		flags |= a->stanza->log_flags & MESSAGE_LOG_PUT ? MESSAGE_WAITING | MESSAGE_AGAIN
-								: MESSAGE_WAITING;
+		flags |= MESSAGE_WAITING;
 	a->keeping.row.max_waiting = q.max_waiting;
 	message_fill_receiver(&a->keeping.row, message_account(account), a->stanza, flags);
 	return flags == MESSAGE_HIDDEN ? ERR_SERVICE_UNAVAILABLE : 0;
@@ -381,10 +386,7 @@ static void absent_written(struct message_keeping *k, int error)
 {
 	struct absent *a = container_of(k, struct absent, keeping);
 	shard_check(NULL);
-	message_stored(&a->storing, error);
-	if (error == -ESHUTDOWN) {
-		a->record = NULL; /* stays as it is, too */
-	} else if (error) {
+	if (error) {
 		route_error(a->stanza, ERR_INTERNAL_SERVER_ERROR, NULL);
 	} else if (k->row.full) {
 		metric_add(&full_metric, 1);
@@ -399,26 +401,44 @@ static void absent_written(struct message_keeping *k, int error)
 	absent_free(a);
 }
 
+/* What its sender will be told of must not be sent again when the process is killed before that.
+ * False: there is no room. */
+ON_SHARD static bool spool(struct absent *a)
+{
+	if (!a->ticket.session.v)
+		return true;
+	a->spooled = message_spool_row(&a->keeping.row, a->stanza, MESSAGE_SPOOL_TAKEN);
+	if (a->spooled)
+		ack_keep(a->ticket, a->spooled);
+	return a->spooled != NULL;
+}
+
 static void absent_done(struct job *j)
 {
 	struct absent *a = container_of(j, struct absent, job);
 	struct stanza *s = a->stanza;
 
 	shard_check(NULL);
-	if (!a->error) {
-		if (!(s->log_flags & MESSAGE_LOG_PUT))
-			message_fill_sender(&a->keeping.row, s);
-		if (!message_spool(&a->storing, &a->keeping.row, s, MESSAGE_SPOOL_TAKEN))
-			a->error = ERR_RESOURCE_CONSTRAINT;
-	}
+	if (!a->error && message_writing_fails())
+		a->error = ERR_RESOURCE_CONSTRAINT;
 	if (a->error) {
 		if (a->error > 0)
 			route_error(s, a->error, NULL);
-		ack_complete(a->storing.ticket);
 		absent_free(a);
 		return;
 	}
+	if (!(s->log_flags & MESSAGE_LOG_PUT))
+		message_fill_sender(&a->keeping.row, s);
+	a->wire = stanza_wire(s);
+	a->keeping.row.id = s->log_id;
+	a->keeping.row.body = a->wire->data;
+	a->keeping.row.body_len = a->wire->len;
 	a->keeping.done = absent_written;
+	if (!spool(a)) {
+		route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
+		absent_free(a);
+		return;
+	}
 	message_write(&a->keeping);
 }
 
@@ -432,13 +452,12 @@ void message_for_absent(struct host *h, struct stanza *s)
 	a->host = host_ref(h);
 	a->stanza = stanza_ref(s);
 	a->behind = behind_begin(s->to);
-	a->storing.ticket = message_ticket(s);
 	a->record = message_give_up_record(s);
+	a->ticket = ack_begin();
 	a->job.work = absent_work;
 	a->job.done = absent_done;
 	if (account_work(s->to, &a->job) == 0)
 		return;
 	route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
-	ack_complete(a->storing.ticket);
 	absent_free(a);
 }

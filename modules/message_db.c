@@ -168,11 +168,11 @@ static int put_entry(struct db_tx *tx, uint64_t id, const struct message_entry *
 	int added = db_run(tx, &entry_add,
 		DB_PARAMS(db_int(e->account), db_int((int64_t)id), db_int((int64_t)e->peer),
 			db_int(e->resource), db_int(e->flags & MESSAGE_HIDDEN ? 1 : 0),
-			db_int(e->flags & (MESSAGE_OUTGOING | MESSAGE_NO_BODY))));
+			db_int(e->flags & ~(uint32_t)(MESSAGE_HIDDEN | MESSAGE_WAITING))));
 
 	if (added == -EEXIST)
 		added = 0;
-	if (e->flags & MESSAGE_WAITING && (added > 0 || (!added && e->flags & MESSAGE_AGAIN))) {
+	if (added >= 0 && e->flags & MESSAGE_WAITING) {
 		int waits = db_run(tx, &waiting_set,
 			DB_PARAMS(db_int(e->account), db_int((int64_t)id), db_int(MESSAGE_FREE)));
 

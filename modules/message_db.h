@@ -39,7 +39,6 @@ enum {
 	MESSAGE_HIDDEN = 2, /* not for its archive: it waits, and goes when it was received */
 	MESSAGE_WAITING = 4, /* to be written: nobody has received it */
 	MESSAGE_NO_BODY = 8, /* without <body/>: a marker, a receipt */
-	MESSAGE_AGAIN = 16, /* to be written: it waits, even if it was there before */
 };
 struct message_row {
 	uint64_t id;

@@ -5,7 +5,6 @@
 #include "core/spool.h"
 #include "core/timer.h"
 #include "modules/message_log.h"
-#include "router/acks.h"
 #include "router/message.h"
 
 #define SPOOL_MESSAGE 16 /* kind of record */
@@ -16,7 +15,7 @@ struct message_spooled {
 	uint32_t body_len;
 	uint64_t id;
 	uint64_t ack_session; /* router/acks.h: whose stanza it was */
-	uint32_t ack_number;
+	uint32_t ack_number, ack_check;
 	struct message_entry entries[2];
 	char body[];
 };
@@ -25,27 +24,14 @@ struct message_spooled {
 struct message_keeping {
 	struct message_keeping *next;
 	struct message_row row; /* with one entry and no body: the account has received it */
-	/* On the shard, when it is durable (0), or never will be: a negative errno, or -ESHUTDOWN
-	 * when the server ends before it could be. Owns k. */
+	/* On the shard, when it is durable (0), or cannot be (negative errno). Owns k. */
 	void (*done)(struct message_keeping *k, int error);
 };
-/* A message that is being written: what its sender is told waits for it, and should the process be
- * killed, the spool has it. */
-struct message_storing {
-	struct buf *wire; /* counted */
-	struct spool_record *record;
-	struct ack_ticket ticket;
-};
-/* --- message_log.c */
-/* The sender's stanza is not acknowledged before message_stored(). Once for a stanza. */
-ON_SHARD struct ack_ticket message_ticket(const struct stanza *s);
-/* Fills in the row's id and body, and spools it. taken: MESSAGE_SPOOL_TAKEN when nobody receives it
- * here. False: there is no room for it just now, and nothing has happened. */
-ON_SHARD bool message_spool(
-	struct message_storing *m, struct message_row *row, struct stanza *s, uint32_t taken);
-ON_SHARD void message_stored(struct message_storing *m, int error); /* as done() was told */
-
-/* --- message_log.c: the entries of a row, where the sender's is asked for */
+/* --- message_log.c: a record in the spool for it; NULL: there is no room. state: bits
+ * MESSAGE_SPOOL_..., of what is done already. */
+ON_SHARD struct spool_record *message_spool_row(
+	const struct message_row *row, const struct stanza *s, uint32_t state);
+/* The entries of a row, where the sender's is asked for. */
 void message_fill_sender(struct message_row *row, const struct stanza *s);
 void message_fill_receiver(
 	struct message_row *row, int64_t account, const struct stanza *s, uint32_t flags);

@@ -58,7 +58,7 @@ int64_t message_account(const struct account *a)
 
 /* ---- The spool */
 
-static struct spool_record *spool_row(
+struct spool_record *message_spool_row(
 	const struct message_row *row, const struct stanza *s, uint32_t state)
 {
 	struct spool_record *r;
@@ -76,6 +76,7 @@ static struct spool_record *spool_row(
 	m->id = row->id;
 	m->ack_session = s->ack_session;
 	m->ack_number = s->ack_number;
+	m->ack_check = s->ack_check;
 	memcpy(m->entries, row->entries, sizeof(m->entries));
 	memcpy(m->body, row->body, row->body_len);
 	spool_publish(r);
@@ -164,55 +165,20 @@ static enum hook_next sending(void *subject, void *arg UNUSED)
 
 /* ---- On its way */
 
-struct ack_ticket message_ticket(const struct stanza *s)
-{
-	const struct session_entry *e = NULL;
-
-	if (!(s->log_flags & MESSAGE_LOG_PUT) && s->ack_number)
-		e = directory_find_full(s->from);
-	if (!e || actor_shard(e->id) != shard_self())
-		return (struct ack_ticket){ ACTOR_NONE, 0 };
-	return ack_begin((struct session *)e->session); /* this shard's */
-}
-
-bool message_spool(
-	struct message_storing *m, struct message_row *row, struct stanza *s, uint32_t taken)
-{
-	if (message_writing_fails())
-		return false;
-	m->wire = stanza_wire(s);
-	row->id = s->log_id;
-	row->body = m->wire->data;
-	row->body_len = m->wire->len;
-	m->record = spool_row(row, s, taken);
-	if (m->record)
-		return true;
-	buf_unref(m->wire);
-	m->wire = NULL;
-	return false;
-}
-
-void message_stored(struct message_storing *m, int error)
-{
-	if (error != -ESHUTDOWN) { /* else the spool has it for the next server */
-		message_spool_mark(m->record, MESSAGE_SPOOL_WRITTEN);
-		ack_complete(m->ticket);
-	}
-	buf_unref(m->wire);
-}
-
 /* A message that is delivered while it is being written. */
 struct live {
 	struct message_keeping keeping;
-	struct message_storing storing;
+	struct spool_record *record;
+	struct buf *wire;
 };
 
 static void live_written(struct message_keeping *k, int error)
 {
 	struct live *l = container_of(k, struct live, keeping);
 
-	shard_check(NULL);
-	message_stored(&l->storing, error);
+	if (!error)
+		message_spool_mark(l->record, MESSAGE_SPOOL_WRITTEN);
+	buf_unref(l->wire);
 	free(l);
 }
 
@@ -244,22 +210,28 @@ void message_fill_receiver(
 	fill_entry(&row->entries[1], account, s->from, s, flags);
 }
 
-/* Spools what is to be written of s, and has it written. False: there is no room, and nothing has
- * happened. */
+/* Spools what is to be written of s, and has it written. taken: MESSAGE_SPOOL_TAKEN when nobody is
+ * going to receive it here. False: there is no room, and nothing has happened. */
 ON_SHARD static bool put(struct stanza *s, struct message_row *row, uint32_t taken)
 {
 	struct live *l = xcalloc(1, sizeof(*l));
 
-	if (!message_spool(&l->storing, row, s, taken)) {
+	l->wire = stanza_wire(s);
+	row->id = s->log_id;
+	row->body = l->wire->data;
+	row->body_len = l->wire->len;
+	l->record = message_writing_fails() ? NULL : message_spool_row(row, s, taken);
+	if (!l->record) {
+		buf_unref(l->wire);
 		free(l);
 		return false;
 	}
-	l->storing.ticket = message_ticket(s);
+	ack_keep(ack_here(), l->record);
 	l->keeping.row = *row;
 	l->keeping.done = live_written;
 	s->log_flags |= MESSAGE_LOG_PUT;
 	if (!taken)
-		atomic_store_explicit(&s->log_record, l->storing.record, memory_order_release);
+		atomic_store_explicit(&s->log_record, l->record, memory_order_release);
 	message_write(&l->keeping);
 	return true;
 }
@@ -285,6 +257,30 @@ ON_SHARD static enum hook_next passes(struct stanza *s)
 	return HOOK_GO_ON;
 }
 
+/* Nobody keeps it, but its sender will be told that it is here, and it is on its way still: for a
+ * process that is killed before its receiver has it. False: there is no room. */
+ON_SHARD static bool hold(struct stanza *s, const struct account *receiver)
+{
+	struct message_row row = { .id = s->log_id };
+	struct spool_record *r;
+	struct buf *wire;
+
+	if (!ack_here().session.v || !message_account(receiver) ||
+		!(message_worth(s) & MESSAGE_WORTH_KEEPING))
+		return true;
+	message_fill_receiver(&row, message_account(receiver), s, MESSAGE_HIDDEN);
+	wire = stanza_wire(s);
+	row.body = wire->data;
+	row.body_len = wire->len;
+	r = message_spool_row(&row, s, MESSAGE_SPOOL_WRITTEN | MESSAGE_SPOOL_UNWRITTEN);
+	buf_unref(wire);
+	if (!r)
+		return false;
+	ack_keep(ack_here(), r);
+	atomic_store_explicit(&s->log_record, r, memory_order_release);
+	return true;
+}
+
 ON_SHARD static enum hook_next goes_to_session(const struct message_passing *p)
 {
 	const struct account *a = account_of(p->all->at[0].session);
@@ -297,7 +293,7 @@ ON_SHARD static enum hook_next goes_to_session(const struct message_passing *p)
 	if (archives(p->host, a, s, s->from, false))
 		message_fill_receiver(&row, message_account(a), s, 0);
 	if (!row.entries[0].account && !row.entries[1].account)
-		return HOOK_GO_ON;
+		return hold(s, a) ? HOOK_GO_ON : refuse(s);
 	return put(s, &row, 0) ? HOOK_GO_ON : refuse(s);
 }
 
@@ -364,12 +360,16 @@ static void recover_one(struct spool_record *r, void *arg)
 	struct recovery *recovery = arg;
 	const struct message_spooled *m = (const struct message_spooled *)r->bytes;
 	struct message_row row = { .id = m->id, .body = m->body, .body_len = m->body_len };
+	uint32_t state = atomic_load(&m->state);
 
 	memcpy(row.entries, m->entries, sizeof(row.entries));
-	acks_recover_handled(m->ack_session, m->ack_number);
-	if (!(atomic_load(&m->state) & MESSAGE_SPOOL_TAKEN) && row.entries[1].account &&
+	acks_recover_handled(m->ack_session, m->ack_number, m->ack_check);
+	if (state & MESSAGE_SPOOL_UNWRITTEN ? state & MESSAGE_SPOOL_TAKEN
+					    : state & MESSAGE_SPOOL_WRITTEN)
+		return;
+	if (!(state & MESSAGE_SPOOL_TAKEN) && row.entries[1].account &&
 		!acks_recovered_message(m->id))
-		row.entries[1].flags |= MESSAGE_WAITING | MESSAGE_AGAIN; /* nobody has got it */
+		row.entries[1].flags |= MESSAGE_WAITING; /* nobody has got it */
 	if (recovery->error >= 0)
 		recovery->error = message_db_put(recovery->tx, &row);
 	recovery->n++;

@@ -130,7 +130,7 @@ ON_SHARD static void scribe_end(struct scribe *s)
 {
 	while (s->first) {
 		s->writing = 1;
-		settle(s, -ESHUTDOWN);
+		settle(s, s->failing);
 	}
 	timer_cancel(&s->retry);
 	shard_not_at_turn_end(&s->turn_end);

@@ -17,3 +17,6 @@ extern struct hook presence_permit_hook; /* subject: struct presence_permit */
 
 /* RCU-registered thread. */
 bool presence_permitted(struct host *h, const struct jid *who, const struct jid *account);
+/* Whether who may do what administrators do: the access rule says it, or for want of one (NULL) the
+ * acl `admin`. RCU-registered thread. */
+bool admin_permitted(struct host *h, const char *access, const struct jid *who);

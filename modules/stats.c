@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/job.h"
 #include "modules/module.h"
+#include "modules/permit.h"
 #include "router/directory.h"
 
 #define COUNT_KEPT_MS 5000
@@ -301,8 +302,7 @@ static int stats_get(const struct iq *iq, struct builder *answer)
 	struct access_subject who = { .jid = iq->from };
 	struct stats_answer s = { .answer = answer,
 		.some = access_allowed(conf->access, iq->host->name, &who),
-		.all = conf->access_all ? access_allowed(conf->access_all, iq->host->name, &who)
-					: acl_matches("admin", iq->host->name, &who) };
+		.all = admin_permitted(iq->host, conf->access_all, iq->from) };
 	struct counts now;
 
 	job_check();

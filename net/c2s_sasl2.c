@@ -26,7 +26,6 @@
 #include "router/bind.h"
 #include "router/directory.h"
 
-#define SEEN_S 60 /* a login by token this soon after the last one is not written down */
 #define UPGRADE_SALT 16 /* bytes */
 
 /* What it waits for. */
@@ -484,7 +483,7 @@ ON_SHARD static bool is_noted(const struct c2s *c, int64_t now)
 	const struct sasl2_login *two = c->login->sasl2;
 
 	return two->used.expires && !must_be_noted(c) && !two->fresh.expires &&
-		!two->request.fast_count && now - two->seen < SEEN_S;
+		!two->request.fast_count && now - two->seen < USER_AGENT_SEEN_S;
 }
 
 ON_SHARD static struct next note(struct c2s *c)

@@ -367,16 +367,6 @@ ON_SHARD static struct next other_element(struct c2s *c, struct stanza *s)
 	return next;
 }
 
-ON_SHARD static void count_handled(struct c2s *c, struct stanza *s)
-{
-	struct acks *a = rcu_get(c->session.acks);
-
-	if (!a)
-		return;
-	s->ack_session = a->key;
-	s->ack_number = ++a->handled;
-}
-
 struct next session_established(struct fsm *f, struct term *e)
 {
 	struct c2s *c = c2s_of(f);
@@ -392,10 +382,13 @@ struct next session_established(struct fsm *f, struct term *e)
 	if (s->kind == STANZA_OTHER)
 		return other_element(c, s);
 	may_change_state = s->kind != STANZA_MESSAGE;
-	count_handled(c, s);
 	if (s->faults & STANZA_BAD_FROM || !from_is_own(c, s)) { /* §4.9.3.9 */
 		stanza_unref(s);
 		return c2s_fail(c, STREAM_INVALID_FROM, NULL);
+	}
+	if (c2s_sm(c) && !acks_begin_stanza(&c->session, s)) {
+		stanza_unref(s);
+		return next;
 	}
 	stamp_from(c, s);
 	error = check_stanza(s);
@@ -408,6 +401,7 @@ struct next session_established(struct fsm *f, struct term *e)
 	} else {
 		c2s_stanza(c, s);
 	}
+	acks_end_stanza();
 	c2s_sm_handled(c, may_change_state);
 	return next;
 }

@@ -92,6 +92,7 @@ static void covered(struct acks *a)
 	if (sm->r_waits && (int32_t)(acks_covered(a) - sm->r_number) >= 0)
 		answer(sm);
 	sm_spool_handled(&sm->spool, acks_covered(a));
+	acks_release(a);
 	if (sm->resume && !a->n_open && sm->c->open)
 		c2s_resume_covered(sm);
 }
@@ -171,6 +172,7 @@ void c2s_sm_handled(struct c2s *c, bool may_change_state)
 	if (!sm || c->left)
 		return;
 	sm_spool_handled(&sm->spool, acks_covered(&sm->acks));
+	acks_release(&sm->acks);
 	if (may_change_state)
 		sm_spool_state(&sm->spool, &c->session);
 }
@@ -348,6 +350,7 @@ void c2s_sm_left(struct c2s *c)
 	}
 	if (sm->max_ms)
 		sm_place_end(sm->id, sm->acks.handled);
+	acks_release_all(&sm->acks);
 	metric_add(&given_up_metric, sm->out.n);
 	while (sm->out.n)
 		give_up(c, unacked_take(&sm->out));
@@ -420,6 +423,7 @@ struct sm *c2s_sm_new(struct c2s *c, uint64_t max_ms)
 
 	sm->c = c;
 	sm->acks.covered = covered;
+	sm->acks.session = c->session.id;
 	sm->max_ms = max_ms;
 	timer_init(&sm->timer, timer_fired);
 	rcu_set(c->session.acks, &sm->acks);

@@ -99,12 +99,12 @@ ON_SHARD static struct sm *take_management(struct c2s *c, struct sm_found *f)
 
 	memcpy(sm->id, f->id, SM_ID_BYTES);
 	sm->acks.key = f->key;
-	sm->acks.handled = f->handled;
+	acks_recovered(&sm->acks, f->handled);
 	sm->out.acked = f->acked;
 	sm->spool = (struct sm_spool){ f->key, f->record, f->state_record };
 	take_stanzas(sm, f);
 	c2s_sm_set_state(sm, ACKS_WAITING);
-	sm_spool_handled(&sm->spool, f->handled);
+	sm_spool_handled(&sm->spool, sm->acks.handled);
 	return sm;
 }
 

@@ -33,8 +33,7 @@ struct kept_stanza {
 	uint16_t unused;
 	uint64_t log_id;
 	uint64_t ack_session;
-	uint32_t ack_number;
-	uint32_t unused_too;
+	uint32_t ack_number, ack_check;
 	char wire[];
 };
 
@@ -173,6 +172,7 @@ struct spool_record *sm_spool_stanza(
 			.log_id = s->log_id,
 			.ack_session = s->ack_session,
 			.ack_number = s->ack_number,
+			.ack_check = s->ack_check,
 		};
 		memcpy(at->wire, wire->data, wire->len);
 		spool_publish(r);
@@ -236,7 +236,7 @@ static void find_session(struct spool_record *r, void *arg)
 	f.id = at->id;
 	f.max_ms = at->max_ms;
 	f.left_ms = time_left(at);
-	f.handled = acks_recovered(f.key, atomic_load(&at->handled));
+	f.handled = atomic_load(&at->handled);
 	f.acked = atomic_load(&at->acked);
 	f.whole = !atomic_load(&at->gap);
 	if (all->n == all->room) {
@@ -349,7 +349,7 @@ static void note_message(struct spool_record *r, void *arg UNUSED)
 	if (at->log_id)
 		acks_recover_message(at->log_id);
 	if (at->ack_session)
-		acks_recover_handled(at->ack_session, at->ack_number);
+		acks_recover_handled(at->ack_session, at->ack_number, at->ack_check);
 }
 
 void sm_spool_note_messages(void)

@@ -6,21 +6,22 @@
  * been handled, that is, routed. Whoever has more to do first takes a ticket while it is handled,
  * and completes it when that is done:
  *
- *   p->ticket = ack_begin(session);                from user_send_hook or below route()
+ *   p->ticket = ack_begin();                       from user_send_hook or below route()
  *   ...                                            the message is stored
- *   ack_complete(p->ticket);                       on the session's shard; it may be gone
+ *   ack_complete(p->ticket);                       on the same shard; the session may be gone
  *
  * h never passes a stanza with a ticket that is not complete.
  *
- * Both must also be true after the process was killed: what was acknowledged is there, and what is
- * there is not sent again. A stanza carries whose and which it was (ack_session, ack_number),
- * whoever keeps something made of it in the spool keeps these two with it, and tells them at the
- * start. */
+ * After the process was killed, what was acknowledged must be there, and what is there must not be
+ * sent again. So a stanza carries whose and which it was (ack_session, ack_number, ack_check);
+ * whoever makes a record of it in the spool keeps these with it, keeps the record until h covers
+ * the stanza (ack_keep()), and tells the next process what it finds (acks_recover_handled()). */
 #pragma once
 
 #include "core/actor.h"
 #include "core/attr.h"
 #include "core/rcu.h"
+#include "core/spool.h"
 #include "router/session.h"
 
 enum acks_state {
@@ -39,16 +40,28 @@ struct session_origin {
 struct ack_open {
 	uint32_t number, tickets;
 };
+/* A record that waits for h. */
+struct ack_mark {
+	uint32_t number;
+	struct spool_record *record;
+};
+/* One that a process before has handled, and the client sends again. */
+struct ack_skip {
+	uint32_t number, check;
+};
 
 struct acks {
 	/* Any thread. */
 	_Atomic uint8_t state; /* enum acks_state; relaxed: for who looks on */
 	RCU_PTR(struct session_origin) origin; /* owned; NULL: as at its login */
 	/* Owning shard only. */
+	struct actor_id session;
 	uint64_t key; /* of a session that can be resumed, for all processes; else 0 */
-	uint32_t handled; /* stanzas of the client so far, modulo 2^32; the last is being handled */
-	uint32_t n_open, room;
+	uint32_t handled; /* stanzas so far, modulo 2^32; the last is being handled */
+	uint32_t n_open, open_room, n_marks, marks_room, n_skip;
 	struct ack_open *open; /* owned; in order */
+	struct ack_mark *marks; /* owned */
+	struct ack_skip *skip; /* owned; in order */
 	void (*covered)(struct acks *a); /* acks_covered() has moved */
 };
 
@@ -57,23 +70,24 @@ struct ack_ticket {
 	uint32_t number;
 };
 
-/* For the stanza of this session that is being handled. */
-ON_SHARD struct ack_ticket ack_begin(struct session *ss);
-ON_SHARD void ack_complete(struct ack_ticket t); /* once each, on the session's shard */
+/* For the stanza that is being handled on this shard, if it is one of such a session. */
+ON_SHARD struct ack_ticket ack_begin(void);
+ON_SHARD void ack_complete(struct ack_ticket t); /* once each */
+/* The same without anything to complete. */
+ON_SHARD struct ack_ticket ack_here(void);
+/* The record of a message (router/message.h) gets MESSAGE_SPOOL_COVERED when h covers that stanza,
+ * now or later. */
+ON_SHARD void ack_keep(struct ack_ticket t, struct spool_record *r);
 
-/* For net/c2s_sm.c: h as it may be told. */
-ON_SHARD uint32_t acks_covered(const struct acks *a);
+/* --- for client streams --- */
+
+/* s is the next stanza of its client; ss->acks is there. False: a process before has handled it. */
+ON_SHARD bool acks_begin_stanza(struct session *ss, struct stanza *s);
+ON_SHARD void acks_end_stanza(void);
+ON_SHARD uint32_t acks_covered(const struct acks *a); /* h as it may be told */
+ON_SHARD void acks_release(struct acks *a); /* records up to there; once it is kept what h is */
+ON_SHARD void acks_release_all(struct acks *a); /* nobody will ask for h any more */
 void acks_fini(struct acks *a);
-
-/* --- at the start, before there are sessions; one thread at a time --- */
-
-/* That stanza of that session was handled: a record in the spool came of it. */
-void acks_recover_handled(uint64_t session, uint32_t number);
-uint32_t acks_recovered(uint64_t session, uint32_t h); /* what h is then */
-/* A message with this log_id is in the queue of a session that can be resumed. */
-void acks_recover_message(uint64_t log_id);
-bool acks_recovered_message(uint64_t log_id);
-void acks_recover_end(void); /* all has been asked */
 
 /* Any registered thread; good until its next quiescent state. */
 static inline struct session_origin session_origin(const struct session *ss)
@@ -83,3 +97,15 @@ static inline struct session_origin session_origin(const struct session *ss)
 
 	return o ? *o : (struct session_origin){ ss->address, ss->port, ss->tls };
 }
+
+/* --- at the start, before there are sessions; one thread at a time --- */
+
+/* That stanza of that session was handled: a record in the spool came of it. */
+void acks_recover_handled(uint64_t session, uint32_t number, uint32_t check);
+/* h as it was kept becomes what it is, with those that are known to be done; those beyond a gap go
+ * into a->skip. */
+void acks_recovered(struct acks *a, uint32_t h);
+/* A message with this log_id is in the queue of a session that can be resumed. */
+void acks_recover_message(uint64_t log_id);
+bool acks_recovered_message(uint64_t log_id);
+void acks_recover_end(void); /* all has been asked */

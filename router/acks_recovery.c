@@ -3,88 +3,121 @@
  * it; and a message that is in a session's queue waits for nobody else. At the start, one thread at
  * a time. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/mem.h"
 #include "router/acks.h"
 
-/* Numbers by key, open addressing. Key 0 is nothing. */
-struct table {
-	struct slot {
-		uint64_t key;
-		uint32_t number;
-	} * at; /* owned */
-	uint32_t n, room; /* a power of two */
+struct done {
+	uint64_t session;
+	uint32_t number, check;
 };
-static struct table handled, messages;
+static struct {
+	struct done *at; /* owned */
+	size_t n, room;
+	bool sorted;
+} handled;
+static struct {
+	uint64_t *at; /* owned */
+	size_t n, room;
+	bool sorted;
+} messages;
 
-static struct slot *slot_of(const struct table *t, uint64_t key)
+void acks_recover_handled(uint64_t session, uint32_t number, uint32_t check)
 {
-	uint32_t i = (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32);
-
-	while (t->at[i & (t->room - 1)].key && t->at[i & (t->room - 1)].key != key)
-		i++;
-	return &t->at[i & (t->room - 1)];
-}
-
-static void grow(struct table *t)
-{
-	struct table was = *t;
-
-	t->room = t->room ? t->room * 2 : 1024;
-	t->at = xcalloc(t->room, sizeof(*t->at));
-	for (uint32_t i = 0; i < was.room; i++)
-		if (was.at[i].key)
-			*slot_of(t, was.at[i].key) = was.at[i];
-	free(was.at);
-}
-
-/* Its slot, made if there is none. */
-static struct slot *slot_for(struct table *t, uint64_t key, uint32_t number)
-{
-	struct slot *s;
-
-	if (t->n * 2 >= t->room)
-		grow(t);
-	s = slot_of(t, key);
-	if (!s->key) {
-		*s = (struct slot){ key, number };
-		t->n++;
-	}
-	return s;
-}
-
-void acks_recover_handled(uint64_t session, uint32_t number)
-{
-	struct slot *s;
-
 	if (!session)
 		return;
-	s = slot_for(&handled, session, number);
-	if ((int32_t)(number - s->number) > 0)
-		s->number = number;
+	if (handled.n == handled.room) {
+		handled.room = handled.room ? handled.room * 2 : 256;
+		handled.at = xrealloc(handled.at, handled.room * sizeof(*handled.at));
+	}
+	handled.at[handled.n++] = (struct done){ session, number, check };
+	handled.sorted = false;
 }
 
-uint32_t acks_recovered(uint64_t session, uint32_t h)
+/* Numbers of one session are never half of all apart. */
+static int by_number(const void *left, const void *right)
 {
-	const struct slot *s = handled.room ? slot_of(&handled, session) : NULL;
+	const struct done *a = left, *b = right;
 
-	return s && s->key && (int32_t)(s->number - h) > 0 ? s->number : h;
+	if (a->session != b->session)
+		return a->session < b->session ? -1 : 1;
+	return a->number == b->number ? 0 : (int32_t)(a->number - b->number) < 0 ? -1 : 1;
+}
+
+/* The first of a session's, or where it would stand. */
+static size_t find(uint64_t session)
+{
+	size_t low = 0, high = handled.n;
+
+	if (!handled.sorted && handled.n)
+		qsort(handled.at, handled.n, sizeof(*handled.at), by_number);
+	handled.sorted = true;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (handled.at[middle].session < session)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void acks_recovered(struct acks *a, uint32_t h)
+{
+	size_t first = find(a->key), end = first;
+
+	while (end < handled.n && handled.at[end].session == a->key)
+		end++;
+	a->skip = xcalloc(end - first + 1, sizeof(*a->skip));
+	a->handled = h;
+	for (size_t i = first; i < end; i++) {
+		const struct done *d = &handled.at[i];
+
+		if ((int32_t)(d->number - a->handled) <= 0 ||
+			(a->n_skip && a->skip[a->n_skip - 1].number == d->number))
+			continue; /* counted, or found twice */
+		if (d->number == a->handled + 1)
+			a->handled++;
+		else
+			a->skip[a->n_skip++] = (struct ack_skip){ d->number, d->check };
+	}
 }
 
 void acks_recover_message(uint64_t log_id)
 {
-	if (log_id)
-		slot_for(&messages, log_id, 0);
+	if (!log_id)
+		return;
+	if (messages.n == messages.room) {
+		messages.room = messages.room ? messages.room * 2 : 256;
+		messages.at = xrealloc(messages.at, messages.room * sizeof(*messages.at));
+	}
+	messages.at[messages.n++] = log_id;
+	messages.sorted = false;
+}
+
+static int by_id(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return a < b ? -1 : a > b;
 }
 
 bool acks_recovered_message(uint64_t log_id)
 {
-	return log_id && messages.room && slot_of(&messages, log_id)->key;
+	if (!messages.n)
+		return false;
+	if (!messages.sorted)
+		qsort(messages.at, messages.n, sizeof(*messages.at), by_id);
+	messages.sorted = true;
+	return bsearch(&log_id, messages.at, messages.n, sizeof(*messages.at), by_id);
 }
 
 void acks_recover_end(void)
 {
 	free(handled.at);
 	free(messages.at);
-	handled = messages = (struct table){ 0 };
+	memset(&handled, 0, sizeof(handled));
+	memset(&messages, 0, sizeof(messages));
 }

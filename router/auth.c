@@ -258,17 +258,18 @@ ON_JOB static void check_password(struct auth_request *r)
 	forget_password(r);
 }
 
-/* An account, and one of its clients; one that is not known has no tokens. */
+/* An account, and one of its clients; one that is not known has no tokens. Both are looked for
+ * whatever comes of the first: it takes as long for names that are none. */
 ON_JOB static int find_both(struct auth_request *r)
 {
 	char id[USER_AGENT_ID + 1];
 	int found = auth_find(r->host, r->user, &r->account), known;
 
-	if (found)
-		return found;
 	strcpy(id, r->agent.id);
 	known = user_agent_find(r->host, r->user, id, &r->agent);
-	return known < 0 && known != -ENOSYS ? known : 0;
+	if (found || known >= 0 || known == -ENOSYS)
+		return found;
+	return known;
 }
 
 static void request_work(struct job *j)

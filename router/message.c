@@ -23,13 +23,13 @@ struct hook_set *message_hooks(void)
 
 void message_spool_mark(struct spool_record *r, uint32_t bit)
 {
+	const uint32_t all = MESSAGE_SPOOL_WRITTEN | MESSAGE_SPOOL_TAKEN | MESSAGE_SPOOL_COVERED;
 	_Atomic uint32_t *state;
 
 	if (!r)
 		return;
 	state = (_Atomic uint32_t *)r->bytes;
-	if ((atomic_fetch_or_explicit(state, bit, memory_order_acq_rel) | bit) ==
-		(MESSAGE_SPOOL_WRITTEN | MESSAGE_SPOOL_TAKEN))
+	if (((atomic_fetch_or_explicit(state, bit, memory_order_acq_rel) | bit) & all) == all)
 		spool_free(r);
 }
 

@@ -29,8 +29,13 @@ extern struct hook message_hook;
 /* Where it hangs: one set for all hosts. */
 struct hook_set *message_hooks(void);
 
-/* Its record in the spool begins with these bits, and goes when it has both. */
-enum { MESSAGE_SPOOL_WRITTEN = 1, MESSAGE_SPOOL_TAKEN = 2 };
+/* Its record in the spool begins with these bits, and goes when it has all. */
+enum {
+	MESSAGE_SPOOL_WRITTEN = 1, /* it is in the database */
+	MESSAGE_SPOOL_TAKEN = 2, /* a session has it, or nobody is going to */
+	MESSAGE_SPOOL_COVERED = 4, /* its sender will not send it again: router/acks.h */
+	MESSAGE_SPOOL_UNWRITTEN = 8, /* WRITTEN, because it will never be unless nobody takes it */
+};
 ANY_THREAD void message_spool_mark(struct spool_record *r, uint32_t bit); /* NULL is fine */
 /* A session has it, or nobody is going to: until now it was in nobody's hands but the log's. The
  * first of several calls counts. */

@@ -14,6 +14,7 @@
 #include "xml/builder.h"
 
 HOOK(subscription);
+HOOK(presence_withheld);
 
 static struct metric told_metric =
 	METRIC_COUNTER("presence_told_total", "Presence told to contacts, one for each contact.");
@@ -40,13 +41,22 @@ bool presence_reaches(const struct session *ss, const struct jid *whom)
 	return contact_state(account_of(ss), whom) & CONTACT_FROM;
 }
 
+static bool is_withheld(const struct session *ss, const struct jid *contact, enum presence_way way)
+{
+	struct presence_withheld subject = { ss, contact, way };
+
+	return !hook_empty(ss->host->hooks, &presence_withheld_hook) &&
+		hook_run(ss->host->hooks, &presence_withheld_hook, &subject) == HOOK_STOP;
+}
+
 void presence_broadcast(struct session *ss, struct stanza *s)
 {
 	struct contacts_walk w;
 	uint64_t told = 0;
 
 	for (contacts_begin(&w, account_of(ss), CONTACT_FROM); contacts_next(&w);) {
-		if (is_absent(w.jid) || jid_equal_bare(w.jid, ss->jid))
+		if (is_absent(w.jid) || jid_equal_bare(w.jid, ss->jid) ||
+			is_withheld(ss, w.jid, PRESENCE_OUT))
 			continue;
 		route(stanza_readdressed(s, w.jid));
 		told++;
@@ -101,9 +111,10 @@ static void telling_open(struct actor *a, struct letter *l)
 	struct session *ss = session_of(a);
 
 	shard_check(NULL);
-	if (ss && ss->presence)
-		route(t->type == PRES_AVAILABLE ? stanza_readdressed(ss->presence, t->whom)
-						: build_presence(ss->jid, t->whom, "unavailable"));
+	if (ss && ss->presence && t->type == PRES_UNAVAILABLE)
+		route(build_presence(ss->jid, t->whom, "unavailable"));
+	else if (ss && ss->presence && !is_withheld(ss, t->whom, PRESENCE_OUT))
+		route(stanza_readdressed(ss->presence, t->whom));
 	telling_end(t);
 	free(tl);
 }
@@ -189,7 +200,8 @@ static void ask_open(struct actor *a, struct letter *l)
 	struct session *ss = session_of(a);
 
 	shard_check(NULL);
-	if (ss && ss->presence && presence_reaches(ss, ask->asker)) {
+	if (ss && ss->presence && presence_reaches(ss, ask->asker) &&
+		!is_withheld(ss, ask->asker, PRESENCE_OUT)) {
 		struct stanza *s = stanza_readdressed(ss->presence, ask->asker);
 
 		deliver(ask->newcomer, s, DELIVER_COPY);
@@ -235,7 +247,7 @@ void presence_probe(struct session *ss)
 	uint64_t asked = 0;
 
 	for (contacts_begin(&w, account_of(ss), CONTACT_TO); contacts_next(&w);) {
-		if (jid_equal_bare(w.jid, ss->jid))
+		if (jid_equal_bare(w.jid, ss->jid) || is_withheld(ss, w.jid, PRESENCE_IN))
 			continue;
 		if (w.jid->local_len && route_host(jid_domain(w.jid))) {
 			const struct sessions *contact = directory_find(w.jid);
@@ -256,7 +268,7 @@ void presence_probe_one(const struct jid *account, const struct jid *contact)
 	const struct sessions *there = contact->local_len ? directory_find(contact) : NULL;
 
 	for (unsigned i = 0; all && there && i < all->n; i++)
-		if (all->at[i].available)
+		if (all->at[i].available && !is_withheld(all->at[i].session, contact, PRESENCE_IN))
 			ask_contact(there, all->at[i].id, account);
 }
 

@@ -29,6 +29,17 @@ void presence_probe_one(const struct jid *account, const struct jid *contact);
 void presence_tell(
 	const struct jid *account, const struct jid *whom, enum stanza_type type, struct stanza *s);
 
+/* Runs for each contact that a session's presence would be told by a broadcast or an answer
+ * (PRESENCE_OUT), and for each that would be asked for its own (PRESENCE_IN). Who returns HOOK_STOP
+ * withholds it. That a session has gone is told by presence_tell() all the same. */
+struct presence_withheld {
+	const struct session *session; /* constant part, and account_of() */
+	const struct jid *contact;
+	enum presence_way { PRESENCE_OUT, PRESENCE_IN } way;
+};
+extern struct hook presence_withheld_hook; /* subject: struct presence_withheld; on a shard or,
+					    * for PRESENCE_IN, in the account's lane */
+
 /* Subscriptions and probes to an account of ours: §3.1.3 and others, §4.3.2. all: its sessions or
  * NULL. Does not take s. */
 ON_SHARD void presence_to_account(struct host *h, const struct sessions *all, struct stanza *s);

@@ -277,16 +277,26 @@ static void take_texts(struct user_agent *ua, const struct user_agent_visit *v)
 		strcpy(ua->device, v->agent.device);
 }
 
+/* Who comes again and again is written down once a minute. */
+static bool is_news(struct user_agent *was, const struct user_agent *is)
+{
+	int64_t since = is->last_seen - was->last_seen;
+
+	was->last_seen = is->last_seen;
+	return since >= USER_AGENT_SEEN_S || memcmp(was, is, sizeof(*was)) != 0;
+}
+
 static int run_visit(struct db_tx *tx, struct db_work *w)
 {
 	struct user_agent_visit *v = container_of(w, struct user_agent_visit, work);
 	struct db_value host = db_text(v->host->name), user = db_text(v->user);
-	struct user_agent ua = { .first_seen = v->now };
+	struct user_agent ua = { .first_seen = v->now }, was;
 	int found = db_select(
 		tx, &find_stmt, DB_PARAMS(host, user, db_text(v->agent.id)), take_row, &ua);
 
 	if (found < 0)
 		return found;
+	was = ua;
 	if (v->by_token && (!found || !use_token(&ua, v)))
 		return -ENOENT;
 	if (!found) {
@@ -303,9 +313,9 @@ static int run_visit(struct db_tx *tx, struct db_work *w)
 		ua.tokens[TOKEN_FRESH] = v->fresh;
 	ua.last_seen = v->now;
 	take_texts(&ua, v);
-	found = store(tx, v, &ua);
-	wipe(&ua, sizeof(ua));
-	return found;
+	if (is_news(&was, &ua))
+		found = store(tx, v, &ua);
+	return found < 0 ? found : 0;
 }
 
 static void visit_done(struct db_work *w)

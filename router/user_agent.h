@@ -51,6 +51,9 @@ uint64_t user_agent_key(const char *id);
 bool user_agent_has_access(const struct user_agent *ua, int64_t now);
 bool user_agent_has_token(const struct user_agent *ua, int64_t now);
 
+/* When one was seen last is known to so many seconds. */
+#define USER_AGENT_SEEN_S 60
+
 #define USER_AGENT_UNKNOWN 1
 /* 0, USER_AGENT_UNKNOWN, or a negative errno. */
 ON_JOB int user_agent_find(

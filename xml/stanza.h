@@ -91,7 +91,7 @@ struct stanza {
 	void *_Atomic log_record; /* in the spool, until somebody has taken it */
 	/* A client's under XEP-0198, see router/acks.h; 0: no such. */
 	uint64_t ack_session;
-	uint32_t ack_number;
+	uint32_t ack_number, ack_check;
 	struct buf *_Atomic wire; /* private to stanza_wire() */
 	struct stanza *body; /* counted: whose children these are; NULL: its own */
 	struct arena arena; /* holds everything above, the stanza itself first */

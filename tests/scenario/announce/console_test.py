@@ -64,6 +64,9 @@ class Announce(ConsoleCase):
         romeo.send('<presence/>')
         romeo.expect("<presence from='romeo@localhost/orchard'/>")
         romeo.expect("<message from='localhost'><body>be kind</body></message>")
+        self.done('announce', 'motd-update', 'be brief', '--subject', 'Today', '--host', 'localhost')
+        self.assertEqual(sorted((m['host'], m['subject'], m['text']) for m in self.ctl.json('motd')),
+                         [('localhost', 'Today', 'be brief'), ('other.example', None, 'be kind')])
         self.assertTrue(self.ctl.json('announce', 'motd-delete')['deleted'])
         self.assertFalse(self.ctl.json('announce', 'motd-delete')['deleted'])
 

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 try:
     import aiosasl
     import aioxmpp
+    import aioxmpp.adhoc
     import aioxmpp.connector
     import aioxmpp.dispatcher
     import aioxmpp.ibr
@@ -26,8 +27,11 @@ from harness.server import password_of          # noqa: E402
 
 class Aioxmpp(ServerCase):
     settings = '''
+acl: {admin: {user: [romeo@localhost]}}
 modules:
     mod_register: {access: all, registration_timeout: 0}
+    mod_adhoc: {}
+    mod_configure: {}
 '''
 
     def run_async(self, scenario):
@@ -101,6 +105,35 @@ modules:
                     with self.assertRaises(aioxmpp.errors.XMPPCancelError) as caught:
                         await aioxmpp.ping.ping(client, aioxmpp.JID.fromstr(to))
                     self.assertEqual(caught.exception.condition.name, condition)
+        self.run_async(scenario)
+
+    def test_commands(self):
+        node = 'http://jabber.org/protocol/admin#'
+        localhost = aioxmpp.JID.fromstr('localhost')
+
+        async def scenario():
+            client = self.client('romeo@localhost')
+            async with client.connected():
+                service = client.summon(aioxmpp.adhoc.AdHocClient)
+                self.assertTrue(await service.supports_commands(localhost))
+                names = {c.node: c.name for c in await service.get_commands(localhost)}
+                self.assertEqual(names[node + 'get-online-users-list'], 'List of online users')
+                info = await service.get_command_info(localhost, node + 'get-online-users-list')
+                self.assertIn('jabber:x:data', info.features)
+                session = await service.execute(localhost, node + 'get-online-users-list')
+                self.assertEqual(session.status, aioxmpp.adhoc.CommandStatus.EXECUTING)
+                form = session.first_payload
+                self.assertEqual(form.title, 'List of online users')
+                for field in form.fields:
+                    if field.var == 'max_items':
+                        field.values[:] = ['none']
+                form.type_ = aioxmpp.forms.DataType.SUBMIT
+                await session.proceed(action=aioxmpp.adhoc.ActionType.COMPLETE, payload=form)
+                self.assertEqual(session.status, aioxmpp.adhoc.CommandStatus.COMPLETED)
+                found = {field.var: field.values for field in session.first_payload.fields}
+                self.assertEqual(list(found['onlineuserjids']), ['romeo@localhost'])
+                session = await service.execute(localhost, node + 'delete-user')
+                await session.close()
         self.run_async(scenario)
 
     def test_register_change_remove(self):

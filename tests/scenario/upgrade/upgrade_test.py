@@ -13,7 +13,7 @@ from harness.case import main
 from harness.connection import WAIT_S, Failure
 from harness.server import LINNETD, Server
 
-SESSIONS = 200          # half of them plain, half TLS
+SESSIONS = int(os.environ.get('UPGRADE_SESSIONS', '200'))      # half of them plain, half TLS
 PIECE_MAX = 90          # bytes of one send: stanzas are cut anywhere
 AHEAD_MAX = 50          # messages that one may be ahead of what has been heard of it
 

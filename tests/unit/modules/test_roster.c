@@ -5,6 +5,7 @@
 #include "core/db.h"
 #include "modules/registry.h"
 #include "router/contacts.h"
+#include "router/presence.h"
 #include "router/subscription.h"
 #include "tests/support/accounts.h"
 #include "tests/support/router_world.h"
@@ -316,4 +317,33 @@ Test(roster, a_full_house_refuses_strangers) /* our choice: max_requests */
 	pass_the_lane();
 	cr_assert_eq(romeo.n, 1);
 	cr_expect(strstr(romeo.text[0], "resource-constraint"));
+}
+
+static enum hook_next withhold(void *subject, void *arg)
+{
+	const struct presence_withheld *w = subject;
+
+	cr_expect_eq(w->session, &juliet->session);
+	return w->way == *(enum presence_way *)arg ? HOOK_STOP : HOOK_GO_ON;
+}
+
+Test(roster, presence_is_withheld) /* for XEP-0016, XEP-0191 */
+{
+	static enum presence_way out = PRESENCE_OUT, in = PRESENCE_IN;
+
+	make_both();
+	hook_add(world_host->hooks, &presence_withheld_hook, 50, withhold, &out);
+	client_becomes(juliet, 0);
+	cr_assert_eq(romeo.n, 1);
+	cr_expect(sent(0, "probe", ACCOUNT));
+	comes("/r' to='" ACCOUNT "' type='probe'/>");
+	cr_expect_eq(romeo.n, 1, "an answer is withheld, too");
+	hook_remove(world_host->hooks, &presence_withheld_hook, 50, withhold, &out);
+	client_send(juliet, "<presence xmlns='jabber:client' type='unavailable'/>");
+	forget();
+	hook_add(world_host->hooks, &presence_withheld_hook, 50, withhold, &in);
+	client_becomes(juliet, 0);
+	cr_assert_eq(romeo.n, 1);
+	cr_expect(sent(0, "", RESOURCE));
+	hook_remove(world_host->hooks, &presence_withheld_hook, 50, withhold, &in);
 }
