@@ -28,6 +28,7 @@
 #include "net/c2s.h"
 #include "net/c2s_move.h"
 #include "net/c2s_sm.h"
+#include "net/limits.h"
 #include "router/access.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -332,6 +333,7 @@ int server_start(const char *settings_path, const char *pid_file)
 	server.path = settings_path;
 	commands_add();
 	c2s_move_init();
+	limits_handover();
 	command_hold(); /* until all is there */
 	error = start_all(pid_file);
 	if (!error) {

@@ -63,7 +63,7 @@ struct session_table {
 
 static void row_free(struct session_row *r)
 {
-	if (r->free)
+	if (r->data && r->free)
 		r->free(r->data);
 	jid_free(r->owner);
 	free(r);

@@ -4,6 +4,8 @@
  * database whether the account exists, so they go to the job threads. */
 #include "modules/disco.h"
 
+#include <ctype.h>
+
 #include "modules/module.h"
 #include "modules/permit.h"
 #include "modules/registry.h"
@@ -23,9 +25,22 @@ struct disco_conf {
 	struct conf_list extra_domains; /* of const char * */
 };
 
-static const struct conf_item url_item[] = {
-	{ "url", CONF_STRING, 0, .help = "A URI: mailto:, xmpp: or https:." }, { 0 }
-};
+/* XEP-0157 §3; RFC 3986 §3.1. */
+static const char *check_uri(const void *value, struct arena *a UNUSED)
+{
+	const char *uri = *(const char *const *)value;
+	size_t scheme = strcspn(uri, ":");
+	bool good = isalpha((unsigned char)uri[0]) && uri[scheme] && uri[scheme + 1] &&
+		!uri[strcspn(uri, " \t\n<>\"")];
+
+	for (size_t i = 0; i < scheme; i++)
+		good &= isalnum((unsigned char)uri[i]) || strchr("+-.", uri[i]);
+	return good ? NULL : "a URI, such as mailto:abuse@example.org";
+}
+
+static const struct conf_item url_item[] = { { "url", CONF_STRING, 0, .check = check_uri,
+						     .help = "A URI: mailto:, xmpp: or https:." },
+	{ 0 } };
 static const struct conf_item address_items[] = {
 	{ "name", CONF_STRING, FIELD(struct disco_addresses, name, const char *), .required = true,
 		.help = "The field: abuse-addresses, admin-addresses, feedback-addresses, "

@@ -8,6 +8,8 @@
 
 #include "core/clock.h"
 #include "modules/message_sweep.h"
+#include "router/account.h"
+#include "router/bind.h"
 #include "router/directory.h"
 
 const char *const mam_defaults[] = { "always", "never", "roster", NULL };
@@ -113,6 +115,72 @@ static int mam_iq(const struct iq *iq, struct builder *answer UNUSED)
 	return error ? error : IQ_LATER;
 }
 
+/* ---- With a session's beginning: XEP-0386 §3.2 */
+
+struct beginning {
+	struct job job;
+	struct host *host; /* counted */
+	const void *conf; /* held */
+	struct jid *account; /* owned */
+	struct actor_id stream;
+	bind_ready_fn *ready;
+	struct stanza *metadata;
+};
+
+static void beginning_work(struct job *j)
+{
+	struct beginning *b = container_of(j, struct beginning, job);
+
+	job_check();
+	b->metadata = mam_begin(b->host, b->account, b->conf);
+}
+
+static void beginning_free(struct beginning *b)
+{
+	module_conf_drop(b->conf);
+	host_unref(b->host);
+	jid_free(b->account);
+	free(b);
+}
+
+static void beginning_done(struct job *j)
+{
+	struct beginning *b = container_of(j, struct beginning, job);
+
+	b->ready(b->stream, b->metadata);
+	beginning_free(b);
+}
+
+static enum hook_next mam_prepare(void *subject, void *arg)
+{
+	struct bind_prepare *p = subject;
+	struct module_instance *mi = arg;
+	struct beginning *b = xcalloc(1, sizeof(*b));
+
+	b->host = host_ref(mi->host);
+	b->conf = module_conf_hold(mi);
+	b->account = jid_bare(p->account, NULL);
+	b->stream = p->stream;
+	b->ready = p->ready;
+	b->job.work = beginning_work;
+	b->job.done = beginning_done;
+	if (account_work(b->account, &b->job) == 0)
+		p->waits++;
+	else
+		beginning_free(b); /* it can ask for the metadata by itself */
+	return HOOK_GO_ON;
+}
+
+/* Who binds that way reads the archive in place of what waits. */
+static enum hook_next mam_inline(void *subject, void *arg UNUSED)
+{
+	const struct bind_inline *b = subject;
+
+	shard_check(NULL);
+	session_reads(b->session, SESSION_READS_ARCHIVE);
+	return HOOK_GO_ON;
+}
+
 /* ---- Life */
 
 static void mam_limits(void *arg, struct message_limits *limits)
@@ -178,7 +246,8 @@ const struct module module_mam = {
 	.conf_size = sizeof(struct mam_conf),
 	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_MAM, IQ_NO_QUEUE, mam_iq }, { 0 } },
 	.hooks = (const struct hook_row[]){ { &archive_message_hook, 50, mam_archive },
-		{ &account_removed_hook, 50, mam_removed }, { 0 } },
+		{ &account_removed_hook, 50, mam_removed }, { &bind_prepare_hook, 50, mam_prepare },
+		{ &bind_inline_hook, 50, mam_inline }, { 0 } },
 	.start = mam_start,
 	.stop = mam_stop,
 	.check = mam_check,

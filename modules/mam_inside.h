@@ -25,6 +25,10 @@ ON_JOB int mam_query_set(struct lane_request *r);
 ON_JOB int mam_query_instead(struct lane_request *r);
 ON_JOB int mam_query_get(struct lane_request *r); /* the form */
 ON_JOB int mam_metadata_get(struct lane_request *r);
+/* For a client that begins a session: what waits counts as offered to it, since it reads the
+ * archive; and the archive's ends, sealed, or NULL when they cannot be had. XEP-0386 §3.2 */
+ON_JOB struct stanza *mam_begin(
+	struct host *h, const struct jid *bare, const struct mam_conf *conf);
 
 /* --- mam_prefs.c */
 ON_JOB int mam_prefs_get(struct lane_request *r);

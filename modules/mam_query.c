@@ -560,26 +560,57 @@ static void build_end_of(struct builder *b, const char *name, uint64_t id)
 	build_close(b);
 }
 
-int mam_metadata_get(struct lane_request *r)
+/* Adds the ends of the archive, if it has any. A negative errno: it cannot be read. */
+ON_JOB static int build_ends(struct builder *b, int64_t account, const struct mam_conf *conf)
 {
 	uint64_t first, last;
+	int found;
+
+	message_log_settle();
+	found = message_archive_ends(db_main(), account, mam_oldest_id(conf), &first, &last);
+	if (found > 0) {
+		build_end_of(b, "start", first);
+		build_end_of(b, "end", last);
+	}
+	return found;
+}
+
+int mam_metadata_get(struct lane_request *r)
+{
 	int64_t account;
 	struct builder b;
-	int found = find_archive(r, &account);
+	int error = find_archive(r, &account);
 
-	if (found)
-		return found;
-	message_log_settle();
-	found = message_archive_ends(db_main(), account, mam_oldest_id(r->conf), &first, &last);
-	if (found < 0)
-		return ERR_INTERNAL_SERVER_ERROR;
+	if (error)
+		return error;
 	build_iq_result(&b, r->stanza);
 	build_open(&b, "metadata", NS_MAM);
-	if (found) {
-		build_end_of(&b, "start", first);
-		build_end_of(&b, "end", last);
+	if (build_ends(&b, account, r->conf) < 0) {
+		build_drop(&b);
+		return ERR_INTERNAL_SERVER_ERROR;
 	}
 	build_close(&b);
 	lane_request_send(r, NULL, 0, build_end(&b));
 	return 0;
+}
+
+struct stanza *mam_begin(struct host *h, const struct jid *bare, const struct mam_conf *conf)
+{
+	struct account *account;
+	struct builder b;
+	int64_t no;
+
+	job_check();
+	if (account_hold(h, bare, &account))
+		return NULL;
+	no = message_account(account);
+	account_drop(account);
+	if (!no)
+		return NULL;
+	build_begin(&b, "metadata", NS_MAM);
+	if (build_ends(&b, no, conf) < 0 || offer(no) < 0) {
+		build_drop(&b);
+		return NULL;
+	}
+	return build_end(&b);
 }

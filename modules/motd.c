@@ -136,6 +136,15 @@ static void publish(struct host *h, struct motd *m)
 	}
 }
 
+/* Others may wait for the database with it. */
+static void lock_boards(void)
+{
+	bool reading = rcu_offline();
+
+	pthread_mutex_lock(&boards.lock);
+	rcu_online(reading);
+}
+
 int motd_open(struct host *h, struct motd_board **out)
 {
 	struct motd_board *b;
@@ -150,7 +159,7 @@ int motd_open(struct host *h, struct motd_board **out)
 	error = db_migrate(db_main(), motd_migrations);
 	if (error)
 		return error;
-	pthread_mutex_lock(&boards.lock);
+	lock_boards();
 	error = read_motd(h, &m);
 	if (!error) {
 		b = xcalloc(1, sizeof(*b));
@@ -168,7 +177,7 @@ void motd_close(struct motd_board *b)
 {
 	if (!b)
 		return;
-	pthread_mutex_lock(&boards.lock);
+	lock_boards();
 	cds_list_del(&b->at);
 	pthread_mutex_unlock(&boards.lock);
 	carrier_free(b->carrier);
@@ -287,7 +296,7 @@ ON_JOB static int replace(struct host *h, struct motd *m)
 	struct motd_change c = { h->name, m };
 	int changed;
 
-	pthread_mutex_lock(&boards.lock);
+	lock_boards();
 	changed = db_write(db_main(), change, &c);
 	if (changed >= 0)
 		publish(h, m);

@@ -179,24 +179,18 @@ void shared_refresh(struct shared_host *sh, const struct jid *account)
 		count_told(roster_shared_refresh(a.roster, account));
 }
 
-/* Those of all accounts or all who are connected, counted. With the lock held. */
-static unsigned moving_groups(struct shared_host *sh, struct contact_group *out[SHARED_GROUPS_MAX])
-{
-	unsigned n = 0;
+/* Tells those who see a contact in a group of all accounts, or of those online; or in any. */
+enum announced { ANNOUNCE_MOVING, ANNOUNCE_ANY };
 
-	for (struct shared_group *g = sh->groups; g && n < SHARED_GROUPS_MAX; g = g->next)
-		if (g->who != SHARED_LISTED)
-			out[n++] = contact_group_ref(g->live);
-	return n;
-}
-
-static void announce_moving(struct shared_host *sh, const struct jid *contact)
+static void announce_in(struct shared_host *sh, enum announced which, const struct jid *contact)
 {
 	struct contact_group *groups[SHARED_GROUPS_MAX];
-	unsigned n;
+	unsigned n = 0;
 
 	pthread_mutex_lock(&sh->lock);
-	n = moving_groups(sh, groups);
+	for (struct shared_group *g = sh->groups; g && n < SHARED_GROUPS_MAX; g = g->next)
+		if (which == ANNOUNCE_ANY || g->who != SHARED_LISTED)
+			groups[n++] = contact_group_ref(g->live);
 	pthread_mutex_unlock(&sh->lock);
 	shared_announce(sh, contact, groups, n);
 	while (n)
@@ -255,20 +249,25 @@ static void collect_account(const char *user, void *arg)
 }
 
 /* Once, when the first account that is in such a group comes. */
-ON_JOB static int know_everybody(struct shared_host *sh)
+ON_JOB static void know_everybody(struct shared_host *sh)
 {
 	struct collecting c = { .b = contact_set_begin(), .host = sh->host };
+	static struct log_seldom seldom;
 	struct contact_set *all;
-	int error = 0;
+	uint32_t left_out;
+	int error;
 
 	do {
 		c.n = 0;
 		error = auth_list(sh->host, c.last, 1000, collect_account, &c);
 	} while (!error && c.n);
 	all = contact_set_end(c.b);
-	if (error) {
+	if (error) { /* logins go on; the next one tries again */
+		if (log_seldom(&seldom, &left_out))
+			log_warning("shared_roster", "the host's accounts cannot be listed",
+				L_STR("host", sh->host->name), L_INT("left_out", left_out));
 		contact_set_unref(all);
-		return error < 0 ? error : 0;
+		return;
 	}
 	pthread_mutex_lock(&sh->lock);
 	contact_set_unref(sh->everybody);
@@ -277,13 +276,11 @@ ON_JOB static int know_everybody(struct shared_host *sh)
 	for (struct shared_group *g = sh->groups; g; g = g->next)
 		shared_apply(sh, g);
 	pthread_mutex_unlock(&sh->lock);
-	return 0;
 }
 
-ON_JOB static int know_those_needed(struct shared_host *sh)
+ON_JOB static void know_those_needed(struct shared_host *sh)
 {
 	bool reading = rcu_offline(), needed;
-	int error = 0;
 
 	pthread_mutex_lock(&sh->editing);
 	rcu_online(reading);
@@ -291,9 +288,8 @@ ON_JOB static int know_those_needed(struct shared_host *sh)
 	needed = shared_has(sh, SHARED_ALL) && !sh->knows_everybody;
 	pthread_mutex_unlock(&sh->lock);
 	if (needed)
-		error = know_everybody(sh);
+		know_everybody(sh);
 	pthread_mutex_unlock(&sh->editing);
-	return error;
 }
 
 /* Its first session is in the directory by now, so that nobody else's presence passes it by. */
@@ -301,7 +297,6 @@ int shared_roster_load(struct host *h, const struct jid *bare, struct contacts_l
 {
 	struct shared_host *sh = shared_hold(h);
 	bool moved = false, needs;
-	int error = 0;
 
 	if (!sh)
 		return 0;
@@ -309,7 +304,7 @@ int shared_roster_load(struct host *h, const struct jid *bare, struct contacts_l
 	needs = shared_has(sh, SHARED_ALL) && !sh->knows_everybody;
 	pthread_mutex_unlock(&sh->lock);
 	if (needs)
-		error = know_those_needed(sh);
+		know_those_needed(sh);
 	pthread_mutex_lock(&sh->lock);
 	if (directory_find(bare)) {
 		moved = shared_note_account(sh, bare, true);
@@ -318,9 +313,9 @@ int shared_roster_load(struct host *h, const struct jid *bare, struct contacts_l
 	shared_view(sh, bare, into);
 	pthread_mutex_unlock(&sh->lock);
 	if (moved)
-		announce_moving(sh, bare);
+		announce_in(sh, ANNOUNCE_MOVING, bare);
 	shared_drop(sh);
-	return error;
+	return 0;
 }
 
 /* ---- Who leaves */
@@ -344,10 +339,8 @@ static void leaving_work(struct job *j)
 	if (removed || !directory_find(l->account))
 		moved |= shared_note_online(l->sh, l->account, false);
 	pthread_mutex_unlock(&l->sh->lock);
-	if (removed && moved)
-		shared_refresh(l->sh, NULL);
-	else if (moved)
-		announce_moving(l->sh, l->account);
+	if (moved)
+		announce_in(l->sh, removed ? ANNOUNCE_ANY : ANNOUNCE_MOVING, l->account);
 }
 
 static void leaving_done(struct job *j)

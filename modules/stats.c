@@ -89,8 +89,10 @@ ON_JOB static void count_accounts(struct counts *c, const char *host)
 ON_JOB static struct counts count(struct module_instance *mi, const char *host)
 {
 	struct counts *c = mi->data, now;
+	bool reading = rcu_offline(); /* who counts may wait for the database */
 
 	pthread_mutex_lock(&c->lock);
+	rcu_online(reading);
 	if (!c->at_ms || clock_ms() - c->at_ms > COUNT_KEPT_MS) {
 		c->online = c->online_everywhere = 0;
 		directory_each(count_online, &(struct counting){ c, host });

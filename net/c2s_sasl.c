@@ -170,6 +170,8 @@ struct next wait_for_sasl_response(struct fsm *f, struct term *e)
 		next = c2s_sasl2_noted(c, e->data);
 	} else if (e->kind == C2S_NOT_RESUMED) {
 		next = c2s_sasl2_not_resumed(c);
+	} else if (e->kind == C2S_PREPARED) {
+		next = c2s_sasl2_prepared(c);
 	} else if (e->kind == C2S_AUTH) {
 		next = c2s_sasl2_is_done(c) ? c2s_sasl2_answered(c, e->data)
 					    : sasl_answered(c, e->data);

@@ -37,6 +37,7 @@ enum sasl2_phase {
 	PHASE_STORE, /* that it is stored */
 	PHASE_NOTE, /* that the client and its token are written down */
 	PHASE_RESUME, /* what its old session says */
+	PHASE_PREPARE, /* what modules look up for its resource */
 };
 
 struct sasl2_login {
@@ -53,6 +54,8 @@ struct sasl2_login {
 	int64_t seen; /* when it was last written down; 0: not known */
 	struct token fresh; /* .expires 0: none will be given */
 	char token[TOKEN_TEXT + 1]; /* its text */
+	unsigned waits; /* of PHASE_PREPARE */
+	struct stanza *prepared; /* owned: what they found, as children; NULL: nothing yet */
 	struct sm_answer resume; /* .error 0: it was not asked for, or is granted */
 };
 
@@ -70,6 +73,7 @@ void c2s_sasl2_free(struct sasl2_login *two)
 	if (!two)
 		return;
 	free(two->said);
+	stanza_unref(two->prepared);
 	wipe(two, sizeof(*two));
 	free(two);
 }
@@ -296,6 +300,9 @@ ON_SHARD static void add_bound(struct c2s *c, struct builder *b)
 
 	build_open(b, "bound", NS_BIND2);
 	add_enabled(c, b);
+	if (c->login->sasl2->prepared)
+		elem_each_child (c->login->sasl2->prepared->root, e)
+			build_copy(b, e);
 	if (elem_child(subject.request, "inactive", NS_CSI))
 		c2s_csi_inactive(c);
 	hook_run(c->session.host->hooks, &bind_inline_hook, &subject);
@@ -380,15 +387,79 @@ ON_SHARD static struct next inline_bound(struct c2s *c, int error)
 	return fsm_next(error ? WAIT_FOR_BIND : WAIT_FOR_SESSION);
 }
 
-/* A session of its own. */
-ON_SHARD static struct next establish(struct c2s *c)
+struct next c2s_sasl2_prepared(struct c2s *c)
 {
 	char resource[SASL2_TAG_MAX + 18];
 
-	if (c->login->sasl2->request.bind) {
-		name_resource(c, resource);
-		return c2s_bind(c, resource, inline_bound);
+	name_resource(c, resource);
+	return c2s_bind(c, resource, inline_bound);
+}
+
+/* One more element for <bound/>. */
+static void keep_prepared(struct sasl2_login *two, struct stanza *element)
+{
+	struct builder b;
+
+	build_begin(&b, "bound", NS_BIND2);
+	if (two->prepared)
+		elem_each_child (two->prepared->root, e)
+			build_copy(&b, e);
+	build_copy(&b, element->root);
+	stanza_unref(two->prepared);
+	two->prepared = build_end(&b);
+}
+
+/* A module has looked up what it was about. */
+static void ready(struct actor_id stream, struct stanza *element)
+{
+	struct actor *a;
+	struct c2s *c;
+
+	shard_check(NULL);
+	a = actor_find(stream);
+	c = a ? container_of(a, struct c2s, fsm.gen.actor) : NULL;
+	if (c && !stream_closing(&c->stream)) {
+		if (element)
+			keep_prepared(c->login->sasl2, element);
+		if (--c->login->sasl2->waits == 0) {
+			fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_PREPARED });
+			if (!stream_closing(&c->stream))
+				stream_go_on(&c->stream);
+		}
 	}
+	stanza_unref(element);
+}
+
+/* XEP-0386 §3.2: the resource, with what modules have to look up for it. */
+ON_SHARD static struct next begin_bind(struct c2s *c)
+{
+	struct sasl2_login *two = c->login->sasl2;
+	struct bind_prepare subject = {
+		.host = c->session.host,
+		.stream = c->session.id,
+		.request = two->request.bind,
+		.ready = ready,
+	};
+	struct jid *account;
+
+	if (jid_make(c->user, c->session.host->name, NULL, NULL, &account))
+		return c2s_sasl2_prepared(c);
+	subject.account = account;
+	hook_run(c->session.host->hooks, &bind_prepare_hook, &subject);
+	jid_free(account);
+	if (!subject.waits)
+		return c2s_sasl2_prepared(c);
+	two->phase = PHASE_PREPARE;
+	two->waits = subject.waits;
+	stream_wait(&c->stream);
+	return fsm_next(WAIT_FOR_SASL_RESPONSE);
+}
+
+/* A session of its own. */
+ON_SHARD static struct next establish(struct c2s *c)
+{
+	if (c->login->sasl2->request.bind)
+		return begin_bind(c);
 	send_success(c, 0);
 	end_exchange(c);
 	return fsm_next(WAIT_FOR_BIND);

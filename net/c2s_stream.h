@@ -64,6 +64,7 @@ enum c2s_event {
 	C2S_AUTH, /* data: struct auth_request, answered */
 	C2S_NOTED, /* data: struct user_agent_visit, written */
 	C2S_NOT_RESUMED, /* to a login that asked for its old session */
+	C2S_PREPARED, /* what modules tell with the resource is there */
 	C2S_LOST, /* the session goes on without a connection */
 	C2S_RESUMED, /* and has one again */
 };
@@ -169,6 +170,7 @@ ON_SHARD struct next c2s_sasl2_element(struct c2s *c, struct stanza *s);
 ON_SHARD bool c2s_sasl2_is_done(const struct c2s *c); /* the mechanism was through */
 ON_SHARD struct next c2s_sasl2_answered(struct c2s *c, const struct auth_request *r);
 ON_SHARD struct next c2s_sasl2_not_resumed(struct c2s *c);
+ON_SHARD struct next c2s_sasl2_prepared(struct c2s *c);
 ON_SHARD struct next c2s_sasl2_noted(struct c2s *c, const struct user_agent_visit *v);
 void c2s_sasl2_free(struct sasl2_login *two); /* NULL is fine */
 

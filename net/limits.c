@@ -1,11 +1,13 @@
 /* net/limits.c - a fixed number of short chains, each with its lock. */
 #include "net/limits.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/handover.h"
 #include "core/mem.h"
 
 #define CHAINS 4096u
@@ -162,4 +164,77 @@ bool limits_login_blocked(const struct conf_prefix *address, int64_t max)
 	blocked = e && max && e->failed >= max && clock_ms() < e->window_ends_ms;
 	pthread_mutex_unlock(&chains[c].lock);
 	return blocked;
+}
+
+/* --- from one process to another: a record for each chain --- */
+
+/* The failures that count still; their number. */
+static unsigned save_chain(const struct entry *e, struct record *r)
+{
+	uint64_t now = clock_ms();
+	unsigned n = 0;
+
+	for (; e; e = e->next) {
+		if (!e->failed || now >= e->window_ends_ms)
+			continue;
+		record_bytes(r, e->key, sizeof(e->key));
+		record_number(r, e->failed);
+		record_number(r, e->window_ends_ms); /* the clock is the machine's */
+		n++;
+	}
+	return n;
+}
+
+static void save(struct handover *to)
+{
+	for (unsigned c = 0; c < CHAINS; c++) {
+		struct record r;
+		unsigned n;
+
+		record_begin(&r, "limits", 1);
+		pthread_mutex_lock(&chains[c].lock);
+		n = save_chain(chains[c].first, &r);
+		pthread_mutex_unlock(&chains[c].lock);
+		if (n)
+			handover_give(to, &r, -1);
+		else
+			buf_unref(record_end(&r));
+	}
+}
+
+static bool load_entry(struct record_reader *in)
+{
+	struct entry *e, found = { 0 };
+	const char *key;
+	unsigned c;
+	size_t len;
+
+	key = record_read_bytes(in, &len);
+	found.failed = (uint32_t)record_read_number_to(in, UINT32_MAX);
+	found.window_ends_ms = record_read_number(in);
+	if (!record_is_good(in) || len != sizeof(found.key))
+		return false;
+	memcpy(found.key, key, sizeof(found.key));
+	c = chain_of(found.key);
+	pthread_mutex_lock(&chains[c].lock);
+	e = find_or_add(&chains[c].first, found.key);
+	e->failed = found.failed;
+	e->window_ends_ms = found.window_ends_ms;
+	pthread_mutex_unlock(&chains[c].lock);
+	return true;
+}
+
+static int load(struct handover_item *i)
+{
+	while (!record_is_read(&i->in))
+		if (!load_entry(&i->in))
+			return -EBADMSG;
+	return 0;
+}
+
+void limits_handover(void)
+{
+	static const struct handover_part part = { "limits", 1, 1, save, load };
+
+	handover_add(&part);
 }

@@ -16,3 +16,6 @@ void limits_end(const struct conf_prefix *address); /* it is authenticated, or g
 void limits_login_failed(const struct conf_prefix *address, int64_t window_ms);
 /* Whether logins are refused: max failures within a window that is not over. 0: no bound. */
 bool limits_login_blocked(const struct conf_prefix *address, int64_t max);
+
+/* Logins that have failed are remembered over an upgrade: core/handover.h, part "limits". main. */
+void limits_handover(void);

@@ -2,6 +2,7 @@
 #include "router/bind.h"
 
 HOOK(bind_offer);
+HOOK(bind_prepare);
 HOOK(bind_inline);
 
 void bind_offer(struct bind_offer *o, const char *feature)

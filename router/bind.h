@@ -18,11 +18,25 @@ struct bind_offer {
 extern struct hook bind_offer_hook; /* subject: struct bind_offer */
 void bind_offer(struct bind_offer *o, const char *feature);
 
+/* §3.2: before the resource is bound, for what has to be looked up. A function that needs time
+ * keeps what it needs, adds one to waits, and later says ready() on the same shard, with an element
+ * for <bound/> (taken; NULL: nothing), whether the stream is still there or not. The client waits.
+ */
+typedef void bind_ready_fn(struct actor_id stream, struct stanza *element);
+struct bind_prepare {
+	struct host *host;
+	const struct jid *account; /* bare */
+	struct actor_id stream;
+	const struct elem *request; /* as below; the hook's alone */
+	unsigned waits;
+	bind_ready_fn *ready;
+};
+extern struct hook bind_prepare_hook; /* subject: struct bind_prepare */
+
 /* §3.2: the session is in the directory, its client has not been told yet, and has sent nothing. A
  * function looks for its elements below request, as <enable xmlns='urn:xmpp:carbons:2'/>, does what
- * they ask, and adds to bound what the client must hear of it, as <enabled xmlns='urn:xmpp:sm:3'/>
- * or, unasked, <metadata xmlns='urn:xmpp:mam:2'/>. Nothing is sent to the session from here: it
- * would come before <success/>. */
+ * they ask, and adds to bound what the client must hear of it. Nothing is sent to the session from
+ * here: it would come before <success/>. */
 struct bind_inline {
 	struct session *session;
 	const struct elem *request; /* <bind xmlns='urn:xmpp:bind:0'/> */

@@ -268,12 +268,12 @@ int main(void)
 		pthread_join(readers[i], NULL);
 	rcu_thread_begin();
 	accounts_stop();
+	db_main_set(NULL);
+	db_close(db); /* before the shards, which its writer posts to */
 	shards_stop();
 	jobs_stop();
 	route_unregister("stress.example");
 	host_unref(host);
-	db_main_set(NULL);
-	db_close(db);
 	rcu_wait_later();
 	rcu_wait_later();
 	directory_fini();

@@ -30,9 +30,9 @@ def ver(*features, identity='client/pc//Exodus 0.9.1', algorithm='sha1'):
 class Clients(ConsoleCase):
     over = 'modules:\n    mod_caps: {}\n'
 
-    def login(self, name):
+    def login(self, name, tls='starttls'):
         self.server.register(name + '@localhost')
-        client = self.server.login(name + '@localhost/a')
+        client = self.server.login(name + '@localhost/a', tls=tls)
         client.jid = name + '@localhost/a'
         return client
 
@@ -108,6 +108,17 @@ class Clients(ConsoleCase):
         self.asked(romeo, NODE + '#another')
         self.says_hash(romeo)
         self.asked(romeo, '%s#%s' % (NODE, EXODUS))
+        romeo.close()
+
+    def test_known_in_another_process(self):
+        """A session that a new server has taken over is known by the next that its client sends."""
+        romeo = self.login('romeo', tls='none')     # with TLS it would have to connect again
+        self.asks_and_answers(romeo, PC + var(*FEATURES))
+        self.done('upgrade')
+        self.sync(romeo)
+        self.wait_until_known(romeo)
+        self.assertEqual(self.known(romeo), FEATURES)
+        self.assertEqual(self.metric('asked_total'), 0)
         romeo.close()
 
     def wait_until_known(self, client):

@@ -484,6 +484,20 @@ class State(unittest.TestCase):
                 client.send('</stream:stream>')
                 client.expect_close()
 
+    def test_failed_logins_are_not_forgotten(self):
+        """auth_fail_limit counts on."""
+        with Upgraded('auth_fail_limit: 4', [('romeo@localhost', None)]) as server:
+            for n in range(4):
+                if n == 2:
+                    server.upgrade()
+                with self.assertRaises(Failure):
+                    server.login('romeo@localhost', 'guessed', tls='none', mechanism='SCRAM-SHA-1')
+            server.upgrade()
+            client = server.connect(port=server.plain_port)
+            client.open('localhost')
+            client.auth('SCRAM-SHA-1')
+            client.expect_stream_error('policy-violation')
+
     def test_who_is_not_logged_in_begins_anew(self):
         with Upgraded(accounts=[('romeo@localhost', None)]) as server:
             early = server.connect(port=server.plain_port)

@@ -103,6 +103,24 @@ Test(disco, addresses)
 			"<value>mailto:xmpp@capulet.com</value></field></x>"));
 }
 
+Test(disco, addresses_are_uris)
+{
+	static const char *const bad[] = { "abuse at home", "mailto:", ":x", "1a:b", "a b:c", "" };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		AUTO(free_ptr)
+		char *yaml = xprintf("mod_disco: {server_info: [{name: "
+				     "status-addresses, urls: ['%s']}]}",
+			bad[i]);
+
+		cr_expect_neq(start_modules(h, yaml), 0, "XEP-0157 §3: '%s'", bad[i]);
+	}
+	cr_expect_eq(start_modules(h,
+			     "mod_disco: {server_info: [{name: a, urls: ['x+y.z-1:0', "
+			     "'https://x/?a=b#c']}]}"),
+		0);
+}
+
 Test(disco, items_are_the_services)
 {
 	cr_assert_eq(start_modules(h, "mod_disco: {}"), 0);
