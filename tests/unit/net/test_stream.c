@@ -493,7 +493,7 @@ Test(stream, the_peer_goes_without_a_word)
 
 static void start_tls(struct stream *st)
 {
-	stream_start_tls(st, store, "localhost");
+	stream_start_tls(st, store);
 }
 
 /* RFC 6120 §5.4.3.3: what came behind <starttls/> was not protected. */
