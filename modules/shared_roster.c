@@ -55,7 +55,6 @@ static const struct conf_item shared_items[] = {
 	{ "groups", CONF_MAP, FIELD(struct shared_conf, groups, struct conf_list),
 		.rows = group_rows, .item_size = sizeof(struct shared_conf_group),
 		.example = "{staff: {label: Staff, members: [romeo@example.org]}}",
-		.applies = CONF_AT_MODULE_START,
 		.help = "Groups by name. Those made with linnetctl are beside them; of one name, "
 			"the one here counts." },
 	{ 0 }
@@ -68,15 +67,20 @@ static struct metric untold_metric = METRIC_COUNTER("shared_roster_untold_total"
 
 /* ---- Its life */
 
+static void free_groups(struct shared_group *list)
+{
+	struct shared_group *g;
+
+	while ((g = list)) {
+		list = g->next;
+		shared_group_free(g);
+	}
+}
+
 static void shared_host_free(struct rcu_head *head)
 {
 	struct shared_host *sh = container_of(head, struct shared_host, rcu);
-	struct shared_group *g;
-
-	while ((g = sh->groups)) {
-		sh->groups = g->next;
-		shared_group_free(g);
-	}
+	free_groups(sh->groups);
 	contact_set_unref(sh->everybody);
 	contact_set_unref(sh->online);
 	pthread_mutex_destroy(&sh->lock);
@@ -420,10 +424,36 @@ static void add_configured(struct shared_host *sh, const struct shared_conf_grou
 	shared_add(sh, g);
 }
 
+/* Those of the settings, then those of the database, as a list of its own. */
+ON_JOB static int read_groups(
+	struct host *h, const struct shared_conf *conf, struct shared_group **out)
+{
+	const struct shared_conf_group *groups = conf->groups.at;
+	struct shared_host fresh = { .host = h };
+	int error;
+
+	for (size_t i = 0; i < conf->groups.n && i < SHARED_GROUPS_MAX; i++)
+		add_configured(&fresh, &groups[i]);
+	error = shared_store_load(&fresh);
+	*out = fresh.groups;
+	return error;
+}
+
+/* With the lock held, or before anybody sees sh. The old ones are returned. */
+static struct shared_group *take_groups(struct shared_host *sh, struct shared_group *groups)
+{
+	struct shared_group *was = sh->groups;
+
+	sh->groups = groups;
+	shared_know_online(sh);
+	for (struct shared_group *g = groups; g; g = g->next)
+		shared_apply(sh, g);
+	return was;
+}
+
 static int shared_start(struct module_instance *mi)
 {
-	const struct shared_conf *conf = module_conf(mi);
-	const struct shared_conf_group *groups = conf->groups.at;
+	struct shared_group *groups;
 	struct shared_host *sh;
 	int error;
 
@@ -437,18 +467,37 @@ static int shared_start(struct module_instance *mi)
 	error = shared_store_start();
 	if (error)
 		return error;
-	sh = shared_host_new(mi->host);
-	for (size_t i = 0; i < conf->groups.n && i < SHARED_GROUPS_MAX; i++)
-		add_configured(sh, &groups[i]);
-	error = shared_store_load(sh);
-	shared_know_online(sh);
-	for (struct shared_group *g = sh->groups; g; g = g->next)
-		shared_apply(sh, g);
-	if (error)
-		shared_drop(sh);
-	else
-		mi->data = sh;
-	return error;
+	error = read_groups(mi->host, module_conf(mi), &groups);
+	if (error) {
+		free_groups(groups);
+		return error;
+	}
+	mi->data = sh = shared_host_new(mi->host);
+	take_groups(sh, groups);
+	return 0;
+}
+
+/* All are told anew: which of the groups have changed, nobody has noted. */
+static void shared_reload(struct module_instance *mi, const void *old UNUSED)
+{
+	struct shared_host *sh = mi->data;
+	bool reading = rcu_offline();
+	struct shared_group *groups;
+
+	job_check();
+	pthread_mutex_lock(&sh->editing);
+	rcu_online(reading);
+	if (read_groups(mi->host, module_conf(mi), &groups)) {
+		log_error("shared_roster", "the groups stay as they were",
+			L_STR("host", mi->host->name));
+	} else {
+		pthread_mutex_lock(&sh->lock);
+		groups = take_groups(sh, groups);
+		pthread_mutex_unlock(&sh->lock);
+		shared_refresh(sh, NULL);
+	}
+	free_groups(groups);
+	pthread_mutex_unlock(&sh->editing);
 }
 
 static void shared_stop(struct module_instance *mi)
@@ -468,6 +517,7 @@ const struct module module_shared_roster = {
 	.hooks = (const struct hook_row[]){ { &session_closed_hook, 50, shared_closed },
 		{ &account_removed_hook, 40, shared_removed }, { 0 } },
 	.start = shared_start,
+	.reload = shared_reload,
 	.stop = shared_stop,
 };
 LINNET_MODULE(module_shared_roster);

@@ -107,6 +107,8 @@ ON_SHARD static struct next sasl_answered(struct c2s *c, const struct auth_reque
 			L_STR("why", strerror(-r->result)));
 		return c2s_sasl_failed(c, SASL_TEMPORARY_AUTH_FAILURE);
 	}
+	if (r->ask == AUTH_ASK_CHECK && r->result == AUTH_DISABLED) /* RFC 6120 §6.5.2 */
+		return c2s_sasl_verdict(c, sasl_fail(s, SASL_ACCOUNT_DISABLED));
 	if (r->ask == AUTH_ASK_CHECK)
 		return c2s_sasl_verdict(c, sasl_checked(s, r->result == 0));
 	if (r->ask == AUTH_ASK_TOKEN)

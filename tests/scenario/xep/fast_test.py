@@ -12,12 +12,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 from harness import sasl                                    # noqa: E402
 from harness.case import ServerCase, main                   # noqa: E402
 from harness.element import NS_BIND2, NS_FAST, NS_SASL, NS_SASL2      # noqa: E402
-from harness.sasl2 import Client, bind                      # noqa: E402
+from harness.sasl2 import Client, bind, encode, proof       # noqa: E402
 from harness.server import password_of                      # noqa: E402
 
 
 class Tokens(ServerCase):
-    settings = 'auth_fail_limit: 0'     # many fail here
+    settings = '''
+        auth_fail_limit: 0
+        modules:
+            mod_mam: {}
+            mod_offline: {}
+        '''
 
     def client(self, user='juliet', **more):
         return Client(self.server, user, password_of(user + '@localhost'), **more)
@@ -253,6 +258,23 @@ class Tokens(ServerCase):
         self.assert_fails(client)
         self.server.control('register', user='tybalt', host='localhost', password='prince of cats')
         self.assert_fails(client)
+
+    def test_gone_before_the_answer(self):
+        """A client that does not wait for what is looked up, written down or bound for it."""
+        client = self.with_token()
+        proof_of = b'juliet\0' + proof(client.token, b'Initiator')
+        everything = client.want_token() + bind('Aves') + \
+            "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>" \
+            "<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256</upgrade>"
+        for i in range(40):
+            c = client.connect()
+            if i % 2:
+                client.authenticate(c, 'HT-SHA-256-NONE', encode(proof_of),
+                                    "<fast xmlns='%s'/>" % NS_FAST + everything)
+            else:
+                client.authenticate(c, 'PLAIN', sasl.plain('juliet', client.password), everything)
+            c.close()
+        self.assert_serves()
 
     def test_hashed_at_rest_and_not_logged(self):
         client = self.with_token()
