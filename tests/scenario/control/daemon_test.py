@@ -54,6 +54,24 @@ class Background(ConsoleCase):
         self.assertEqual(console.run('status').returncode, NO_SERVER)
         self.assertFalse(os.path.exists(self.second.path('linnet.pid')))
 
+    def test_an_upgrade_stays_in_the_background(self):
+        """As the same process, by the same pid file, from whatever folder."""
+        self.assertEqual(self.start().returncode, 0)
+        pid = self.pid()
+        self.addCleanup(lambda: os.path.exists('/proc/%d' % pid) and os.kill(pid, signal.SIGKILL))
+        console = Console(self.second)
+        old = console.json('status')['server_pid']
+        printed = console.run('upgrade')
+        self.assertEqual(printed.returncode, 0, printed.stderr)
+        self.assertIn('paused ms: ', printed.stdout)
+        gone(old)
+        status = console.json('status')
+        self.assertEqual((status['pid'], self.pid()), (pid, pid))
+        self.assertNotEqual(status['server_pid'], old)
+        console.json('stop')
+        gone(pid)
+        self.assertFalse(os.path.exists(self.second.path('linnet.pid')))
+
     def test_option_wins_over_setting(self):
         self.assertEqual(self.start('--pid-file', self.second.path('other.pid')).returncode, 0)
         pid = self.pid('other.pid')
