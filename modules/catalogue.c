@@ -28,7 +28,7 @@ static const struct conf_hint hints[] = {
 	{ "legacy_auth", "this is the option legacy_auth, at the top" },
 	{ "metrics", "linnetctl metrics prints them" },
 	{ "jidprep|sic|service_log", "this server does not have it; take it out" },
-	{ "avatar|block_strangers|blocking|bosh|client_state|"
+	{ "avatar|block_strangers|bosh|client_state|"
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|matrix_gw|mix*|mqtt*|muc|muc_log|"
 	  "muc_*|multicast|pres_counter|privacy|privilege|proxy65|pubsub*|push*|"

@@ -9,6 +9,7 @@
 #include "core/shard.h"
 #include "router/contacts.h"
 #include "router/deliver.h"
+#include "router/privacy.h"
 #include "router/route.h"
 #include "router/subscription.h"
 #include "xml/builder.h"
@@ -182,6 +183,84 @@ void presence_tell(
 	}
 	t->after = s;
 	tell_by_all(t, account);
+}
+
+/* --- hiding ------------------------------------------------------------------------------------
+ */
+
+static bool was_hidden(const struct account *was, uint8_t active, const struct jid *whom)
+{
+	const struct privacy *p = privacy_of(was);
+	const struct privacy_list *l = p ? privacy_list_of(p, active) : NULL;
+
+	return l && privacy_denies(l, was, whom, PRIVACY_PRESENCE_OUT);
+}
+
+void presence_hiding_changed_of(struct session *ss, const struct account *was, uint8_t active_was)
+{
+	struct contacts_walk w;
+
+	session_hide_directed(ss, privacy_hides);
+	if (!ss->presence)
+		return;
+	for (contacts_begin(&w, account_of(ss), CONTACT_FROM); contacts_next(&w);) {
+		bool hidden = privacy_hides(ss, w.jid);
+
+		if (is_absent(w.jid) || hidden == was_hidden(was, active_was, w.jid))
+			continue;
+		route(hidden ? build_presence(ss->jid, w.jid, "unavailable")
+			     : stanza_readdressed(ss->presence, w.jid));
+	}
+}
+
+/* What all resources of an account compare. */
+struct rehiding {
+	_Atomic uint32_t left; /* resources that have not done so, and who began */
+	struct account *was; /* counted */
+};
+struct rehiding_letter {
+	struct letter letter;
+	struct rehiding *rehiding;
+};
+
+static void rehiding_end(struct rehiding *r)
+{
+	if (atomic_fetch_sub_explicit(&r->left, 1, memory_order_acq_rel) != 1)
+		return;
+	account_drop(r->was);
+	free(r);
+}
+
+static void rehiding_open(struct actor *a, struct letter *l)
+{
+	struct rehiding_letter *rl = container_of(l, struct rehiding_letter, letter);
+	struct session *ss = session_of(a);
+
+	shard_check(NULL);
+	if (ss)
+		presence_hiding_changed_of(ss, rl->rehiding->was,
+			atomic_load_explicit(&ss->active_list, memory_order_relaxed));
+	rehiding_end(rl->rehiding);
+	free(rl);
+}
+
+void presence_hiding_changed(const struct jid *account, struct account *was)
+{
+	const struct sessions *all = directory_find(account);
+	struct rehiding *r = xcalloc(1, sizeof(*r));
+
+	atomic_init(&r->left, 1);
+	r->was = was;
+	for (unsigned i = 0; all && i < all->n; i++) {
+		struct rehiding_letter *l = xmalloc(sizeof(*l));
+
+		atomic_fetch_add_explicit(&r->left, 1, memory_order_relaxed);
+		l->letter.to = all->at[i].id;
+		l->letter.open = rehiding_open;
+		l->rehiding = r;
+		letter_post(&l->letter);
+	}
+	rehiding_end(r);
 }
 
 /* --- asking ------------------------------------------------------------------------------------

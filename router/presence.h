@@ -40,6 +40,14 @@ struct presence_withheld {
 extern struct hook presence_withheld_hook; /* subject: struct presence_withheld; on a shard or,
 					    * for PRESENCE_IN, in the account's lane */
 
+/* Whom the account hides from has changed (router/privacy.h): those who were told otherwise before,
+ * by the snapshot `was`, hear that it is gone, and those from whom it hides no longer, where it
+ * stands. Takes was; after account_changed(). Any RCU-registered thread. */
+void presence_hiding_changed(const struct jid *account, struct account *was);
+/* The same of one session, whose active list has changed. */
+ON_SHARD void presence_hiding_changed_of(
+	struct session *ss, const struct account *was, uint8_t active_was);
+
 /* Subscriptions and probes to an account of ours: §3.1.3 and others, §4.3.2. all: its sessions or
  * NULL. Does not take s. */
 ON_SHARD void presence_to_account(struct host *h, const struct sessions *all, struct stanza *s);

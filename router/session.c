@@ -179,24 +179,46 @@ ON_SHARD static void became_available(struct session *ss, struct stanza *s, int 
 	hook_run(ss->host->hooks, &session_presence_hook, &subject);
 }
 
+ON_SHARD static void route_unavailable(
+	struct session *ss, const struct jid *whom, const char *status)
+{
+	struct builder b;
+
+	build_begin(&b, "presence", NS_CLIENT);
+	build_attr(&b, "type", "unavailable");
+	build_attr_jid(&b, "from", ss->jid);
+	build_attr_jid(&b, "to", whom);
+	if (status)
+		build_text(&b, "status", status);
+	route(build_end(&b));
+}
+
 ON_SHARD static void tell_directed_unavailable(struct session *ss, const char *status)
 {
 	struct directed *d = ss->directed;
 
 	ss->directed = NULL; /* what is told below may come back here */
 	for (unsigned i = 0; d && i < d->n; i++) {
-		struct builder b;
-
-		build_begin(&b, "presence", NS_CLIENT);
-		build_attr(&b, "type", "unavailable");
-		build_attr_jid(&b, "from", ss->jid);
-		build_attr_jid(&b, "to", d->at[i]);
-		if (status)
-			build_text(&b, "status", status);
-		route(build_end(&b));
+		route_unavailable(ss, d->at[i], status);
 		jid_free(d->at[i]);
 	}
 	free(d);
+}
+
+void session_hide_directed(
+	struct session *ss, bool (*hidden)(const struct session *ss, const struct jid *whom))
+{
+	for (unsigned i = 0; ss->directed && i < ss->directed->n;) {
+		struct jid *whom = ss->directed->at[i];
+
+		if (!hidden(ss, whom)) {
+			i++;
+			continue;
+		}
+		ss->directed->at[i] = ss->directed->at[--ss->directed->n];
+		route_unavailable(ss, whom, NULL);
+		jid_free(whom);
+	}
 }
 
 ON_SHARD static void became_unavailable(struct session *ss, struct stanza *s)
@@ -307,7 +329,8 @@ void session_unavailable(struct session *ss, const char *status)
 
 /* ---- from one process to another ---- */
 
-enum { SAVED_INTERESTED = 1, SAVED_CARBONS = 2 };
+enum { SAVED_INTERESTED = 1, SAVED_CARBONS = 2, SAVED_READS_BLOCKS = 4 };
+#define SAVED_LIST_SHIFT 8 /* above, the active privacy list */
 
 static uint64_t saved_flags(const struct session *ss)
 {
@@ -315,12 +338,19 @@ static uint64_t saved_flags(const struct session *ss)
 
 	return (atomic_load_explicit(&ss->interested, memory_order_relaxed) ? SAVED_INTERESTED
 									    : 0) |
-		(e && e->carbons ? SAVED_CARBONS : 0);
+		(e && e->carbons ? SAVED_CARBONS : 0) |
+		(session_is_reading(ss, SESSION_READS_BLOCKS) ? SAVED_READS_BLOCKS : 0) |
+		(unsigned)atomic_load_explicit(&ss->active_list, memory_order_relaxed)
+		<< SAVED_LIST_SHIFT;
 }
 
 static void load_flags(struct session *ss, uint64_t flags)
 {
 	atomic_store_explicit(&ss->interested, flags & SAVED_INTERESTED, memory_order_relaxed);
+	if (flags & SAVED_READS_BLOCKS)
+		session_reads(ss, SESSION_READS_BLOCKS);
+	atomic_store_explicit(
+		&ss->active_list, (uint8_t)(flags >> SAVED_LIST_SHIFT), memory_order_relaxed);
 	directory_carbons(ss, flags & SAVED_CARBONS);
 }
 
@@ -374,7 +404,7 @@ bool session_load(struct session *ss, struct record_reader *r)
 		return false;
 	ss->priority = (int8_t)priority;
 	directory_presence(ss, ss->presence != NULL, ss->priority);
-	load_flags(ss, record_read_number_to(r, SAVED_INTERESTED | SAVED_CARBONS));
+	load_flags(ss, record_read_number_to(r, UINT16_MAX));
 	n = record_read_number_to(r, SESSION_DIRECTED_MAX);
 	while (n--)
 		if (!load_directed(ss, r))

@@ -21,10 +21,11 @@ struct directed; /* whom this session has sent directed presence; private to ses
 /* Bytes of a JID that lies in its session, where a look-up goes anyway. */
 #define SESSION_JID_ROOM 72
 
-/* What a client has begun to read by itself of the messages that wait for its account. */
+/* What a client has begun to read by itself of the messages that wait for its account, and else. */
 enum session_reading {
 	SESSION_READS_ARCHIVE = 1, /* the archive: XEP-0313 */
 	SESSION_READS_OFFLINE = 2, /* what waits, one by one: XEP-0013 */
+	SESSION_READS_BLOCKS = 4, /* the blocklist, so it gets pushes: XEP-0191 §3.3 */
 };
 
 struct session {
@@ -40,11 +41,14 @@ struct session {
 	RCU_PTR(struct acks) acks;
 	/* Constant again. */
 	struct conf_prefix address; /* the client's */
+	/* Any thread; relaxed. Its number among the account's: XEP-0016 §2.4. 0: none */
+	_Atomic uint8_t active_list;
+	/* Constant. */
 	uint16_t port;
 	bool tls;
 	/* Any thread; relaxed. */
 	_Atomic bool interested; /* asked for the roster, so it gets pushes: RFC 6121 §2.1.6 */
-	_Atomic uint8_t reads_log; /* bits of enum session_reading; written on its shard */
+	_Atomic uint8_t reads_log; /* bits of enum session_reading */
 	/* Owning shard only. */
 	int8_t priority;
 	/* Constant. */
@@ -54,11 +58,9 @@ struct session {
 	struct stanza *presence; /* the last broadcast one; NULL: not available */
 	struct directed *directed; /* owned */
 };
-ON_SHARD static inline void session_reads(struct session *ss, enum session_reading what)
+static inline void session_reads(struct session *ss, enum session_reading what)
 {
-	atomic_store_explicit(&ss->reads_log,
-		atomic_load_explicit(&ss->reads_log, memory_order_relaxed) | (uint8_t)what,
-		memory_order_relaxed);
+	atomic_fetch_or_explicit(&ss->reads_log, (uint8_t)what, memory_order_relaxed);
 }
 static inline bool session_is_reading(const struct session *ss, enum session_reading what)
 {
@@ -77,6 +79,10 @@ static inline void session_soon(const struct session *ss)
 
 /* The client's own presence stanza, sealed, with or without `to`: RFC 6121 §4.2-4.6. Takes s. */
 ON_SHARD void session_presence_out(struct session *ss, struct stanza *s);
+/* Those to whom it directed presence and whom `hidden` now says it hides from are told that it is
+ * gone. */
+ON_SHARD void session_hide_directed(
+	struct session *ss, bool (*hidden)(const struct session *ss, const struct jid *whom));
 /* The stream is gone or going: unavailable goes to all who were told otherwise. status may be
  * NULL. Idempotent. */
 ON_SHARD void session_unavailable(struct session *ss, const char *status);

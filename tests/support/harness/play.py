@@ -98,6 +98,7 @@ class Play:
         self.server_class, self.elsewhere = server_class, server_class is not Server
         self.clients, self.variables, self.transcript = {}, {}, []
         self.row, self.rows, self.markers = None, 0, itertools.count(1)
+        self.apart = set()      # pairs of clients that cannot reach each other
         self.server = None
 
     # The whole.
@@ -181,6 +182,7 @@ class Play:
         (r'others are served', '_others_served'),
         (r'operator runs ([\w-]+)(.*)', '_operator'),
         (r'([\w, ]+?) expects? nothing', '_expect_nothing'),
+        (r'(\w+) and (\w+) are (apart|together)', '_apart'),
         (r'(\w+) expects in any order', '_expect_unordered'),
         (r'(\w+) expects a stream error ([\w-]+(?: or [\w-]+)*)', '_expect_stream_error'),
         (r'(\w+) expects the end', '_expect_end'),
@@ -457,9 +459,28 @@ class Play:
                     connection.name, '\n'.join('    ' + p.root.show() for p in left),
                     element.show()))
 
+    def _apart(self, _s, one, other, how):
+        pair = frozenset((self._of(one), self._of(other)))
+        (self.apart.add if how == 'apart' else self.apart.discard)(pair)
+
+    def _mark(self, listener, senders):
+        waiting = set()
+        for sender in senders:
+            mark = 'marker-%d' % next(self.markers)
+            waiting.add(mark)
+            sender.send("<message type='headline' to='%s' id='%s'/>" % (listener.jid, mark))
+        while waiting:
+            element = listener.stanza()
+            if element.get('id') not in waiting:
+                raise Failure('%s expected nothing, came %s' % (listener.name, element.show()))
+            if element.get('type') != 'headline':
+                raise Failure('%s: a marker came back: %s' % (listener.name, element.show()))
+            waiting.remove(element.get('id'))
+
     def _expect_nothing(self, _s, names):
         """A marker from everyone, oneself included, to the listener's full JID. Order between two
-        is kept (RFC 6120 §10.1), so what had been on its way would have come before them."""
+        is kept (RFC 6120 §10.1), so what had been on its way would have come before them. What is between two that are apart has been
+        handled once their markers to themselves have come back."""
         self._need_row()
         everyone = [c.connection for c in self.clients.values() if c.connection.jid and not c.gone]
         if names == 'all':
@@ -467,21 +488,13 @@ class Play:
         else:
             listeners = [self._of(name) for name in re.split(r', *| and ', names)]
         said = len(self.transcript)
+        for one in {c for pair in self.apart for c in pair if c in listeners}:
+            self._mark(one, [one])
         for listener in listeners:
             if not listener.jid:
                 raise BadPlay('%s has no address to send a marker to' % listener.name)
-            waiting = set()
-            for sender in everyone:
-                mark = 'marker-%d' % next(self.markers)
-                waiting.add(mark)
-                sender.send("<message type='headline' to='%s' id='%s'/>" % (listener.jid, mark))
-            while waiting:
-                element = listener.stanza()
-                if element.get('id') not in waiting:
-                    raise Failure('%s expected nothing, came %s' % (listener.name, element.show()))
-                if element.get('type') != 'headline':
-                    raise Failure('%s: a marker came back: %s' % (listener.name, element.show()))
-                waiting.remove(element.get('id'))
+            self._mark(listener,
+                       [s for s in everyone if frozenset((s, listener)) not in self.apart])
         self.transcript[said:] = [(names, '--', 'heard nothing')]
 
     def _expect_stream_error(self, _s, name, conditions):
