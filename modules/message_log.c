@@ -323,16 +323,20 @@ static enum hook_next passing(void *subject, void *arg UNUSED)
 
 struct receipt {
 	struct message_keeping keeping;
+	struct spool_record *record; /* owned */
 };
 
 static void receipt_written(struct message_keeping *k, int error UNUSED)
 {
-	free(container_of(k, struct receipt, keeping));
+	struct receipt *receipt = container_of(k, struct receipt, keeping);
+
+	spool_free(receipt->record);
+	free(receipt);
 }
 
 static enum hook_next received(void *subject, void *arg UNUSED)
 {
-	const struct message_received *r = subject;
+	struct message_received *r = subject;
 	int64_t account = message_account(account_of(r->session));
 	struct receipt *receipt;
 
@@ -343,6 +347,8 @@ static enum hook_next received(void *subject, void *arg UNUSED)
 	receipt->keeping.row.id = r->stanza->log_id;
 	receipt->keeping.row.entries[1].account = account;
 	receipt->keeping.done = receipt_written;
+	receipt->record = r->record;
+	r->record = NULL;
 	message_write(&receipt->keeping);
 	return HOOK_GO_ON;
 }

@@ -67,6 +67,19 @@ static enum hook_next offline_presence(void *subject, void *arg)
 	return HOOK_GO_ON;
 }
 
+/* One that a process before has left is available from its first moment, and does not say so again:
+ * what was on its way to it when that process was killed waits. */
+static enum hook_next offline_opened(void *subject, void *arg)
+{
+	struct session *ss = subject;
+	const struct offline_conf *conf = module_conf(arg);
+
+	shard_check(NULL);
+	if (ss->presence && ss->priority >= 0 && !somebody_reads(ss))
+		message_log_catch_up(ss, offline_oldest_id(conf));
+	return HOOK_GO_ON;
+}
+
 static int offline_start(struct module_instance *mi)
 {
 	int error;
@@ -96,6 +109,7 @@ const struct module module_offline = {
 		{ 0 } },
 	.hooks = (const struct hook_row[]){ { &keep_message_hook, 50, offline_keep },
 		{ &user_send_hook, 40, offline_asked },
+		{ &session_opened_hook, 60, offline_opened },
 		{ &session_presence_hook, 60, offline_presence }, { 0 } },
 	.start = offline_start,
 	.stop = offline_stop,

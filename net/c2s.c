@@ -240,7 +240,7 @@ bool c2s_send(struct c2s *c, struct stanza *s, enum deliver_copies copies)
 		return c2s_sm_send(c, sm, s, copies);
 	conn_write(&c->stream.conn, stanza_wire(s), copies == DELIVER_SURE ? s : NULL);
 	message_taken(s);
-	message_received(&c->session, s);
+	message_received(&c->session, s, NULL);
 	return true;
 }
 

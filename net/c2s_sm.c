@@ -158,8 +158,7 @@ void c2s_sm_take_ack(struct c2s *c, uint32_t h)
 	while (sm->out.acked != h) {
 		struct unacked_stanza u = unacked_take(&sm->out);
 
-		spool_free(u.kept);
-		message_received(&c->session, u.stanza);
+		message_received(&c->session, u.stanza, u.kept);
 		stanza_unref(u.stanza);
 	}
 	unacked_rest(&sm->out);
@@ -195,10 +194,27 @@ ON_SHARD static void keep(struct sm *sm, struct stanza *s, enum deliver_copies c
 	message_taken(s);
 }
 
+/* One that waits in the message log until it is received is handed out anew after a crash, while it
+ * is in the queue still, or has been acknowledged and that was not written. */
+ON_SHARD static bool is_doubled(const struct sm *sm, const struct stanza *s)
+{
+	if (likely(!sm->restored || !(s->log_flags & MESSAGE_LOG_WAITS)))
+		return false;
+	for (uint32_t i = 0; i < sm->out.n; i++)
+		if (unacked_at(&sm->out, i)->stanza->log_id == s->log_id)
+			return true;
+	for (uint32_t i = 0; i < sm->n_received; i++)
+		if (sm->received[i] == s->log_id)
+			return true;
+	return false;
+}
+
 bool c2s_sm_send(struct c2s *c, struct sm *sm, struct stanza *s, enum deliver_copies copies)
 {
 	if (c->left)
 		return false;
+	if (is_doubled(sm, s))
+		return true;
 	if (is_full(c, sm)) {
 		c2s_log(c, LOG_LEVEL_INFO, "too many unacknowledged stanzas",
 			L_INT("stanzas", sm->out.n), L_INT("bytes", sm->out.held));
@@ -374,6 +390,7 @@ void c2s_sm_free(struct c2s *c)
 	if (c2s_sm_waits(c))
 		metric_add(&waiting_metric, -1);
 	free(sm->out.at);
+	free(sm->received);
 	acks_fini(&sm->acks);
 	free(sm);
 }

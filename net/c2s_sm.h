@@ -31,6 +31,10 @@ struct sm {
 	uint32_t since_asked; /* stanzas sent since our last <r/> */
 	uint32_t r_number; /* handled when the client's <r/> came */
 	bool asked; /* our <r/> is not answered yet */
+	bool restored; /* from a process before */
+	struct sm_found *found; /* not owned: while it is being restored */
+	uint64_t *received; /* owned: messages that were acknowledged there, by log_id */
+	uint32_t n_received;
 	bool parked; /* the server ends, and the next one finds it in the spool */
 	bool r_waits; /* the client's <r/> is not answered yet */
 	struct sm_resume *resume; /* owned: waits for what is being stored */

@@ -13,6 +13,7 @@
 #include "net/c2s_resume.h"
 #include "router/account.h"
 #include "router/directory.h"
+#include "router/message.h"
 #include "router/route.h"
 
 #define AT_ONCE 512 /* whose account's data is being loaded */
@@ -33,8 +34,30 @@ static void drop_records(struct sm_found *f)
 {
 	for (uint32_t i = 0; i < f->n; i++)
 		spool_free(f->stanzas[i].record);
+	for (uint32_t i = 0; i < f->n_received; i++)
+		spool_free(f->received[i].record);
 	spool_free(f->state_record);
 	spool_free(f->record);
+}
+
+/* Before anybody hands them out again. */
+ON_SHARD static void take_received(struct c2s *c, struct sm *sm)
+{
+	struct sm_found *f = sm->found;
+
+	sm->found = NULL;
+	sm->received = xcalloc(f->n_received + 1, sizeof(*sm->received));
+	for (uint32_t i = 0; i < f->n_received; i++) {
+		struct stanza *s = sm_found_stanza(&f->received[i]);
+
+		if (s) {
+			sm->received[sm->n_received++] = s->log_id;
+			message_received(&c->session, s, f->received[i].record);
+			stanza_unref(s);
+		} else {
+			spool_free(f->received[i].record);
+		}
+	}
 }
 
 /* It waits from now on, or ends. */
@@ -43,6 +66,7 @@ ON_SHARD static void opened(struct c2s *c)
 	struct sm *sm = c2s_sm(c);
 
 	c->open = true;
+	take_received(c, sm);
 	c2s_log(c, LOG_LEVEL_INFO, "session restored", L_INT("unacknowledged", sm->out.n));
 	hook_run(c->session.host->hooks, &session_opened_hook, &c->session);
 	if (sm->resume)
@@ -99,6 +123,8 @@ ON_SHARD static struct sm *take_management(struct c2s *c, struct sm_found *f)
 
 	memcpy(sm->id, f->id, SM_ID_BYTES);
 	sm->acks.key = f->key;
+	sm->restored = true;
+	sm->found = f;
 	acks_recovered(&sm->acks, f->handled);
 	sm->out.acked = f->acked;
 	sm->spool = (struct sm_spool){ f->key, f->record, f->state_record };

@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "core/record.h"
 #include "router/acks.h"
+#include "router/message.h"
 #include "xml/parser.h"
 
 /* Kinds of records; the message log's is 16. */
@@ -270,21 +271,32 @@ static void find_state(struct spool_record *r, void *arg)
 		f->state_record = r;
 }
 
+static void add_stanza(
+	struct sm_found_stanza **to, uint32_t *n, uint32_t *room, struct spool_record *r)
+{
+	const struct kept_stanza *at = stanza_of(r);
+
+	if (*n == *room) {
+		*room = *room ? *room * 2 : 8;
+		*to = xrealloc(*to, *room * sizeof(**to));
+	}
+	(*to)[(*n)++] = (struct sm_found_stanza){ r, at->number,
+		at->copies == DELIVER_SURE ? DELIVER_SURE : DELIVER_COPY };
+}
+
 static void find_stanza(struct spool_record *r, void *arg)
 {
 	struct sm_found *f = found_of(arg, r->key);
 	const struct kept_stanza *at = stanza_of(r);
 
-	if (!f || r->len < sizeof(*at) || (int32_t)(at->number - f->acked) <= 0) {
+	if (!f || r->len < sizeof(*at))
 		spool_free(r);
-		return;
-	}
-	if (f->n == f->room) {
-		f->room = f->room ? f->room * 2 : 8;
-		f->stanzas = xrealloc(f->stanzas, f->room * sizeof(*f->stanzas));
-	}
-	f->stanzas[f->n++] = (struct sm_found_stanza){ r, at->number,
-		at->copies == DELIVER_SURE ? DELIVER_SURE : DELIVER_COPY };
+	else if ((int32_t)(at->number - f->acked) > 0)
+		add_stanza(&f->stanzas, &f->n, &f->room, r);
+	else if (at->log_flags & MESSAGE_LOG_WAITS)
+		add_stanza(&f->received, &f->n_received, &f->received_room, r);
+	else
+		spool_free(r);
 }
 
 static int by_number(const void *left, const void *right)
@@ -316,8 +328,10 @@ void sm_spool_find(struct sm_finds *out)
 
 void sm_spool_free_finds(struct sm_finds *f)
 {
-	for (uint32_t i = 0; i < f->n; i++)
+	for (uint32_t i = 0; i < f->n; i++) {
 		free(f->at[i].stanzas);
+		free(f->at[i].received);
+	}
 	free(f->at);
 	*f = (struct sm_finds){ 0 };
 }

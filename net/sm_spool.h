@@ -63,6 +63,9 @@ struct sm_found {
 	bool whole; /* no stanza is missing */
 	struct sm_found_stanza *stanzas; /* owned; by number, those above acked */
 	uint32_t n, room;
+	/* Acknowledged, but the message log may not know yet that they were received. */
+	struct sm_found_stanza *received; /* owned */
+	uint32_t n_received, received_room;
 };
 struct sm_finds {
 	struct sm_found *at; /* owned */

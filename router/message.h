@@ -53,11 +53,18 @@ ANY_THREAD static inline struct spool_record *message_give_up_record(struct stan
 struct message_received {
 	struct session *session;
 	struct stanza *stanza;
+	/* The session's own record of it: whoever writes that it was received takes it, and frees
+	 * it when that is written. NULL: none, or taken. */
+	struct spool_record *record;
 };
 extern struct hook message_received_hook; /* of the session's host */
-ON_SHARD static inline void message_received(struct session *ss, struct stanza *s)
+/* Takes record. */
+ON_SHARD static inline void message_received(
+	struct session *ss, struct stanza *s, struct spool_record *record)
 {
+	struct message_received subject = { ss, s, record };
+
 	if (unlikely(s->log_flags & MESSAGE_LOG_WAITS))
-		hook_run(ss->host->hooks, &message_received_hook,
-			&(struct message_received){ ss, s });
+		hook_run(ss->host->hooks, &message_received_hook, &subject);
+	spool_free(subject.record);
 }
