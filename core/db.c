@@ -38,7 +38,7 @@ const struct conf_item db_items[] = {
 			"crash of the server, but a power failure may undo the last seconds. off: "
 			"for "
 			"tests." },
-	{ "cache_size", CONF_SIZE, FIELD(struct db_conf, cache_bytes, int64_t), .preset = "2 MB",
+	{ "cache_size", CONF_SIZE, FIELD(struct db_conf, cache_bytes, int64_t), .preset = "8 MB",
 		.min = 65536, .max = INT64_C(1) << 40, .applies = CONF_AT_RESTART,
 		.help = "Memory for pages of the database in the writing thread; each reading "
 			"thread "

@@ -18,6 +18,9 @@
 #define PAGE_BYTES 4096
 #define BUSY_MS 5000 /* waiting for another process to let go of the file */
 #define WAL_KEPT_BYTES (64 << 20) /* a longer log is cut after a checkpoint */
+/* The log is written into the file when it is so long: pages that every commit changes, such as the
+ * ends of tables and of busy accounts, are then written there once for many commits. */
+#define CHECKPOINT_PAGES 8192
 
 struct sqlite_conn {
 	struct db_conn conn;
@@ -164,7 +167,10 @@ static int set_pragmas(struct sqlite_conn *c, const struct db_conf *conf, enum d
 		return sqlite_failure(c);
 	if (role == DB_READER)
 		return 0;
-	snprintf(sql, sizeof(sql), "PRAGMA journal_mode = WAL; PRAGMA max_page_count = %lld;",
+	snprintf(sql, sizeof(sql),
+		"PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = %d; PRAGMA max_page_count "
+		"= %lld;",
+		CHECKPOINT_PAGES,
 		conf->max_bytes ? (long long)(conf->max_bytes / PAGE_BYTES) : 4294967294LL);
 	return sqlite3_exec(c->sql, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_failure(c);
 }
