@@ -52,6 +52,7 @@ void commands_add_supervisor(void);
 void commands_add_stored(void);
 void commands_add_reports(void);
 void commands_add_rosters(void);
+void commands_add_messages(void);
 void commands_add_announce(void);
 void commands_add_caps(void);
 void commands_add_clients(void);
@@ -60,6 +61,9 @@ void commands_add_groups(void);
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
 /* The same, and the argument `user` prepared into user (JID_PART_MAX + 1 bytes). */
 struct host *account_of_args(const json_t *args, char *user, struct command_answer *answer);
+/* The same, where the module runs whose tables are looked at (linnetd_stored.c). */
+struct host *account_of_module(
+	const char *module, const json_t *args, char *user, struct command_answer *answer);
 unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const char *text);
 enum hook_next end_removed_sessions(void *subject, void *arg); /* hangs on account_removed_hook */
 enum hook_next end_revoked_sessions(void *subject, void *arg); /* on user_agent_revoked_hook */

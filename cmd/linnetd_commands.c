@@ -386,6 +386,7 @@ void commands_add(void)
 	commands_add_stored();
 	commands_add_reports();
 	commands_add_rosters();
+	commands_add_messages();
 	commands_add_announce();
 	commands_add_caps();
 	commands_add_clients();

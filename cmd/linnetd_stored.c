@@ -11,8 +11,7 @@
 #include "modules/vcard_store.h"
 #include "router/host.h"
 
-/* The account, where the module runs whose tables are looked at; NULL: the answer says why not. */
-static struct host *account_of_module(
+struct host *account_of_module(
 	const char *module, const json_t *args, char *user, struct command_answer *answer)
 {
 	struct host *h = account_of_args(args, user, answer);

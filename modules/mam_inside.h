@@ -1,7 +1,7 @@
 /* modules/mam_inside.h - the inside of modules/mam, shared by the files that make it up: mam.c
- * (settings, what is archived), mam_query.c (XEP-0313), mam_prefs.c (XEP-0441). The messages are
- * the message log's (modules/message_log.h). Requests run in their account's lane
- * (router/account.h), behind what came for the account before them. */
+ * (settings, what is archived), mam_query.c (XEP-0313), mam_prefs.c (XEP-0441), mam_operator.c
+ * (modules/mam.h). The messages are the message log's (modules/message_log.h). Requests run in
+ * their account's lane (router/account.h), behind what came for the account before them. */
 #pragma once
 
 #include "modules/lane_request.h"
@@ -29,6 +29,10 @@ ON_JOB int mam_metadata_get(struct lane_request *r);
  * archive; and the archive's ends, sealed, or NULL when they cannot be had. XEP-0386 §3.2 */
 ON_JOB struct stanza *mam_begin(
 	struct host *h, const struct jid *bare, const struct mam_conf *conf);
+
+/* <result/> with the message, which is parsed and not sealed. */
+void mam_build_result(
+	struct builder *b, const char *queryid, const struct message_found *m, struct stanza *s);
 
 /* --- mam_prefs.c */
 ON_JOB int mam_prefs_get(struct lane_request *r);

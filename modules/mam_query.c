@@ -268,27 +268,36 @@ static void drop_others_id(struct stanza *s)
 	}
 }
 
-static struct stanza *build_result(
-	const struct query *q, const struct message_found *m, const struct stanza *s)
+void mam_build_result(
+	struct builder *b, const char *queryid, const struct message_found *m, struct stanza *s)
+{
+	char stamp[DATETIME_MAX];
+
+	if (m->flags & MESSAGE_OUTGOING)
+		drop_others_id(s);
+	datetime_write(message_time_us(m->id), stamp);
+	build_open(b, "result", NS_MAM);
+	build_attr(b, "queryid", queryid);
+	build_attr_int(b, "id", (int64_t)m->id);
+	build_open(b, "forwarded", NS_FORWARD);
+	build_open(b, "delay", NS_DELAY);
+	build_attr(b, "stamp", stamp);
+	build_close(b);
+	build_copy(b, s->root);
+	build_close(b);
+	build_close(b);
+}
+
+static struct stanza *build_message(
+	const struct query *q, const struct message_found *m, struct stanza *s)
 {
 	const struct stanza *request = q->request->stanza;
-	char stamp[DATETIME_MAX];
 	struct builder b;
 
-	datetime_write(message_time_us(m->id), stamp);
 	build_begin(&b, "message", NS_CLIENT);
 	build_attr_jid(&b, "from", request->to);
 	build_attr_jid(&b, "to", request->from);
-	build_open(&b, "result", NS_MAM);
-	build_attr(&b, "queryid", q->queryid);
-	build_attr_int(&b, "id", (int64_t)m->id);
-	build_open(&b, "forwarded", NS_FORWARD);
-	build_open(&b, "delay", NS_DELAY);
-	build_attr(&b, "stamp", stamp);
-	build_close(&b);
-	build_copy(&b, s->root);
-	build_close(&b);
-	build_close(&b);
+	mam_build_result(&b, q->queryid, m, s);
 	return build_end(&b);
 }
 
@@ -308,11 +317,9 @@ static int take_message(const struct message_found *m, void *arg)
 	}
 	if (is_with(q, s, m->flags)) {
 		q->more = q->n == q->max || q->bytes > PAGE_BYTES;
-		if (m->flags & MESSAGE_OUTGOING)
-			drop_others_id(s);
 		if (!q->more) {
 			q->at_ids[q->n] = m->id;
-			q->at[q->n++] = build_result(q, m, s);
+			q->at[q->n++] = build_message(q, m, s);
 			q->bytes += m->body_len;
 		}
 	}

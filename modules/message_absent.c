@@ -427,8 +427,6 @@ static void absent_done(struct job *j)
 		absent_free(a);
 		return;
 	}
-	if (!(s->log_flags & MESSAGE_LOG_PUT))
-		message_fill_sender(&a->keeping.row, s);
 	a->wire = stanza_wire(s);
 	a->keeping.row.id = s->log_id;
 	a->keeping.row.body = a->wire->data;
@@ -451,6 +449,8 @@ void message_for_absent(struct host *h, struct stanza *s)
 	message_begun();
 	a->host = host_ref(h);
 	a->stanza = stanza_ref(s);
+	if (!(s->log_flags & MESSAGE_LOG_PUT))
+		message_fill_sender(&a->keeping.row, s); /* who may be gone before it is judged */
 	a->behind = behind_begin(s->to);
 	a->record = message_give_up_record(s);
 	a->ticket = ack_begin();
