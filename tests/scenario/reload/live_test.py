@@ -145,8 +145,8 @@ class Live(ConsoleCase):
 
     def test_a_module_is_switched_off_and_on(self):
         self.assertIn('jabber:iq:version', self.features())
-        lines = self.reload_with('modules: {mod_auth_internal: {}, mod_ping: {}, mod_disco: {}, '
-                                 'mod_time: {}, mod_last: {}}')
+        lines = self.reload_with('modules: {mod_auth_internal: {}, mod_clients: {}, mod_ping: {}, '
+                                 'mod_disco: {}, mod_time: {}, mod_last: {}}')
         self.assertEqual(lines, ['- modules.mod_version'])
         self.assertNotIn('jabber:iq:version', self.features())
         self.client.send(VERSION % 'v')
@@ -161,7 +161,7 @@ class Live(ConsoleCase):
                                  'mod_disco: {}, mod_version: {show_os: true}}}}')
         self.assertCountEqual(lines, [
             '~ modules.mod_version.show_os (host other.example): false -> true',
-            *('- modules.mod_%s (host other.example)' % name for name in ('ping', 'time', 'last'))])
+            *('- modules.mod_%s (host other.example)' % name for name in ('clients', 'ping', 'time', 'last'))])
 
     def test_an_access_rule(self):
         rules = ('access_rules: {login: [%s]}\n' + self.listen(access='login'))
