@@ -227,8 +227,10 @@ static void note_interest(const struct jid *full)
 	const struct session_entry *e = directory_find_full(full);
 	struct session *ss = e ? (struct session *)e->session : NULL;
 
-	if (ss)
+	if (ss) {
 		atomic_store_explicit(&ss->interested, true, memory_order_relaxed);
+		session_reads_no_more(ss, SESSION_READS_OLD_ROSTER);
+	}
 }
 
 ON_JOB static void run_get(struct roster *r, struct roster_work *w)

@@ -122,6 +122,9 @@ ON_JOB void roster_push(struct roster *r, const struct roster_item *item);
 /* To one of them, with the version that this item brought. */
 ON_JOB void roster_push_to(
 	struct roster *r, const struct session *ss, const struct roster_item *item);
+/* A push was left out: no version is told until the roster is asked for again, so that the next
+ * login does not take what is missing for known. Any RCU-registered thread. */
+void roster_falls_behind(const struct jid *account);
 /* Presence, sealed, to those that asked for the roster / are available. Not taken. */
 ON_JOB void roster_tell_interested(struct roster *r, struct stanza *s);
 ON_JOB void roster_tell_available(struct roster *r, struct stanza *s);

@@ -46,8 +46,9 @@ int64_t roster_version_read(struct roster *r, const char *text)
 
 /* ---- Pushes */
 
+/* version NULL: without one. */
 ON_JOB static struct stanza *build_push(
-	struct roster *r, const struct jid *to, const struct roster_item *item)
+	struct roster *r, const struct jid *to, const struct roster_item *item, const char *version)
 {
 	struct roster_item seen = roster_merged(r, item);
 	struct builder b;
@@ -60,10 +61,15 @@ ON_JOB static struct stanza *build_push(
 	build_attr_jid(&b, "from", r->account);
 	build_attr_jid(&b, "to", to);
 	build_open(&b, "query", NS_ROSTER);
-	build_attr(&b, "ver", roster_version_text(r, item->changed ? item->changed : r->version));
+	build_attr(&b, "ver", version);
 	roster_item_build(&b, &seen);
 	build_close(&b);
 	return build_end(&b);
+}
+
+static const char *version_of(struct roster *r, const struct roster_item *item)
+{
+	return roster_version_text(r, item->changed ? item->changed : r->version);
 }
 
 static bool is_interested(const struct session *ss)
@@ -74,31 +80,42 @@ static bool is_interested(const struct session *ss)
 void roster_push(struct roster *r, const struct roster_item *item)
 {
 	const struct sessions *all = directory_find(r->account);
-	struct stanza *push = NULL;
+	struct stanza *push[2] = { NULL, NULL }; /* with a version, without */
 
 	for (unsigned i = 0; all && i < all->n; i++) {
 		const struct session *ss = all->at[i].session;
+		bool behind = session_is_reading(ss, SESSION_READS_OLD_ROSTER);
 		struct stanza *s;
 
 		if (!is_interested(ss))
 			continue;
-		if (!push)
-			push = build_push(r, r->account, item);
-		s = stanza_readdressed(push, ss->jid);
+		if (!push[behind])
+			push[behind] = build_push(
+				r, r->account, item, behind ? NULL : version_of(r, item));
+		s = stanza_readdressed(push[behind], ss->jid);
 		deliver_to(all->at[i].id, s);
 		stanza_unref(s);
 		metric_add(&pushes_metric, 1);
 	}
-	stanza_unref(push);
+	stanza_unref(push[0]);
+	stanza_unref(push[1]);
 }
 
 void roster_push_to(struct roster *r, const struct session *ss, const struct roster_item *item)
 {
-	struct stanza *s = build_push(r, ss->jid, item);
+	struct stanza *s = build_push(r, ss->jid, item, version_of(r, item));
 
 	deliver_to(ss->id, s);
 	stanza_unref(s);
 	metric_add(&pushes_metric, 1);
+}
+
+void roster_falls_behind(const struct jid *account)
+{
+	const struct sessions *all = directory_find(account);
+
+	for (unsigned i = 0; all && i < all->n; i++)
+		session_reads((struct session *)all->at[i].session, SESSION_READS_OLD_ROSTER);
 }
 
 /* ---- Presence */

@@ -132,7 +132,11 @@ ON_JOB static void run_contact(struct roster *r, struct roster_work *w)
 int roster_shared_contact(
 	struct module_instance *mi, const struct jid *account, const struct jid *contact)
 {
-	return roster_submit_about(mi, account, contact, run_contact);
+	int full = roster_submit_about(mi, account, contact, run_contact);
+
+	if (full)
+		roster_falls_behind(account);
+	return full;
 }
 
 static bool is_held(const struct shared_held *held, unsigned n, const struct shared_contacts *s)
@@ -167,6 +171,8 @@ ON_JOB static void tell_of(struct refreshing *f, const struct jid *contact)
 
 	if (f->pushes++ < PUSHES_MAX)
 		push_contact(r, contact);
+	else if (f->pushes == PUSHES_MAX + 1)
+		roster_falls_behind(r->account);
 	roster_tell_changed(r, contact, was & ours, is & ours);
 	if (was & ~is & ours & CONTACT_TO)
 		presence_tell(contact, r->account, PRES_UNAVAILABLE, NULL);
@@ -218,5 +224,9 @@ int roster_shared_refresh(struct module_instance *mi, const struct jid *account)
 
 int roster_shared_refresh_all(struct module_instance *mi, const struct jid *account)
 {
-	return roster_submit(mi, account, NULL, run_refresh_all);
+	int full = roster_submit(mi, account, NULL, run_refresh_all);
+
+	if (full)
+		roster_falls_behind(account);
+	return full;
 }

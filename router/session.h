@@ -26,6 +26,7 @@ enum session_reading {
 	SESSION_READS_ARCHIVE = 1, /* the archive: XEP-0313 */
 	SESSION_READS_OFFLINE = 2, /* what waits, one by one: XEP-0013 */
 	SESSION_READS_BLOCKS = 4, /* the blocklist, so it gets pushes: XEP-0191 §3.3 */
+	SESSION_READS_OLD_ROSTER = 8, /* pushes were left out: no versions until it asks again */
 };
 
 struct session {
@@ -61,6 +62,10 @@ struct session {
 static inline void session_reads(struct session *ss, enum session_reading what)
 {
 	atomic_fetch_or_explicit(&ss->reads_log, (uint8_t)what, memory_order_relaxed);
+}
+static inline void session_reads_no_more(struct session *ss, enum session_reading what)
+{
+	atomic_fetch_and_explicit(&ss->reads_log, (uint8_t)~what, memory_order_relaxed);
 }
 static inline bool session_is_reading(const struct session *ss, enum session_reading what)
 {

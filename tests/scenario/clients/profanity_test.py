@@ -55,6 +55,7 @@ class Terminal:
 
 
 class Profanity(ServerCase):
+    accounts = ServerCase.accounts + ('benvolio@localhost', 'rosaline@localhost')
     # /register goes to the first address of localhost, and to no other: IPv6 where there is any.
     settings = '''
 listen:
@@ -62,6 +63,7 @@ listen:
     - {port: ${tls_port}, ip: 127.0.0.1, tls: true}
 modules:
     mod_register: {access: all, registration_timeout: 0}
+    mod_roster: {}
 ''' % ('::' if os.path.exists('/proc/net/if_inet6') else '127.0.0.1')
 
     def terminal(self, name):
@@ -70,9 +72,9 @@ modules:
         terminal.sees(r'Welcome to')
         return terminal
 
-    def online(self, jid, tls='force'):
+    def online(self, jid, tls='force', resource=''):
         port = self.server.tls_port if tls == 'legacy' else self.server.port
-        terminal = self.terminal(self.id().rpartition('.')[2] + '-' + jid)
+        terminal = self.terminal(self.id().rpartition('.')[2] + '-' + jid + resource)
         terminal.types('/connect %s server 127.0.0.1 port %d tls %s' % (jid, port, tls))
         terminal.sees(r'Enter password:')
         terminal.types(password_of(jid))
@@ -100,6 +102,33 @@ modules:
         romeo.sees(r'juliet@localhost/\S+: and a good night')
         self.quit(romeo)
         self.quit(juliet)
+
+    def test_contacts(self):
+        benvolio = self.online('benvolio@localhost')
+        rosaline = self.online('rosaline@localhost')
+        benvolio.types('/roster add rosaline@localhost Rosy')
+        benvolio.sees(r'Roster item added: rosaline@localhost')
+        benvolio.types('/sub request rosaline@localhost')
+        rosaline.sees(r'Received authorization request from benvolio@localhost')
+        rosaline.types('/sub allow benvolio@localhost')
+        benvolio.sees(r'Subscription received from rosaline@localhost')
+        benvolio.sees(r'Rosy .*is online')
+        rosaline.types('/status set away "tea"')
+        benvolio.sees(r'Rosy .*is away, .*"tea"')
+        rosaline.types('/sub request benvolio@localhost')
+        benvolio.sees(r'Received authorization request from rosaline@localhost')
+        benvolio.types('/sub allow rosaline@localhost')
+        rosaline.sees(r'benvolio@localhost.* is online')
+        self.quit(benvolio)
+        rosaline.sees(r'benvolio@localhost.* is offline')
+        benvolio = self.online('benvolio@localhost', resource='again')
+        rosaline.sees(r'(?s)benvolio@localhost.* is offline.*benvolio@localhost.* is online')
+        rosaline.types('/status set dnd "busy"')
+        benvolio.sees(r'Rosy .*is dnd, .*"busy"')
+        benvolio.types('/who')
+        benvolio.sees(r'Rosy .*is dnd, "busy"')
+        self.quit(benvolio)
+        self.quit(rosaline)
 
     def test_the_server_answers(self):
         romeo = self.online('romeo@localhost')

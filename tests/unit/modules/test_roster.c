@@ -347,3 +347,22 @@ Test(roster, presence_is_withheld) /* for XEP-0016, XEP-0191 */
 	cr_expect(sent(0, "", RESOURCE));
 	hook_remove(world_host->hooks, &presence_withheld_hook, 50, withhold, &in);
 }
+
+static const char *push_of_a_set(void)
+{
+	forget();
+	client_send(juliet,
+		"<iq xmlns='jabber:client' type='set' id='s' to='" ACCOUNT "'>"
+		"<query xmlns='jabber:iq:roster'><item jid='nurse@capulet.example'/></query></iq>");
+	cr_assert(heard_wait(&juliet->heard, 2), "a push and a result");
+	return juliet->heard.text[0];
+}
+
+Test(roster, has_no_version_while_it_is_behind) /* §2.6.3: an empty answer would be wrong later */
+{
+	cr_expect(strstr(push_of_a_set(), "ver='"));
+	session_reads(&juliet->session, SESSION_READS_OLD_ROSTER);
+	cr_expect_not(strstr(push_of_a_set(), "ver='"));
+	pass_the_lane(); /* it asks for the roster */
+	cr_expect(strstr(push_of_a_set(), "ver='"));
+}
