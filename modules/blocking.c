@@ -133,6 +133,19 @@ ON_JOB static void push(const struct blocking_change *c)
 	stanza_unref(push);
 }
 
+/* Whoever looks at privacy lists sees a change of the default one. */
+ON_JOB static void push_list(const struct blocking_change *c)
+{
+	const struct privacy *p;
+	struct account *a;
+
+	if (privacy_hold(c->work, &a, &p))
+		return;
+	if (p && p->standard)
+		privacy_push(c->work, p->standard->name, PRIVACY_TOLD_READERS);
+	account_drop(a);
+}
+
 /* Contacts as such hear of it by privacy_change(); here, single resources of theirs, and of those
  * who are unblocked, where they stand. */
 ON_JOB static void tell(const struct blocking_change *c)
@@ -177,6 +190,7 @@ ON_JOB static int run_change(struct privacy_work *w)
 	metric_add(&changes_metrics[c.block ? 0 : 1], 1);
 	privacy_answer(w, NULL);
 	push(&c);
+	push_list(&c);
 	tell(&c);
 	if (c.block)
 		take_reports(&c, list);

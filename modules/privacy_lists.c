@@ -310,6 +310,33 @@ int privacy_hold(struct privacy_work *w, struct account **out_account, const str
 	return result;
 }
 
+void privacy_push(struct privacy_work *w, const char *list, enum privacy_told whom)
+{
+	const struct sessions *all = directory_find(w->bare);
+
+	for (unsigned i = 0; all && i < all->n; i++) {
+		const struct session *ss = all->at[i].session;
+		struct builder b;
+		struct stanza *s;
+
+		if (whom == PRIVACY_TOLD_READERS && !session_is_reading(ss, SESSION_READS_PRIVACY))
+			continue;
+		build_begin(&b, "iq", NS_CLIENT);
+		build_attr(&b, "type", "set");
+		build_attr(&b, "id", w->stanza->id);
+		build_attr_jid(&b, "from", w->bare);
+		build_attr_jid(&b, "to", ss->jid);
+		build_open(&b, "query", NS_PRIVACY);
+		build_open(&b, "list", NULL);
+		build_attr(&b, "name", list);
+		build_close(&b);
+		build_close(&b);
+		s = build_end(&b);
+		deliver_to(all->at[i].id, s);
+		stanza_unref(s);
+	}
+}
+
 int privacy_change(struct privacy_work *w, int (*fn)(struct db_tx *tx, void *arg), void *arg)
 {
 	struct account *was;

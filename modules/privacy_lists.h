@@ -31,6 +31,10 @@ ON_JOB void privacy_answer(struct privacy_work *w, struct stanza *s);
 /* Commits what fn does in a write, and lets it hold: snapshots, presence. 0 or a negative errno. */
 ON_JOB int privacy_change(
 	struct privacy_work *w, int (*fn)(struct db_tx *tx, void *arg), void *arg);
+/* Their list of that name has changed: XEP-0016 §2.6. To all resources, or to those that have asked
+ * about lists. */
+enum privacy_told { PRIVACY_TOLD_ALL, PRIVACY_TOLD_READERS };
+ON_JOB void privacy_push(struct privacy_work *w, const char *list, enum privacy_told whom);
 /* The account's lists as they are now: counted in *out_account. 0 or a negative errno. */
 ON_JOB int privacy_hold(
 	struct privacy_work *w, struct account **out_account, const struct privacy **out);

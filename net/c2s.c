@@ -19,6 +19,7 @@
 #include "router/directory.h"
 #include "router/idle.h"
 #include "router/message.h"
+#include "router/privacy.h"
 
 #define IDLE_MS 20000 /* without a byte: buffers go back */
 
@@ -234,6 +235,9 @@ bool c2s_send(struct c2s *c, struct stanza *s, enum deliver_copies copies)
 {
 	struct sm *sm = c2s_sm(c);
 
+	if (unlikely(atomic_load_explicit(&c->session.active_list, memory_order_relaxed)) &&
+		privacy_keeps_from(&c->session, s))
+		return true;
 	metric_add(&sent_metric, 1);
 	c2s_log_stanza(c, "sent", s);
 	if (sm)

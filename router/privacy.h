@@ -93,6 +93,15 @@ static inline bool privacy_mutes(const struct session *ss, const struct jid *who
 	return l && privacy_denies(l, account_of(ss), whom, PRIVACY_PRESENCE_IN);
 }
 
+/* What reached the account, but this session would not have: only one with an active list, since
+ * others have been asked for the account. */
+static inline bool privacy_keeps_from(const struct session *ss, const struct stanza *s)
+{
+	const struct privacy_list *l = privacy_list_for(ss);
+
+	return l && privacy_denies_in(l, account_of(ss), s);
+}
+
 /* --- making; one thread --- */
 
 /* With one reference, as load() of an account_kind gives it. Takes copies of names and rules. */

@@ -329,7 +329,13 @@ void session_unavailable(struct session *ss, const char *status)
 
 /* ---- from one process to another ---- */
 
-enum { SAVED_INTERESTED = 1, SAVED_CARBONS = 2, SAVED_READS_BLOCKS = 4, SAVED_OLD_ROSTER = 8 };
+enum {
+	SAVED_INTERESTED = 1,
+	SAVED_CARBONS = 2,
+	SAVED_READS_BLOCKS = 4,
+	SAVED_OLD_ROSTER = 8,
+	SAVED_READS_PRIVACY = 16,
+};
 #define SAVED_LIST_SHIFT 8 /* above, the active privacy list */
 
 static uint64_t saved_flags(const struct session *ss)
@@ -341,6 +347,7 @@ static uint64_t saved_flags(const struct session *ss)
 		(e && e->carbons ? SAVED_CARBONS : 0) |
 		(session_is_reading(ss, SESSION_READS_BLOCKS) ? SAVED_READS_BLOCKS : 0) |
 		(session_is_reading(ss, SESSION_READS_OLD_ROSTER) ? SAVED_OLD_ROSTER : 0) |
+		(session_is_reading(ss, SESSION_READS_PRIVACY) ? SAVED_READS_PRIVACY : 0) |
 		(unsigned)atomic_load_explicit(&ss->active_list, memory_order_relaxed)
 		<< SAVED_LIST_SHIFT;
 }
@@ -352,6 +359,8 @@ static void load_flags(struct session *ss, uint64_t flags)
 		session_reads(ss, SESSION_READS_BLOCKS);
 	if (flags & SAVED_OLD_ROSTER)
 		session_reads(ss, SESSION_READS_OLD_ROSTER);
+	if (flags & SAVED_READS_PRIVACY)
+		session_reads(ss, SESSION_READS_PRIVACY);
 	atomic_store_explicit(
 		&ss->active_list, (uint8_t)(flags >> SAVED_LIST_SHIFT), memory_order_relaxed);
 	directory_carbons(ss, flags & SAVED_CARBONS);

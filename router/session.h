@@ -27,6 +27,7 @@ enum session_reading {
 	SESSION_READS_OFFLINE = 2, /* what waits, one by one: XEP-0013 */
 	SESSION_READS_BLOCKS = 4, /* the blocklist, so it gets pushes: XEP-0191 §3.3 */
 	SESSION_READS_OLD_ROSTER = 8, /* pushes were left out: no versions until it asks again */
+	SESSION_READS_PRIVACY = 16, /* privacy lists: XEP-0016 */
 };
 
 struct session {
