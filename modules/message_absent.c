@@ -461,3 +461,44 @@ void message_for_absent(struct host *h, struct stanza *s)
 	route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
 	absent_free(a);
 }
+
+/* ---- A message for somebody who has just come */
+
+struct early {
+	struct job job;
+	struct stanza *stanza; /* one reference */
+	struct behind *behind;
+	struct ack_ticket ticket;
+};
+
+/* The account's data was asked for in this lane before. */
+static void early_work(struct job *j UNUSED)
+{
+}
+
+static void early_done(struct job *j)
+{
+	struct early *e = container_of(j, struct early, job);
+
+	shard_check(NULL);
+	behind_end(e->behind);
+	route(e->stanza);
+	ack_complete(e->ticket);
+	message_ended();
+	free(e);
+}
+
+void message_for_newcomer(struct stanza *s)
+{
+	struct early *e = xcalloc(1, sizeof(*e));
+
+	message_begun();
+	s->log_flags |= MESSAGE_LOG_LATE;
+	e->stanza = stanza_ref(s);
+	e->behind = behind_begin(s->to);
+	e->ticket = ack_begin();
+	e->job.work = early_work;
+	e->job.done = early_done;
+	if (account_work(s->to, &e->job))
+		early_done(&e->job);
+}

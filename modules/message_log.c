@@ -297,6 +297,14 @@ ON_SHARD static enum hook_next goes_to_session(const struct message_passing *p)
 	return put(s, &row, 0) ? HOOK_GO_ON : refuse(s);
 }
 
+/* Its session is in the directory, its account's data is on its way: nobody knows yet whether it
+ * has an archive. */
+static bool is_unknown(const struct message_passing *p)
+{
+	return p->verdict == ROUTE_DELIVER && !account_of(p->all->at[0].session) &&
+		!(p->stanza->log_flags & (MESSAGE_LOG_PUT | MESSAGE_LOG_LATE));
+}
+
 static enum hook_next passing(void *subject, void *arg UNUSED)
 {
 	const struct message_passing *p = subject;
@@ -314,6 +322,10 @@ static enum hook_next passing(void *subject, void *arg UNUSED)
 		(p->verdict == ROUTE_STORE ||
 			(p->verdict == ROUTE_DELIVER && message_is_behind(s->to)))) {
 		message_for_absent(p->host, s);
+		return HOOK_STOP;
+	}
+	if (kept && is_unknown(p)) {
+		message_for_newcomer(s);
 		return HOOK_STOP;
 	}
 	return p->verdict == ROUTE_DELIVER && p->host ? goes_to_session(p) : passes(s);
