@@ -30,6 +30,7 @@ struct behind {
 	struct cds_list_head node;
 	struct jid *bare; /* owned */
 	unsigned n; /* messages, and whoever hands them out */
+	unsigned loading; /* of those, such as only wait for the account's data */
 };
 #define BUCKETS 256u
 
@@ -77,7 +78,16 @@ ON_SHARD static void behind_end(struct behind *b)
 
 bool message_is_behind(const struct jid *to)
 {
-	return behind_of(to) != NULL;
+	const struct behind *b = behind_of(to);
+
+	return b && b->n > b->loading;
+}
+
+bool message_is_loading(const struct jid *to)
+{
+	const struct behind *b = behind_of(to);
+
+	return b && b->loading;
 }
 
 /* ---- Handing out what waits */
@@ -462,43 +472,43 @@ void message_for_absent(struct host *h, struct stanza *s)
 	absent_free(a);
 }
 
-/* ---- A message for somebody who has just come */
+/* ---- A message for somebody whose account is being loaded */
 
-struct early {
+struct late {
 	struct job job;
 	struct stanza *stanza; /* one reference */
 	struct behind *behind;
-	struct ack_ticket ticket;
 };
 
-/* The account's data was asked for in this lane before. */
-static void early_work(struct job *j UNUSED)
+/* The account is loaded in its lane, and this is behind it. */
+static void late_work(struct job *j UNUSED)
 {
+	job_check();
 }
 
-static void early_done(struct job *j)
+static void late_done(struct job *j)
 {
-	struct early *e = container_of(j, struct early, job);
+	struct late *l = container_of(j, struct late, job);
 
 	shard_check(NULL);
-	behind_end(e->behind);
-	route(e->stanza);
-	ack_complete(e->ticket);
+	l->behind->loading--;
+	behind_end(l->behind);
+	l->stanza->log_flags |= MESSAGE_LOG_LATE;
+	route(l->stanza);
 	message_ended();
-	free(e);
+	free(l);
 }
 
-void message_for_newcomer(struct stanza *s)
+void message_when_loaded(struct stanza *s)
 {
-	struct early *e = xcalloc(1, sizeof(*e));
+	struct late *l = xcalloc(1, sizeof(*l));
 
 	message_begun();
-	s->log_flags |= MESSAGE_LOG_LATE;
-	e->stanza = stanza_ref(s);
-	e->behind = behind_begin(s->to);
-	e->ticket = ack_begin();
-	e->job.work = early_work;
-	e->job.done = early_done;
-	if (account_work(s->to, &e->job))
-		early_done(&e->job);
+	l->job.work = late_work;
+	l->job.done = late_done;
+	l->stanza = stanza_ref(s);
+	l->behind = behind_begin(s->to);
+	l->behind->loading++;
+	if (account_work(s->to, &l->job))
+		late_done(&l->job); /* too much waits there: then nobody is loaded soon */
 }

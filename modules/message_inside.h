@@ -52,7 +52,8 @@ void message_scribes_stop(void); /* writes what is left; main or control */
 /* --- message_absent.c */
 /* A message for an account that is not there, or after such a one. Keeps a reference. */
 ON_SHARD void message_for_absent(struct host *h, struct stanza *s);
-/* A message for an account whose first session has just come: it is routed again when it is known
- * what the account wants. Keeps a reference. */
-ON_SHARD void message_for_newcomer(struct stanza *s);
 ON_SHARD bool message_is_behind(const struct jid *to); /* such a one is under way */
+/* A message for somebody who has just come, and whose account is being loaded: it is routed again
+ * when that is done, and so are those that come for them meanwhile. Keeps a reference. */
+ON_SHARD void message_when_loaded(struct stanza *s);
+ON_SHARD bool message_is_loading(const struct jid *to); /* such a one is under way */

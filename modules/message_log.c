@@ -281,9 +281,19 @@ ON_SHARD static bool hold(struct stanza *s, const struct account *receiver)
 	return true;
 }
 
+/* NULL: it is being loaded. */
+static const struct account *account_of_all(const struct sessions *all)
+{
+	const struct account *a = NULL;
+
+	for (unsigned i = 0; i < all->n && !a; i++)
+		a = account_of(all->at[i].session);
+	return a;
+}
+
 ON_SHARD static enum hook_next goes_to_session(const struct message_passing *p)
 {
-	const struct account *a = account_of(p->all->at[0].session);
+	const struct account *a = account_of_all(p->all);
 	struct stanza *s = p->stanza;
 	struct message_row row = { 0 };
 
@@ -297,12 +307,11 @@ ON_SHARD static enum hook_next goes_to_session(const struct message_passing *p)
 	return put(s, &row, 0) ? HOOK_GO_ON : refuse(s);
 }
 
-/* Its session is in the directory, its account's data is on its way: nobody knows yet whether it
- * has an archive. */
-static bool is_unknown(const struct message_passing *p)
+/* Its receiver's session is known before what the account wants is. */
+ON_SHARD static bool comes_early(const struct message_passing *p)
 {
-	return p->verdict == ROUTE_DELIVER && !account_of(p->all->at[0].session) &&
-		!(p->stanza->log_flags & (MESSAGE_LOG_PUT | MESSAGE_LOG_LATE));
+	return !(p->stanza->log_flags & MESSAGE_LOG_LATE) &&
+		(message_is_loading(p->stanza->to) || !account_of_all(p->all));
 }
 
 static enum hook_next passing(void *subject, void *arg UNUSED)
@@ -324,8 +333,8 @@ static enum hook_next passing(void *subject, void *arg UNUSED)
 		message_for_absent(p->host, s);
 		return HOOK_STOP;
 	}
-	if (kept && is_unknown(p)) {
-		message_for_newcomer(s);
+	if (kept && p->verdict == ROUTE_DELIVER && comes_early(p)) {
+		message_when_loaded(s);
 		return HOOK_STOP;
 	}
 	return p->verdict == ROUTE_DELIVER && p->host ? goes_to_session(p) : passes(s);

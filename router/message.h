@@ -12,8 +12,8 @@ enum {
 	MESSAGE_LOG_SENDER = 1, /* for its sender's archive, too */
 	MESSAGE_LOG_PUT = 2, /* its entries are written or on their way */
 	MESSAGE_LOG_WAITS = 4, /* it waits in the log until a session has received it */
+	MESSAGE_LOG_LATE = 8, /* it has waited until its receiver's account was loaded */
 	MESSAGE_COPIED = 8, /* its account's other sessions have their copies: XEP-0280 */
-	MESSAGE_LOG_LATE = 16, /* it has waited for its account's data */
 };
 
 /* Runs for each message as soon as it is known what would happen to it, before it does. A function
