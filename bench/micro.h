@@ -18,7 +18,7 @@ struct micro {
 };
 /* Each ends with a row without a name. */
 extern const struct micro micros_xml[], micros_core[], micros_directory[], micros_route[],
-	micros_db[], micros_spool[];
+	micros_db[], micros_spool[], micros_archive[];
 
 /* Where files may be made that should be on a real disk. */
 extern const char *micro_folder;

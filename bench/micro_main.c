@@ -16,7 +16,7 @@
 #include "core/shard.h"
 
 static const struct micro *const tables[] = { micros_xml, micros_core, micros_directory,
-	micros_route, micros_db, micros_spool };
+	micros_route, micros_db, micros_spool, micros_archive };
 
 #define ROUNDS 11u
 #define ROUND_NS 20000000u

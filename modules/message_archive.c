@@ -9,29 +9,42 @@
 
 #define ROW "SELECT e.id, e.flags, b.body"
 #define FROM " FROM message_entry e CROSS JOIN message_body b WHERE e.account = ?"
-#define REST " AND e.id >= ? AND e.id <= ? AND e.hidden = 0 AND b.id = e.id ORDER BY e.id"
-#define PEER " AND e.peer = ?"
-#define RESOURCE " AND e.peer = ? AND e.resource = ?"
+#define SHOWN " AND e.hidden = 0"
+#define BODY " AND b.id = e.id"
+#define RANGE " AND e.id >= ? AND e.id <= ?"
+/* Said so that only the key (account, peer, id, ...) serves: SQLite takes the other one for as
+ * good. */
+#define PEER_RANGE " AND (e.peer, e.id) >= (?, ?) AND (e.peer, e.id) <= (?, ?)"
+#define RESOURCE " AND e.resource = ?"
 
+enum whom { ANYBODY, WITH_BARE, WITH_FULL };
 static struct db_stmt find[3][2] = {
-	{ DB_STMT("message_archive_page", ROW FROM REST " LIMIT ?"),
-		DB_STMT("message_archive_page_back", ROW FROM REST " DESC LIMIT ?") },
-	{ DB_STMT("message_archive_with", ROW FROM PEER REST " LIMIT ?"),
-		DB_STMT("message_archive_with_back", ROW FROM PEER REST " DESC LIMIT ?") },
-	{ DB_STMT("message_archive_with_full", ROW FROM RESOURCE REST " LIMIT ?"),
-		DB_STMT("message_archive_with_full_back", ROW FROM RESOURCE REST " DESC LIMIT ?") },
+	[ANYBODY] = { DB_STMT("message_archive_page",
+			      ROW FROM RANGE SHOWN BODY " ORDER BY e.id LIMIT ?"),
+		DB_STMT("message_archive_page_back",
+			ROW FROM RANGE SHOWN BODY " ORDER BY e.id DESC LIMIT ?") },
+	[WITH_BARE] = { DB_STMT("message_archive_with",
+				ROW FROM PEER_RANGE SHOWN BODY " ORDER BY e.peer, e.id LIMIT ?"),
+		DB_STMT("message_archive_with_back",
+			ROW FROM PEER_RANGE SHOWN BODY
+			" ORDER BY e.peer DESC, e.id DESC LIMIT ?") },
+	[WITH_FULL] = { DB_STMT("message_archive_with_full",
+				ROW FROM PEER_RANGE RESOURCE SHOWN BODY
+				" ORDER BY e.peer, e.id LIMIT ?"),
+		DB_STMT("message_archive_with_full_back",
+			ROW FROM PEER_RANGE RESOURCE SHOWN BODY
+			" ORDER BY e.peer DESC, e.id DESC LIMIT ?") },
 };
 
 #define COUNT "SELECT COUNT(*) FROM message_entry e WHERE e.account = ?"
-#define COUNTED " AND e.id >= ? AND e.id <= ? AND e.hidden = 0"
 static struct db_stmt count[3] = {
-	DB_STMT("message_archive_count", COUNT COUNTED),
-	DB_STMT("message_archive_count_with", COUNT PEER COUNTED),
-	DB_STMT("message_archive_count_with_full", COUNT RESOURCE COUNTED),
+	[ANYBODY] = DB_STMT("message_archive_count", COUNT RANGE SHOWN),
+	[WITH_BARE] = DB_STMT("message_archive_count_with", COUNT PEER_RANGE SHOWN),
+	[WITH_FULL] = DB_STMT("message_archive_count_with_full", COUNT PEER_RANGE RESOURCE SHOWN),
 };
 
 static struct db_stmt get_stmt =
-	DB_STMT("message_archive_get", ROW FROM " AND e.id = ? AND e.hidden = 0 AND b.id = e.id");
+	DB_STMT("message_archive_get", ROW FROM " AND e.id = ?" SHOWN BODY);
 static struct db_stmt has_stmt = DB_STMT("message_archive_has",
 	"SELECT id FROM message_entry WHERE account = ? AND id = ? AND hidden = 0");
 static struct db_stmt first_stmt = DB_STMT("message_archive_first",
@@ -81,25 +94,28 @@ static int take_found(const struct db_row *row, void *arg)
 	return f->fn(&m, f->arg);
 }
 
-#define RANGE_PARAMS_MAX 6
+#define RANGE_PARAMS_MAX 7 /* with the LIMIT */
 
-/* What the SQL asks for in this order; returns how many. */
-static unsigned range_params(const struct message_range *r, struct db_value *out, unsigned *kind)
+/* What the SQL asks for, in its order; returns how many. */
+static unsigned range_params(const struct message_range *r, struct db_value *out, enum whom *whom)
 {
+	struct db_value first = db_int((int64_t)r->first), last = db_int((int64_t)r->last), peer;
 	unsigned n = 0;
 
-	*kind = 0;
+	*whom = !r->with ? ANYBODY : jid_is_full(r->with) ? WITH_FULL : WITH_BARE;
 	out[n++] = db_int(r->account);
-	if (r->with) {
-		out[n++] = db_int((int64_t)message_peer(r->with));
-		*kind = 1;
+	if (*whom == ANYBODY) {
+		out[n++] = first;
+		out[n++] = last;
+		return n;
 	}
-	if (r->with && jid_is_full(r->with)) {
+	peer = db_int((int64_t)message_peer(r->with));
+	out[n++] = peer;
+	out[n++] = first;
+	out[n++] = peer;
+	out[n++] = last;
+	if (*whom == WITH_FULL)
 		out[n++] = db_int(message_resource(r->with));
-		*kind = 2;
-	}
-	out[n++] = db_int((int64_t)r->first);
-	out[n++] = db_int((int64_t)r->last);
 	return n;
 }
 
@@ -109,11 +125,11 @@ int message_archive_find(struct db *db, const struct message_range *range, unsig
 	struct finding f = { fn, arg };
 	struct db_value values[RANGE_PARAMS_MAX];
 	struct db_params params = { values, 0 };
-	unsigned kind;
+	enum whom whom;
 
-	params.n = range_params(range, values, &kind);
+	params.n = range_params(range, values, &whom);
 	values[params.n++] = db_int(max);
-	return db_read(db, &find[kind][range->backwards], params, take_found, &f);
+	return db_read(db, &find[whom][range->backwards], params, take_found, &f);
 }
 
 int message_archive_get(
@@ -141,11 +157,11 @@ int64_t message_archive_count(struct db *db, const struct message_range *range)
 	struct db_value values[RANGE_PARAMS_MAX];
 	struct db_params params = { values, 0 };
 	int64_t n = 0;
-	unsigned kind;
+	enum whom whom;
 	int error;
 
-	params.n = range_params(range, values, &kind);
-	error = db_read(db, &count[kind], params, take_number, &n);
+	params.n = range_params(range, values, &whom);
+	error = db_read(db, &count[whom], params, take_number, &n);
 	return error < 0 ? error : n;
 }
 
