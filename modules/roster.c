@@ -134,12 +134,21 @@ int roster_submit_about(struct module_instance *mi, const struct jid *account,
 
 /* ---- Answers */
 
-ON_JOB static void answer_error(const struct stanza *request, int cond)
+int roster_condition(int result)
+{
+	bool passes = result == -ENOSPC || result == -EAGAIN || result == -EBUSY;
+
+	if (result >= 0)
+		return result;
+	return passes ? ERR_RESOURCE_CONSTRAINT : ERR_INTERNAL_SERVER_ERROR;
+}
+
+ON_JOB static void answer_error(const struct stanza *request, int result)
 {
 	struct builder b;
 
 	metric_add(&refused_metric, 1);
-	build_error(&b, request, cond, NULL);
+	build_error(&b, request, roster_condition(result), NULL);
 	roster_answer(request->from, build_end(&b));
 }
 
@@ -247,7 +256,7 @@ ON_JOB static void run_get(struct roster *r, struct roster_work *w)
 		result = since >= 0 ? answer_changes(r, w->stanza, since)
 				    : answer_whole(r, w->stanza, ver != NULL);
 	if (result)
-		answer_error(w->stanza, ERR_INTERNAL_SERVER_ERROR);
+		answer_error(w->stanza, result);
 }
 
 /* ---- Set: §2.3 to §2.5 */
@@ -323,7 +332,7 @@ ON_JOB static void run_set(struct roster *r, struct roster_work *w)
 	int error = set(r, w->stanza);
 
 	if (error) {
-		answer_error(w->stanza, error < 0 ? ERR_INTERNAL_SERVER_ERROR : error);
+		answer_error(w->stanza, error);
 		return;
 	}
 	metric_add(&sets_metric, 1);

@@ -71,6 +71,9 @@ int roster_submit_about(struct module_instance *mi, const struct jid *account,
 
 /* With all that follows: §2.5.2. 0, an enum stanza_error, or a negative errno. */
 ON_JOB int roster_remove_item(struct roster *r, const struct jid *contact);
+/* What a client is told of a failure: enum stanza_error as it is, of a negative errno whether it
+ * may try again. */
+int roster_condition(int result);
 /* Of a client that adds a contact: there are enough. */
 bool roster_is_full(struct roster *r);
 

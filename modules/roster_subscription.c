@@ -113,10 +113,10 @@ ON_JOB static int open_item(struct roster *r, const struct jid *contact, struct 
 	return result < 0 ? result : roster_find(r, contact, out);
 }
 
-ON_JOB static void fail(const struct stanza *s)
+ON_JOB static void fail(const struct stanza *s, int result)
 {
 	metric_add(&lost_metric, 1);
-	post_error(s, ERR_INTERNAL_SERVER_ERROR);
+	post_error(s, roster_condition(result));
 }
 
 /* Whether a shared group has settled what this would change. */
@@ -147,14 +147,16 @@ ON_JOB static void run_out(struct roster *r, struct roster_work *w)
 	struct roster_item item;
 	struct transition t;
 	unsigned before, after;
+	int result;
 
 	if (is_shared(r, s->to, s->type, SUBSCRIPTION_OUT)) {
 		if (s->type == PRES_UNSUBSCRIBE || s->type == PRES_UNSUBSCRIBED)
 			post_error(s, ERR_NOT_ALLOWED);
 		return;
 	}
-	if (open_item(r, s->to, &item) < 0) {
-		fail(s);
+	result = open_item(r, s->to, &item);
+	if (result < 0) {
+		fail(s, result);
 		return;
 	}
 	before = item.bits;
@@ -164,14 +166,13 @@ ON_JOB static void run_out(struct roster *r, struct roster_work *w)
 		post_error(s, ERR_RESOURCE_CONSTRAINT);
 		return;
 	}
-	if (after != before) {
-		if (store(r, &item, after) < 0) {
-			fail(s);
-			return;
-		}
-		if (after & CONTACT_LISTED && (after ^ before) & VISIBLE)
-			roster_push(r, &item);
+	result = after != before ? store(r, &item, after) : 0;
+	if (result < 0) {
+		fail(s, result);
+		return;
 	}
+	if (after & CONTACT_LISTED && (after ^ before) & VISIBLE)
+		roster_push(r, &item);
 	if (t.pass)
 		send_on(r, stanza_ref(s), after & ~before & CONTACT_FROM,
 			before & ~after & CONTACT_FROM);
@@ -194,16 +195,18 @@ static const char *request_text(struct roster *r, const struct stanza *s)
 	return text;
 }
 
-/* Whether another stranger's request may wait. 1, 0 or a negative errno. */
-ON_JOB static int has_room(struct roster *r, unsigned before, unsigned after)
+/* Whether another stranger's request may wait: 0, or why not. */
+ON_JOB static int check_room(struct roster *r, unsigned before, unsigned after)
 {
 	int64_t waiting = 0;
 	int result;
 
 	if (before || after != CONTACT_PENDING_IN)
-		return 1;
+		return 0;
 	result = roster_count_requests(r, &waiting);
-	return result < 0 ? result : waiting < r->conf->max_requests;
+	if (!result && waiting >= r->conf->max_requests)
+		result = ERR_RESOURCE_CONSTRAINT;
+	return result;
 }
 
 /* §3.1.3, §3.1.6, §3.2.3, §3.3.3: to the clients first, then the push, then presence. */
@@ -231,28 +234,27 @@ ON_JOB static void change_in(struct roster *r, struct stanza *s, const struct ji
 	struct roster_item item;
 	struct transition t;
 	unsigned before;
-	int room;
+	int result;
 
 	if (is_shared(r, contact, s->type, SUBSCRIPTION_IN)) {
 		if (s->type == PRES_SUBSCRIBE)
 			route_post(build_presence(r->account, contact, "subscribed"));
 		return;
 	}
-	if (open_item(r, contact, &item) < 0) {
-		fail(s);
+	result = open_item(r, contact, &item);
+	if (result < 0) {
+		fail(s, result);
 		return;
 	}
 	before = item.bits;
 	t = subscription_in(before, s->type);
-	room = has_room(r, before, t.bits);
-	if (room <= 0) {
-		post_error(s, room ? ERR_INTERNAL_SERVER_ERROR : ERR_RESOURCE_CONSTRAINT);
-		return;
-	}
+	result = check_room(r, before, t.bits);
 	if (s->type == PRES_SUBSCRIBE && t.bits & ~before & CONTACT_PENDING_IN)
 		item.request = request_text(r, s);
-	if (t.bits != before && store(r, &item, t.bits) < 0)
-		fail(s);
+	if (!result && t.bits != before)
+		result = store(r, &item, t.bits);
+	if (result)
+		fail(s, result);
 	else
 		tell_of(r, s, &item, before, &t);
 }
@@ -314,9 +316,10 @@ ON_JOB static void run_in(struct roster *r, struct roster_work *w)
 {
 	struct jid *contact = jid_bare(w->stanza->from, &r->arena);
 	struct account *a;
+	int error = account_hold(r->host, r->account, &a);
 
-	if (account_hold(r->host, r->account, &a)) {
-		fail(w->stanza);
+	if (error) {
+		fail(w->stanza, error);
 		return;
 	}
 	if (is_admitted(r, w->stanza, a)) {
