@@ -420,7 +420,9 @@ static void wish_read(struct wish *w, const char *text)
 	}
 	w->len = len ? text_fold(text, len, w->value, VCARD_VALUE_MAX) : 0;
 	w->given = w->len;
-	snprintf(w->last, sizeof(w->last), "%s%s", w->value, w->begins ? "\xf4\x8f\xbf\xbf" : "");
+	memcpy(w->last, w->value, w->len);
+	if (w->begins)
+		memcpy(w->last + w->len, "\xf4\x8f\xbf\xbf", 4);
 }
 
 static bool wish_fits(const struct wish *w, const char *text)
