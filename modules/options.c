@@ -32,7 +32,8 @@ static const struct conf_item common_items[] = {
 
 /* ejabberd's. */
 static const struct conf_hint hints[] = {
-	{ "db_type|ram_db_type|*cache_life_time|*cache_missed|*cache_size|*use_cache",
+	{ "db_type|ram_db_type|*cache_life_time|*cache_missed|*cache_size|*use_cache|"
+	  "store_current_id",
 		"what lasts is in the server's one database; take it out" },
 	{ "password_strength", "this is password_min_length" },
 	{ "captcha_protected", "there are no captchas yet" },

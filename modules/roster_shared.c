@@ -129,10 +129,15 @@ ON_JOB static void run_contact(struct roster *r, struct roster_work *w)
 		push_contact(r, w->contact);
 }
 
+/* Work of accounts beyond which this is left to the next login: others are to get through. */
+#define WAITING_MAX 16384
+
 int roster_shared_contact(
 	struct module_instance *mi, const struct jid *account, const struct jid *contact)
 {
-	int full = roster_submit_about(mi, account, contact, run_contact);
+	int full = account_work_waiting() > WAITING_MAX
+		? CARRIER_FULL
+		: roster_submit_about(mi, account, contact, run_contact);
 
 	if (full)
 		roster_falls_behind(account);
