@@ -269,7 +269,7 @@ static void take_given_back(struct msg *m)
 {
 	struct heap *h = container_of(m, struct heap, msg);
 	struct spool_record *r =
-		atomic_exchange_explicit(&h->given_back, NULL, memory_order_acquire);
+		atomic_exchange_explicit(&h->given_back, NULL, memory_order_acq_rel);
 
 	while (r) {
 		struct spool_record *next = (struct spool_record *)(uintptr_t)r->key;
@@ -279,14 +279,15 @@ static void take_given_back(struct msg *m)
 	}
 }
 
+/* Who finds nothing there posts the message, which the heap's shard has done with: acquired. */
 static void give_back(struct spool_record *r, struct heap *h)
 {
-	struct spool_record *first = atomic_load_explicit(&h->given_back, memory_order_relaxed);
+	struct spool_record *first = atomic_load_explicit(&h->given_back, memory_order_acquire);
 
 	do
 		r->key = (uint64_t)(uintptr_t)first;
 	while (!atomic_compare_exchange_weak_explicit(
-		&h->given_back, &first, r, memory_order_release, memory_order_relaxed));
+		&h->given_back, &first, r, memory_order_acq_rel, memory_order_acquire));
 	if (!first) {
 		h->msg.run = take_given_back;
 		shard_post(shard_at(h->index), &h->msg);
