@@ -49,6 +49,7 @@ void commands_add(void); /* all of them; once */
 void commands_add_accounts(void);
 void commands_add_sessions(void);
 void commands_add_supervisor(void);
+void commands_add_push(void);
 void commands_add_stored(void);
 void commands_add_reports(void);
 void commands_add_rosters(void);

@@ -383,6 +383,7 @@ void commands_add(void)
 	commands_add_accounts();
 	commands_add_sessions();
 	commands_add_supervisor();
+	commands_add_push();
 	commands_add_stored();
 	commands_add_reports();
 	commands_add_rosters();

@@ -31,7 +31,7 @@ static const struct conf_hint hints[] = {
 	{ "avatar|block_strangers|bosh|client_state|"
 	  "conversejs|delegation|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|matrix_gw|mix*|mqtt*|muc|muc_log|"
-	  "muc_*|multicast|pres_counter|privilege|proxy65|pubsub*|push*|"
+	  "muc_*|multicast|pres_counter|privilege|proxy65|pubsub*|push_keepalive|"
 	  "register_web|s2s_*|shared_roster_ldap|sip|stun_disco|vcard_ldap|"
 	  "antispam*|providers",
 		"this one of ejabberd's is not here yet" },

@@ -308,12 +308,15 @@ ON_SHARD static void hand_on(struct host *h, const struct stanza *s, struct behi
 	hand_out(r);
 }
 
+HOOK(message_kept);
+
 /* ---- A message for somebody who is not there */
 
 struct absent {
 	struct message_keeping keeping;
 	struct job job;
 	struct host *host; /* counted */
+	struct account *account; /* counted; NULL: it could not be had */
 	struct stanza *stanza; /* one reference */
 	struct buf *wire; /* NULL: not to be written */
 	struct behind *behind;
@@ -332,6 +335,7 @@ ON_SHARD static void absent_free(struct absent *a)
 	if (a->behind)
 		behind_end(a->behind);
 	buf_unref(a->wire);
+	account_drop(a->account);
 	host_unref(a->host);
 	stanza_unref(a->stanza);
 	free(a);
@@ -368,18 +372,15 @@ ON_JOB static int judge(struct absent *a, const struct account *account)
 ON_JOB static int judge_account(struct absent *a, const struct jid *bare)
 {
 	struct auth_account found;
-	struct account *account;
 	int error = auth_find(a->host, jid_local(bare), &found);
 
 	if (!error)
-		error = account_hold(a->host, bare, &account);
+		error = account_hold(a->host, bare, &a->account);
 	if (error > 0)
 		return ERR_SERVICE_UNAVAILABLE; /* RFC 6121 §8.5.1 */
 	if (error)
 		return ERR_RESOURCE_CONSTRAINT;
-	error = judge(a, account);
-	account_drop(account);
-	return error;
+	return judge(a, a->account);
 }
 
 static void absent_work(struct job *j)
@@ -406,6 +407,9 @@ static void absent_written(struct message_keeping *k, int error)
 		if (somebody(a->stanza->to).v) {
 			hand_on(a->host, a->stanza, a->behind);
 			a->behind = NULL;
+		} else {
+			hook_run(a->host->hooks, &message_kept_hook,
+				&(struct message_kept){ a->account, a->stanza });
 		}
 	}
 	absent_free(a);

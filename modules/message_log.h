@@ -43,6 +43,12 @@ struct message_question {
 extern struct hook archive_message_hook;
 /* The account is not there. HOOK_STOP: it is to wait for it, if there are not too many. */
 extern struct hook keep_message_hook;
+/* A message for an account that is not there has been written and waits. On a shard. */
+struct message_kept {
+	const struct account *account; /* as it was when that was decided */
+	struct stanza *stanza;
+};
+extern struct hook message_kept_hook; /* of the account's host */
 
 /* What a message is worth to keep, from what it is: XEP-0313 §6.1.1, XEP-0160 §3, XEP-0334. Bits.
  */

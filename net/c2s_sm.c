@@ -223,8 +223,11 @@ bool c2s_sm_send(struct c2s *c, struct sm *sm, struct stanza *s, enum deliver_co
 		return false;
 	}
 	keep(sm, s, copies);
-	if (c2s_sm_waits(c))
+	if (c2s_sm_waits(c)) {
+		hook_run(c->session.host->hooks, &session_away_hook,
+			&(struct session_away){ &c->session, s });
 		return true;
+	}
 	conn_write(&c->stream.conn, stanza_wire(s), NULL);
 	sm->since_asked++;
 	ask_in_time(sm);
@@ -240,6 +243,18 @@ void c2s_sm_set_state(struct sm *sm, enum acks_state state)
 }
 
 /* What an idle session needs is what it is sent, and who it is. */
+/* What the client may not have. */
+ON_SHARD static void tell_away(struct c2s *c, const struct sm *sm)
+{
+	struct session_away subject = { .session = &c->session };
+
+	for (uint32_t i = sm->out.n; i--;) {
+		subject.stanza = unacked_at(&sm->out, i)->stanza;
+		if (hook_run(c->session.host->hooks, &session_away_hook, &subject) == HOOK_STOP)
+			return;
+	}
+}
+
 void c2s_sm_detach(struct c2s *c)
 {
 	struct sm *sm = c2s_sm(c);
@@ -250,6 +265,8 @@ void c2s_sm_detach(struct c2s *c)
 	stream_end(&c->stream);
 	c2s_release(c);
 	c2s_sm_set_state(sm, ACKS_WAITING);
+	if (!hook_empty(c->session.host->hooks, &session_away_hook))
+		tell_away(c, sm);
 	c2s_csi_active(c); /* XEP-0352 §5.1: and so it is when it is resumed */
 	sm_spool_state(&sm->spool, &c->session);
 	sm_spool_left(&sm->spool);

@@ -14,6 +14,7 @@
 #include "xml/builder.h"
 
 HOOK(host_message);
+HOOK(host_answer);
 HOOK(offline_message);
 
 struct route_entry {

@@ -21,6 +21,7 @@ HOOK(session_opened);
 HOOK(session_closed);
 HOOK(session_presence);
 HOOK(user_send);
+HOOK(session_away);
 
 /* Addresses told directly that this session is available: RFC 6121 §4.6.3. */
 struct directed {

@@ -123,6 +123,14 @@ struct session_packet {
 	struct stanza *stanza; /* unsealed; to NULL: for the account itself, or presence for all */
 };
 extern struct hook user_send_hook;
+/* Runs while the client of a session is gone and may come back (XEP-0198 §5), for each stanza that
+ * comes for it, and when it goes for those that it may not have, the last one first, until a
+ * function returns HOOK_STOP. */
+struct session_away {
+	const struct session *session;
+	struct stanza *stanza; /* sealed */
+};
+extern struct hook session_away_hook; /* subject: struct session_away */
 /* Also told of each change of presence; subject: struct session_presence. */
 struct session_presence {
 	struct session *session;
