@@ -32,7 +32,8 @@ static struct metric changes_metrics[] = {
 /* ---- What a request names */
 
 struct blocking_change {
-	struct privacy_work *work;
+	struct account_request *work;
+	struct privacy_owner owner;
 	const struct jid **whom;
 	unsigned n;
 	bool block;
@@ -59,7 +60,7 @@ static int read_items(struct blocking_change *c, const struct elem *list)
 
 	elem_each_child (list, e)
 		room++;
-	if (room > c->work->owner.max_rules)
+	if (room > c->owner.max_rules)
 		return ERR_RESOURCE_CONSTRAINT;
 	c->whom = arena_alloc(&c->work->arena, (room + 1) * sizeof(*c->whom));
 	elem_each_child (list, e)
@@ -76,8 +77,8 @@ static int store_block(struct db_tx *tx, void *arg)
 	int result = 0;
 
 	for (unsigned i = 0; i < c->n && result >= 0; i++)
-		result = privacy_store_block(tx, &c->work->owner, c->whom[i]);
-	return result < 0 ? result : privacy_store_check(tx, &c->work->owner);
+		result = privacy_store_block(tx, &c->owner, c->whom[i]);
+	return result < 0 ? result : privacy_store_check(tx, &c->owner);
 }
 
 static int store_unblock(struct db_tx *tx, void *arg)
@@ -86,9 +87,9 @@ static int store_unblock(struct db_tx *tx, void *arg)
 	int result = 0;
 
 	if (!c->n)
-		return privacy_store_unblock(tx, &c->work->owner, NULL);
+		return privacy_store_unblock(tx, &c->owner, NULL);
 	for (unsigned i = 0; i < c->n && result >= 0; i++)
-		result = privacy_store_unblock(tx, &c->work->owner, c->whom[i]);
+		result = privacy_store_unblock(tx, &c->owner, c->whom[i]);
 	return result;
 }
 
@@ -175,10 +176,14 @@ static void take_reports(const struct blocking_change *c, const struct elem *lis
 	}
 }
 
-ON_JOB static int run_change(struct privacy_work *w)
+ON_JOB static int run_change(struct account_request *w)
 {
+	const struct blocking_conf *conf = w->conf;
 	const struct elem *list = stanza_iq_child(w->stanza);
-	struct blocking_change c = { .work = w, .block = elem_is(list, "block", NS_BLOCKING) };
+	struct blocking_change c = { .owner = privacy_owner_of(
+					     w, PRIVACY_LISTS_MAX, conf->max_items),
+		.work = w,
+		.block = elem_is(list, "block", NS_BLOCKING) };
 	int error = read_items(&c, list);
 
 	if (!error && c.block && !c.n)
@@ -188,7 +193,7 @@ ON_JOB static int run_change(struct privacy_work *w)
 	if (error)
 		return error;
 	metric_add(&changes_metrics[c.block ? 0 : 1], 1);
-	privacy_answer(w, NULL);
+	account_request_answer(w, NULL);
 	push(&c);
 	push_list(&c);
 	tell(&c);
@@ -219,7 +224,7 @@ static void build_blocks(struct builder *b, const struct privacy_list *l)
 	}
 }
 
-ON_JOB static int run_get(struct privacy_work *w)
+ON_JOB static int run_get(struct account_request *w)
 {
 	const struct privacy *p;
 	struct account *a;
@@ -233,22 +238,20 @@ ON_JOB static int run_get(struct privacy_work *w)
 	build_open(&b, "blocklist", NS_BLOCKING);
 	build_blocks(&b, p ? p->standard : NULL);
 	build_close(&b);
-	privacy_answer(w, build_end(&b));
+	account_request_answer(w, build_end(&b));
 	account_drop(a);
 	return 0;
 }
 
 static int blocking_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
-	const struct blocking_conf *conf = iq_conf(iq);
 	bool known = iq->set ? elem_is(iq->payload, "block", NS_BLOCKING) ||
 			elem_is(iq->payload, "unblock", NS_BLOCKING)
 			     : elem_is(iq->payload, "blocklist", NS_BLOCKING);
 
 	if (!known)
 		return ERR_BAD_REQUEST;
-	return privacy_submit(
-		iq, PRIVACY_LISTS_MAX, conf->max_items, iq->set ? run_change : run_get);
+	return account_request_submit(iq, iq->set ? run_change : run_get);
 }
 
 /* ---- Life */

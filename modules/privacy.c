@@ -240,7 +240,7 @@ static uint8_t active_of(const struct session *ss)
 
 /* §2.2: whether it does so to a connected resource other than the one that asks. */
 ON_JOB static bool is_in_use(
-	struct privacy_work *w, const struct privacy *p, const struct privacy_list *l)
+	struct account_request *w, const struct privacy *p, const struct privacy_list *l)
 {
 	const struct sessions *all = directory_find(w->bare);
 
@@ -271,7 +271,7 @@ static void activation_open(struct actor *a, struct letter *l)
 	free(act);
 }
 
-ON_JOB static void activate(struct privacy_work *w, uint8_t number)
+ON_JOB static void activate(struct account_request *w, uint8_t number)
 {
 	const struct session_entry *e;
 	struct activation *act;
@@ -298,7 +298,8 @@ ON_JOB static void activate(struct privacy_work *w, uint8_t number)
 
 /* What one does, with the lists as they are. */
 struct asked {
-	struct privacy_work *work;
+	struct account_request *work;
+	struct privacy_owner owner;
 	const struct elem *elem; /* <active/>, <default/> or <list/> */
 	const struct account *account;
 	const struct privacy *lists; /* NULL: none */
@@ -312,7 +313,7 @@ ON_JOB static int set_active(struct asked *q)
 	if (elem_attr(q->elem, "name") && !q->list)
 		return ERR_ITEM_NOT_FOUND;
 	activate(q->work, q->list ? q->list->number : 0);
-	privacy_answer(q->work, NULL);
+	account_request_answer(q->work, NULL);
 	return 0;
 }
 
@@ -320,7 +321,7 @@ static int store_standard(struct db_tx *tx, void *arg)
 {
 	const struct asked *q = arg;
 
-	return privacy_store_standard(tx, &q->work->owner, q->list ? q->list->id : 0);
+	return privacy_store_standard(tx, &q->owner, q->list ? q->list->id : 0);
 }
 
 /* §2.5 */
@@ -336,14 +337,14 @@ ON_JOB static int set_default(struct asked *q)
 	if (was != q->list)
 		error = privacy_change(q->work, store_standard, q);
 	if (!error)
-		privacy_answer(q->work, NULL);
+		account_request_answer(q->work, NULL);
 	return error;
 }
 
 static int store_list(struct db_tx *tx, void *arg)
 {
 	const struct asked *q = arg;
-	const struct privacy_owner *o = &q->work->owner;
+	const struct privacy_owner *o = &q->owner;
 	int result = privacy_store_set(tx, o, elem_attr(q->elem, "name"), q->in.rules, q->in.n);
 
 	return result < 0 ? result : privacy_store_check(tx, o);
@@ -353,7 +354,7 @@ static int store_removal(struct db_tx *tx, void *arg)
 {
 	const struct asked *q = arg;
 
-	return privacy_store_delete(tx, &q->work->owner, q->list->id);
+	return privacy_store_delete(tx, &q->owner, q->list->id);
 }
 
 /* §2.7 */
@@ -387,13 +388,13 @@ ON_JOB static int set_list(struct asked *q)
 	if (!elem_first(q->elem)) {
 		error = remove_list(q);
 	} else {
-		error = read_rules(&q->in, q->elem, q->work->owner.max_rules);
+		error = read_rules(&q->in, q->elem, q->owner.max_rules);
 		if (!error)
 			error = privacy_change(q->work, store_list, q);
 	}
 	if (error)
 		return error;
-	privacy_answer(q->work, NULL);
+	account_request_answer(q->work, NULL);
 	privacy_push(q->work, name, PRIVACY_TOLD_ALL);
 	return 0;
 }
@@ -439,7 +440,7 @@ ON_JOB static int list_names(struct asked *q)
 	for (unsigned i = 0; p && i < p->n; i++)
 		build_name(&b, "list", &p->lists[i]);
 	build_close(&b);
-	privacy_answer(q->work, build_end(&b));
+	account_request_answer(q->work, build_end(&b));
 	return 0;
 }
 
@@ -455,7 +456,7 @@ ON_JOB static int show_list(struct asked *q)
 	build_open(&b, "query", NS_PRIVACY);
 	build_list(&b, q->list);
 	build_close(&b);
-	privacy_answer(q->work, build_end(&b));
+	account_request_answer(q->work, build_end(&b));
 	return 0;
 }
 
@@ -470,10 +471,13 @@ ON_JOB static int serve(struct asked *q)
 	return q->elem ? show_list(q) : list_names(q);
 }
 
-ON_JOB static int run(struct privacy_work *w)
+ON_JOB static int run(struct account_request *w)
 {
+	const struct privacy_conf *conf = w->conf;
 	const struct elem *query = stanza_iq_child(w->stanza);
-	struct asked q = { .work = w, .elem = elem_first(query) };
+	struct asked q = { .work = w,
+		.owner = privacy_owner_of(w, conf->max_lists, conf->max_items),
+		.elem = elem_first(query) };
 	const char *name = q.elem ? elem_attr(q.elem, "name") : NULL;
 	struct account *a;
 	int error;
@@ -495,11 +499,9 @@ ON_JOB static int run(struct privacy_work *w)
 
 static int privacy_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
-	const struct privacy_conf *conf = iq_conf(iq);
-
 	if (!elem_is(iq->payload, "query", NS_PRIVACY))
 		return ERR_BAD_REQUEST;
-	return privacy_submit(iq, conf->max_lists, conf->max_items, run);
+	return account_request_submit(iq, run);
 }
 
 /* ---- Life */

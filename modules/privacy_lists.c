@@ -223,85 +223,8 @@ void privacy_lists_leave(struct host *h)
 
 /* ---- Requests */
 
-static void work_free(struct privacy_work *w)
-{
-	host_unref(w->host);
-	jid_free(w->bare);
-	stanza_unref(w->stanza);
-	free(w);
-}
-
-void privacy_answer(struct privacy_work *w, struct stanza *s)
-{
-	const struct session_entry *e = directory_find_full(w->stanza->from);
-	struct builder b;
-
-	if (!s) {
-		build_iq_result(&b, w->stanza);
-		s = build_end(&b);
-	}
-	if (e)
-		deliver_to(e->id, s);
-	stanza_unref(s);
-}
-
-static int error_of(int result)
-{
-	switch (result) {
-	case -EDQUOT:
-		return ERR_RESOURCE_CONSTRAINT;
-	default:
-		return result < 0 ? ERR_INTERNAL_SERVER_ERROR : result;
-	}
-}
-
-static void work_run(struct job *j)
-{
-	struct privacy_work *w = container_of(j, struct privacy_work, job);
-	struct builder b;
-	char room[2048];
-	int error;
-
-	job_check();
-	arena_init(&w->arena, room, sizeof(room));
-	error = error_of(w->run(w));
-	arena_fini(&w->arena);
-	if (!error)
-		return;
-	build_error(&b, w->stanza, error, NULL);
-	privacy_answer(w, build_end(&b));
-}
-
-static void work_done(struct job *j)
-{
-	work_free(container_of(j, struct privacy_work, job));
-}
-
-int privacy_submit(const struct iq *iq, int64_t max_lists, int64_t max_rules,
-	int (*run)(struct privacy_work *w))
-{
-	struct privacy_work *w;
-
-	if (!jid_equal_bare(iq->from, iq->to) || !jid_is_full(iq->from))
-		return ERR_FORBIDDEN;
-	w = xcalloc(1, sizeof(*w));
-	w->job.work = work_run;
-	w->job.done = work_done;
-	w->host = host_ref(iq->host);
-	w->bare = jid_bare(iq->to, NULL);
-	w->stanza = stanza_ref(iq->stanza);
-	w->owner = (struct privacy_owner){ .host = w->host->name,
-		.name = jid_local(w->bare),
-		.max_rules = max_rules,
-		.max_lists = max_lists };
-	w->run = run;
-	if (account_work(w->bare, &w->job) == 0)
-		return IQ_LATER;
-	work_free(w);
-	return ERR_RESOURCE_CONSTRAINT;
-}
-
-int privacy_hold(struct privacy_work *w, struct account **out_account, const struct privacy **out)
+int privacy_hold(
+	struct account_request *w, struct account **out_account, const struct privacy **out)
 {
 	int result = account_hold(w->host, w->bare, out_account);
 
@@ -310,7 +233,7 @@ int privacy_hold(struct privacy_work *w, struct account **out_account, const str
 	return result;
 }
 
-void privacy_push(struct privacy_work *w, const char *list, enum privacy_told whom)
+void privacy_push(struct account_request *w, const char *list, enum privacy_told whom)
 {
 	const struct sessions *all = directory_find(w->bare);
 
@@ -337,7 +260,7 @@ void privacy_push(struct privacy_work *w, const char *list, enum privacy_told wh
 	}
 }
 
-int privacy_change(struct privacy_work *w, int (*fn)(struct db_tx *tx, void *arg), void *arg)
+int privacy_change(struct account_request *w, int (*fn)(struct db_tx *tx, void *arg), void *arg)
 {
 	struct account *was;
 	int result = account_hold(w->host, w->bare, &was);
