@@ -56,13 +56,13 @@ class Ends:
     """What must hold however the server ends."""
 
     @contextlib.contextmanager
-    def begun(self):
+    def begun(self, over=''):
         """A server, and what ends it and starts the next."""
-        def over():
+        def next_one():
             type(self).end(server)
             server.again()
-        with Server(accounts=[(a, None) for a in ACCOUNTS]) as server:
-            yield server, over
+        with Server(over, accounts=[(a, None) for a in ACCOUNTS]) as server:
+            yield server, next_one
 
     def test_counters_and_queue(self):
         with self.begun() as (server, over):
@@ -131,8 +131,8 @@ class Ends:
             juliet.expect("<presence type='unavailable' from='romeo@localhost/orchard'/>")
 
     def test_who_does_not_come_back(self):
-        """Its time goes on; then its messages go to who is there."""
-        with self.begun() as (server, over):
+        """Its time goes on; then its messages go to who is there, or comes."""
+        with self.begun('modules: {mod_auth_internal: {}, mod_offline: {}}') as (server, over):
             romeo = server.login('romeo@localhost/orchard')
             previd = enable(romeo, " max='2'")
             romeo.send('<presence><priority>3</priority></presence>')
