@@ -244,12 +244,30 @@ static bool answer_request(struct client *c, const char *text)
 	return true;
 }
 
+/* XEP-0198: true for what does not count. */
+static bool is_management(struct client *c, const char *text)
+{
+	if (starts(text, "<enabled")) {
+		c->managed = true;
+		c->handled = 0;
+		return true;
+	}
+	if (starts(text, "<r ")) {
+		client_sendf(c, "<a xmlns='urn:xmpp:sm:3' h='%u'/>", c->handled);
+		return true;
+	}
+	c->handled += c->managed;
+	return starts(text, "<a ");
+}
+
 static void on_stanza(struct client *c, const char *text)
 {
 	if (c->step < STEP_READY)
 		negotiate_stanza(c, text);
 	else if (c->step == STEP_READY && starts(text, "<stream:error"))
 		client_lose(c, text);
+	else if (c->step == STEP_READY && c->loop->options->sm && is_management(c, text))
+		return;
 	else if (c->step == STEP_READY && (c->keeps_requests || !answer_request(c, text)))
 		c->events->stanza(c, text);
 }

@@ -48,6 +48,8 @@ struct client {
 	/* XEP-0198: sent instead of binding a resource, while the scenario keeps it here. What is
 	 * answered, <resumed/> or <failed/>, is given to stanza() and not followed by ready(). */
 	const char *resume;
+	uint32_t handled; /* with --sm: stanzas of the server's, for its requests */
+	bool managed; /* it has said <enabled/> */
 	bool keeps_requests; /* the server's are given to stanza(), not answered */
 	/* Private. */
 	enum client_step step;

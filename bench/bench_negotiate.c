@@ -204,6 +204,9 @@ static void on_sasl2(struct client *c, const char *text)
 
 static void become_ready(struct client *c)
 {
+	c->managed = false;
+	if (c->loop->options->sm)
+		client_sendf(c, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
 	client_sendf(c, "<presence/>");
 	c->step = STEP_READY;
 	c->events->ready(c);

@@ -44,6 +44,9 @@ static const struct row {
 		.help = "sasl (RFC 6120), or under TLS sasl2 (XEP-0388 with the resource bound "
 			"inline) or token (so the first time, and then by XEP-0484 in one round "
 			"trip) (sasl)." },
+	{ "sm", NULL, KIND_FLAG, AT(sm),
+		.help = "All enable stream management with resumption (XEP-0198) and answer its "
+			"requests." },
 	{ "relay", NULL, KIND_FLAG, AT(relay),
 		.help = "It is linnet-relay: connect and begin, without a login." },
 	{ "pid", "PID", KIND_PID, AT(server), 1, 1 << 30,

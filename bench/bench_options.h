@@ -37,6 +37,7 @@ struct options {
 	uint64_t messages; /* ends the measurement when it comes before its time; 0: none */
 	bool do_register; /* make the accounts first, XEP-0077 */
 	bool list; /* print the accounts and end */
+	bool sm; /* stream management: XEP-0198 */
 	bool relay; /* no XMPP server: linnet-relay, so nobody logs in */
 	bool one_address; /* all from the kernel's choice instead of spread over 127.0.0.0/8 */
 	bool quiet; /* no live view */
