@@ -267,12 +267,12 @@ int message_archive_trim(struct db_tx *tx, int64_t account, uint64_t below, unsi
 	return n < 0 ? n : (int)ids.n;
 }
 
-int message_archive_give_up(struct db_tx *tx, int64_t account, uint64_t below, unsigned max)
+int message_archive_give_up(struct db_tx *tx, int64_t account, uint64_t last, unsigned max)
 {
 	uint64_t at[TRIM_MAX];
 	struct ids ids = { .at = at };
 	int n = db_select(tx, &waiting_stmt,
-		DB_PARAMS(db_int(account), db_int(0), db_int((int64_t)below - 1),
+		DB_PARAMS(db_int(account), db_int(0), db_int((int64_t)last),
 			db_int(max < TRIM_MAX ? max : TRIM_MAX)),
 		take_id, &ids);
 

@@ -48,9 +48,9 @@ ON_JOB int message_archive_next(struct db *db, int64_t no, struct message_owner 
 /* The id below which an archive is to go so that `keep` messages stay; 0: there are not more. Takes
  * time in proportion to keep. 0 or a negative errno. */
 ON_JOB int message_archive_nth(struct db *db, int64_t account, int64_t keep, uint64_t *out);
-/* In a write: at most max messages below an id do not wait any more. How many, or a negative errno.
+/* In a write: at most max messages up to an id do not wait any more. How many, or a negative errno.
  */
-int message_archive_give_up(struct db_tx *tx, int64_t account, uint64_t below, unsigned max);
+int message_archive_give_up(struct db_tx *tx, int64_t account, uint64_t last, unsigned max);
 /* In a write: at most max archived messages below an id go, those that wait stay as what waits.
  * How many, or a negative errno. */
 int message_archive_trim(struct db_tx *tx, int64_t account, uint64_t below, unsigned max);

@@ -11,7 +11,7 @@
 #include "core/log.h"
 #include "modules/message_inside.h"
 
-#define BATCH_MAX 1000 /* messages of one write */
+#define BATCH_MAX 2000 /* messages of one write */
 #define RETRY_MS 1000
 
 /* One shard's. */

@@ -100,7 +100,7 @@ static int cut_waiting(struct db_tx *tx, void *arg)
 {
 	const struct cut *c = arg;
 
-	return message_archive_give_up(tx, c->account, c->below, DELETE_AT_ONCE);
+	return message_archive_give_up(tx, c->account, c->below - 1, DELETE_AT_ONCE);
 }
 
 /* Write by write. False: the sweeper is to end. */

@@ -67,7 +67,7 @@ int offline_each(const char *host, const char *name,
 
 static int run_purge(struct db_tx *tx, void *account)
 {
-	return message_archive_give_up(tx, *(int64_t *)account, (uint64_t)INT64_MAX + 1, AT_ONCE);
+	return message_archive_give_up(tx, *(int64_t *)account, INT64_MAX, AT_ONCE);
 }
 
 int64_t offline_purge(const char *host, const char *name)

@@ -300,7 +300,7 @@ ON_JOB static int answer_removal(struct lane_request *r)
 
 static int run_purge(struct db_tx *tx, void *account)
 {
-	return message_archive_give_up(tx, *(int64_t *)account, (uint64_t)INT64_MAX + 1, PAGE);
+	return message_archive_give_up(tx, *(int64_t *)account, INT64_MAX, PAGE);
 }
 
 ON_JOB static int answer_purge(struct lane_request *r)
