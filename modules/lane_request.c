@@ -67,6 +67,18 @@ static void request_work(struct job *j)
 	lane_request_send(r, NULL, 0, build_end(&b));
 }
 
+/* What its client has sent to others is in the log now. */
+static void submit_late(struct message_after *after)
+{
+	struct lane_request *r = container_of(after, struct lane_request, after);
+
+	shard_check(NULL);
+	if (account_work(r->stanza->from, &r->job) == 0)
+		return;
+	route_error(r->stanza, ERR_RESOURCE_CONSTRAINT, NULL);
+	request_done(&r->job);
+}
+
 int lane_request(struct module_instance *mi, struct actor_id session, struct stanza *s,
 	const struct elem *payload, lane_request_fn *run)
 {
@@ -80,7 +92,9 @@ int lane_request(struct module_instance *mi, struct actor_id session, struct sta
 	r->run = run;
 	r->job.work = request_work;
 	r->job.done = request_done;
-	if (account_work(s->from, &r->job) == 0)
+	r->after.run = submit_late;
+	if (message_log_after_sent(r->stanza->from, &r->after) ||
+		account_work(s->from, &r->job) == 0)
 		return 0;
 	request_done(&r->job);
 	return ERR_RESOURCE_CONSTRAINT;

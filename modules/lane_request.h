@@ -1,13 +1,14 @@
 /* modules/lane_request.h - a request that a client makes to its own account and that is answered
- * from the account's lane (router/account.h), behind what came for the account before it. What goes
- * to the client takes the straight way, in the order sent. */
+ * from the account's lane (router/account.h), behind what came for the account before it and what
+ * its client has sent before. What goes to the client takes the straight way, in the order sent. */
 #pragma once
 
 #include "core/job.h"
-#include "modules/module.h"
+#include "modules/message_log.h"
 
 struct lane_request {
 	struct job job; /* private */
+	struct message_after after; /* private */
 	/* During run(). */
 	struct host *host;
 	const void *conf; /* the module's settings */

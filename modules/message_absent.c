@@ -76,6 +76,69 @@ ON_SHARD static void behind_end(struct behind *b)
 	free(b);
 }
 
+/* ---- What is under way, by who has sent it */
+
+/* Of a message; part of what carries it. */
+struct underway {
+	struct cds_list_head node; /* of those of this shard, in the order begun */
+	const struct jid *from; /* the message's */
+	uint64_t number;
+	struct message_after *after; /* who waits for it */
+};
+static _Thread_local struct {
+	struct cds_list_head all;
+	uint64_t number; /* of the last one */
+} under_way;
+
+ON_SHARD static void underway_begin(struct underway *u, const struct stanza *s)
+{
+	if (!under_way.all.next)
+		CDS_INIT_LIST_HEAD(&under_way.all);
+	u->from = s->from;
+	u->number = ++under_way.number;
+	cds_list_add_tail(&u->node, &under_way.all);
+	message_begun();
+}
+
+/* Behind one of those that were begun before; false: all have ended. */
+ON_SHARD static bool wait_for_underway(struct message_after *a)
+{
+	struct underway *u;
+
+	if (!under_way.all.next)
+		return false;
+	cds_list_for_each_entry (u, &under_way.all, node) {
+		if (u->number > a->number)
+			return false;
+		if (!u->from || !jid_equal_bare(u->from, a->from))
+			continue;
+		a->next = u->after;
+		u->after = a;
+		return true;
+	}
+	return false;
+}
+
+ON_SHARD static void underway_end(struct underway *u)
+{
+	cds_list_del(&u->node);
+	message_ended();
+	for (struct message_after *a = u->after, *next; a; a = next) {
+		next = a->next;
+		if (!wait_for_underway(a))
+			a->run(a);
+	}
+}
+
+bool message_log_after_sent(const struct jid *from, struct message_after *a)
+{
+	a->from = from;
+	a->number = under_way.number;
+	return wait_for_underway(a);
+}
+
+/* ---- */
+
 bool message_is_behind(const struct jid *to)
 {
 	const struct behind *b = behind_of(to);
@@ -314,6 +377,7 @@ HOOK(message_kept);
 
 struct absent {
 	struct message_keeping keeping;
+	struct underway underway;
 	struct job job;
 	struct host *host; /* counted */
 	struct account *account; /* counted; NULL: it could not be had */
@@ -328,7 +392,7 @@ struct absent {
 
 ON_SHARD static void absent_free(struct absent *a)
 {
-	message_ended();
+	underway_end(&a->underway);
 	message_spool_mark(a->record, MESSAGE_SPOOL_TAKEN);
 	message_spool_mark(a->spooled, MESSAGE_SPOOL_WRITTEN);
 	ack_complete(a->ticket);
@@ -460,7 +524,7 @@ void message_for_absent(struct host *h, struct stanza *s)
 
 	metric_register(&kept_metric);
 	metric_register(&full_metric);
-	message_begun();
+	underway_begin(&a->underway, s);
 	a->host = host_ref(h);
 	a->stanza = stanza_ref(s);
 	if (!(s->log_flags & MESSAGE_LOG_PUT))
@@ -480,6 +544,7 @@ void message_for_absent(struct host *h, struct stanza *s)
 
 struct late {
 	struct job job;
+	struct underway underway;
 	struct stanza *stanza; /* one reference */
 	struct behind *behind;
 };
@@ -498,8 +563,9 @@ static void late_done(struct job *j)
 	l->behind->loading--;
 	behind_end(l->behind);
 	l->stanza->log_flags |= MESSAGE_LOG_LATE;
-	route(l->stanza);
-	message_ended();
+	route(stanza_ref(l->stanza));
+	underway_end(&l->underway);
+	stanza_unref(l->stanza);
 	free(l);
 }
 
@@ -507,7 +573,7 @@ void message_when_loaded(struct stanza *s)
 {
 	struct late *l = xcalloc(1, sizeof(*l));
 
-	message_begun();
+	underway_begin(&l->underway, s);
 	l->job.work = late_work;
 	l->job.done = late_done;
 	l->stanza = stanza_ref(s);

@@ -57,6 +57,18 @@ unsigned message_worth(const struct stanza *s);
 
 /* --- reading */
 
+/* Part of its owner's object. */
+struct message_after {
+	void (*run)(struct message_after *a); /* on the shard; owns a from then on */
+	struct message_after *next; /* private */
+	const struct jid *from; /* private; the caller's until then */
+	uint64_t number; /* private */
+};
+/* What the account has sent from this shard to somebody who is not there is not in the log before
+ * the other account's lane has looked at it. True: a->run() comes when that is done with all that
+ * was sent before. False: there is nothing to wait for, and a is still the caller's. */
+ON_SHARD bool message_log_after_sent(const struct jid *from, struct message_after *a) MUST_USE;
+
 /* Returns when all that was accepted before is in the database: a reader sees what it has sent. */
 ON_JOB void message_log_settle(void);
 /* The session has become available to messages: it gets what waits for its account, then what
