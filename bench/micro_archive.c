@@ -100,7 +100,7 @@ static int put_some(struct db_tx *tx, void *arg)
 	return result;
 }
 
-static void fill(struct filling f)
+ON_JOB static void fill(struct filling f)
 {
 	f.of = f.to;
 	for (unsigned done = 0; done < f.of; done += FILL) {
