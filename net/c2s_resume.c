@@ -124,7 +124,8 @@ static void connection_open(struct actor *a, struct letter *l)
 		c2s_sm_take_ack(c, r->h);
 		send_unacknowledged(c, sm);
 		metric_add(&resumed_metric, 1);
-		c2s_log(c, LOG_LEVEL_INFO, "session resumed", L_INT("sent_again", sm->out.n));
+		c2s_log(c, LOG_LEVEL_INFO, "session resumed", L_INT("sent_again", sm->out.n),
+			L_INT("handled", sm->acks.handled));
 		fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_RESUMED });
 		stream_go_on(&c->stream);
 	}

@@ -67,7 +67,8 @@ ON_SHARD static void opened(struct c2s *c)
 
 	c->open = true;
 	take_received(c, sm);
-	c2s_log(c, LOG_LEVEL_INFO, "session restored", L_INT("unacknowledged", sm->out.n));
+	c2s_log(c, LOG_LEVEL_INFO, "session restored", L_INT("unacknowledged", sm->out.n),
+		L_INT("handled", sm->acks.handled), L_INT("handled_beyond", sm->acks.n_skip));
 	hook_run(c->session.host->hooks, &session_opened_hook, &c->session);
 	if (sm->resume)
 		c2s_resume_covered(sm);
@@ -213,6 +214,7 @@ void c2s_sm_restore(void)
 	struct sm_finds all;
 
 	metric_register(&restored_metric);
+	acks_recover_all();
 	sm_spool_find(&all);
 	sem_init(&restoring.room, 0, AT_ONCE);
 	for (uint32_t i = 0; i < all.n; i++) {

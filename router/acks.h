@@ -102,8 +102,10 @@ static inline struct session_origin session_origin(const struct session *ss)
 
 /* That stanza of that session was handled: a record in the spool came of it. */
 void acks_recover_handled(uint64_t session, uint32_t number, uint32_t check);
-/* h as it was kept becomes what it is, with those that are known to be done; those beyond a gap go
- * into a->skip. */
+/* All have been told. */
+void acks_recover_all(void);
+/* Then, on any thread: h as it was kept becomes what it is, with those that are known to be done;
+ * those beyond a gap go into a->skip. */
 void acks_recovered(struct acks *a, uint32_t h);
 /* A message with this log_id is in the queue of a session that can be resumed. */
 void acks_recover_message(uint64_t log_id);

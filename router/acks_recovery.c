@@ -15,7 +15,6 @@ struct done {
 static struct {
 	struct done *at; /* owned */
 	size_t n, room;
-	bool sorted;
 } handled;
 static struct {
 	uint64_t *at; /* owned */
@@ -32,7 +31,6 @@ void acks_recover_handled(uint64_t session, uint32_t number, uint32_t check)
 		handled.at = xrealloc(handled.at, handled.room * sizeof(*handled.at));
 	}
 	handled.at[handled.n++] = (struct done){ session, number, check };
-	handled.sorted = false;
 }
 
 /* Numbers of one session are never half of all apart. */
@@ -45,14 +43,17 @@ static int by_number(const void *left, const void *right)
 	return a->number == b->number ? 0 : (int32_t)(a->number - b->number) < 0 ? -1 : 1;
 }
 
+void acks_recover_all(void)
+{
+	if (handled.n)
+		qsort(handled.at, handled.n, sizeof(*handled.at), by_number);
+}
+
 /* The first of a session's, or where it would stand. */
 static size_t find(uint64_t session)
 {
 	size_t low = 0, high = handled.n;
 
-	if (!handled.sorted && handled.n)
-		qsort(handled.at, handled.n, sizeof(*handled.at), by_number);
-	handled.sorted = true;
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 

@@ -61,6 +61,7 @@ class Client:
         self.acked = 0          # of ours
         self.unacked = []       # text of stanzas behind that
         self.resumed = 0
+        self.history = []       # for who looks why it failed
         self.task = None
         self.failed = None
 
@@ -108,12 +109,14 @@ class Client:
         await self.until('iq')
         self.send("<enable %s resume='true'/>" % SM)
         self.previd = attribute(await self.until('enabled'), 'id')
+        self.history.append('enabled')
 
     async def resume(self):
         self.send("<resume %s previd='%s' h='%d'/>" % (SM, self.previd, self.handled))
         answer = await self.until('resumed', 'failed')
         if answer.startswith('<failed'):
             raise AssertionError('%s: %s' % (self.user, answer))
+        self.history.append('%s behind %d' % (answer, self.acked))
         self.take_ack(int(attribute(answer, 'h')))
         for stanza in self.unacked:
             self.send(stanza)
@@ -121,8 +124,8 @@ class Client:
 
     def take_ack(self, h):
         if not self.acked <= h <= self.acked + len(self.unacked):
-            raise AssertionError('%s: h is %d, not between %d and %d'
-                                 % (self.user, h, self.acked, self.acked + len(self.unacked)))
+            raise AssertionError('%s: h is %d, not between %d and %d; %s'
+                                 % (self.user, h, self.acked, self.acked + len(self.unacked), self.history))
         del self.unacked[:h - self.acked]
         self.acked = h
 
@@ -244,13 +247,14 @@ class Loss(unittest.TestCase):
     def setUp(self):
         self.random = random.Random()
 
-    def check(self, receivers):
-        for r in receivers:
+    def check(self, receivers, senders):
+        for r, s in zip(receivers, senders):
             if r.got == list(range(MESSAGES)):
                 continue
             missing = sorted(set(range(MESSAGES)) - set(r.got))
             doubled = sorted(n for n in set(r.got) if r.got.count(n) > 1)
-            self.fail('%s: missing %s, doubled %s, all %s' % (r.user, missing, doubled, r.got))
+            self.fail('%s: missing %s, doubled %s, all %s; %s, %s'
+                      % (r.user, missing, doubled, r.got, r.history, s.history))
 
     async def talk(self, server, trouble):
         there = [Receiver(server, 'there%d' % i) for i in range(PAIRS // 2)]
@@ -265,7 +269,7 @@ class Loss(unittest.TestCase):
                 t.cancel()
         await asyncio.gather(*(c.run() for c in away))
         await asyncio.gather(*(c.end() for c in there + away))
-        self.check(there + away)
+        self.check(there + away, senders)
         return sum(c.resumed for c in there + senders)
 
     def begin(self, trouble):
