@@ -16,8 +16,8 @@ from harness.server import Server           # noqa: E402
 
 class Upgraded(crash_test.Ends, unittest.TestCase):
     @contextlib.contextmanager
-    def begun(self):
-        with Server(accounts=[(a, None) for a in crash_test.ACCOUNTS]) as server:
+    def begun(self, over=''):
+        with Server(over, accounts=[(a, None) for a in crash_test.ACCOUNTS]) as server:
             yield server, lambda: server.control('upgrade')
 
 
