@@ -462,7 +462,8 @@ static void absent_written(struct message_keeping *k, int error)
 	struct absent *a = container_of(k, struct absent, keeping);
 	shard_check(NULL);
 	if (error) {
-		route_error(a->stanza, ERR_INTERNAL_SERVER_ERROR, NULL);
+		route_error(
+			a->stanza, ERR_RESOURCE_CONSTRAINT, "Messages cannot be stored just now.");
 	} else if (k->row.full) {
 		metric_add(&full_metric, 1);
 		route_error(a->stanza, ERR_SERVICE_UNAVAILABLE, NULL); /* XEP-0160 §2 */
@@ -510,6 +511,7 @@ static void absent_done(struct job *j)
 	a->keeping.row.body = a->wire->data;
 	a->keeping.row.body_len = a->wire->len;
 	a->keeping.done = absent_written;
+	a->keeping.refusable = true;
 	if (!spool(a)) {
 		route_error(s, ERR_RESOURCE_CONSTRAINT, NULL);
 		absent_free(a);

@@ -24,6 +24,7 @@ struct message_spooled {
 struct message_keeping {
 	struct message_keeping *next;
 	struct message_row row; /* with one entry and no body: the account has received it */
+	bool refusable; /* nobody has it yet: when writing fails, its sender is told so at once */
 	/* On the shard, when it is durable (0), or cannot be (negative errno). Owns k. */
 	void (*done)(struct message_keeping *k, int error);
 };

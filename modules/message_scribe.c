@@ -144,7 +144,7 @@ ON_SHARD static void tell_waiters(struct scribe *s)
 	bool ending = false;
 
 	for (struct waiter **at = &s->waiters, *w; (w = *at);) {
-		if (w->settled > s->settled && !s->failing) {
+		if (w->settled > s->settled && (!s->failing || (w->ending && s->writing))) {
 			at = &w->next;
 			continue;
 		}
@@ -155,6 +155,31 @@ ON_SHARD static void tell_waiters(struct scribe *s)
 		errand_tell(&w->errand);
 		if (ending)
 			return;
+	}
+}
+
+/* What somebody has already is tried again; the others' senders are not kept waiting. */
+ON_SHARD static void refuse_those_that_may(struct scribe *s, int error)
+{
+	struct message_keeping *refused = NULL, **last = &refused, *k;
+	struct message_keeping **at = &s->first;
+
+	while ((k = *at)) {
+		if (!k->refusable) {
+			at = &k->next;
+			continue;
+		}
+		*at = k->next;
+		*last = k;
+		last = &k->next;
+		s->settled++;
+	}
+	s->last = at;
+	*last = NULL;
+	while ((k = refused)) {
+		refused = k->next;
+		message_ended();
+		k->done(k, error);
 	}
 }
 
@@ -176,8 +201,10 @@ ON_SHARD static void note_failure(struct scribe *s, int error)
 	}
 	s->writing = 0;
 	s->batch = 1;
-	if (!is_its_own_fault(error))
-		timer_set(&s->retry, RETRY_MS);
+	if (is_its_own_fault(error))
+		return;
+	timer_set(&s->retry, RETRY_MS);
+	refuse_those_that_may(s, error);
 }
 
 static void written(struct db_work *w)
@@ -227,8 +254,12 @@ static void turn_ended(struct turn_end *t)
 
 static void retry(struct timer *t)
 {
+	struct scribe *s = container_of(t, struct scribe, retry);
+
 	shard_check(NULL);
-	begin_write(container_of(t, struct scribe, retry));
+	if (!s->first)
+		s->failing = 0; /* the next message will show */
+	begin_write(s);
 }
 
 ON_SHARD static struct scribe *scribe(void)
