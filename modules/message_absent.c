@@ -520,6 +520,19 @@ static void absent_done(struct job *j)
 	message_write(&a->keeping);
 }
 
+/* Of a message that is routed once more: it goes with it when it is not stored yet after that. */
+static _Thread_local struct ack_ticket *held_ticket;
+
+ON_SHARD static struct ack_ticket take_ticket(void)
+{
+	struct ack_ticket taken = held_ticket ? *held_ticket : ack_begin();
+
+	if (held_ticket)
+		held_ticket->session = ACTOR_NONE;
+	held_ticket = NULL;
+	return taken;
+}
+
 void message_for_absent(struct host *h, struct stanza *s)
 {
 	struct absent *a = xcalloc(1, sizeof(*a));
@@ -533,7 +546,7 @@ void message_for_absent(struct host *h, struct stanza *s)
 		message_fill_sender(&a->keeping.row, s); /* who may be gone before it is judged */
 	a->behind = behind_begin(s->to);
 	a->record = message_give_up_record(s);
-	a->ticket = ack_begin();
+	a->ticket = take_ticket();
 	a->job.work = absent_work;
 	a->job.done = absent_done;
 	if (account_work(s->to, &a->job) == 0)
@@ -549,6 +562,7 @@ struct late {
 	struct underway underway;
 	struct stanza *stanza; /* one reference */
 	struct behind *behind;
+	struct ack_ticket ticket; /* of its sender */
 };
 
 /* The account is loaded in its lane, and this is behind it. */
@@ -565,7 +579,10 @@ static void late_done(struct job *j)
 	l->behind->loading--;
 	behind_end(l->behind);
 	l->stanza->log_flags |= MESSAGE_LOG_LATE;
+	held_ticket = &l->ticket;
 	route(stanza_ref(l->stanza));
+	held_ticket = NULL;
+	ack_complete(l->ticket); /* it is in the spool; or the ticket has gone with it */
 	underway_end(&l->underway);
 	stanza_unref(l->stanza);
 	free(l);
@@ -581,6 +598,7 @@ void message_when_loaded(struct stanza *s)
 	l->stanza = stanza_ref(s);
 	l->behind = behind_begin(s->to);
 	l->behind->loading++;
+	l->ticket = ack_begin();
 	if (account_work(s->to, &l->job))
 		late_done(&l->job); /* too much waits there: then nobody is loaded soon */
 }
