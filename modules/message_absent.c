@@ -15,6 +15,9 @@
 #include "xml/parser.h"
 
 #define PAGE 200 /* messages handed out at once */
+#define PAGE_BYTES (256u << 10) /* as they are stored; a page that has more ends there */
+#define WAIT_MIN_MS 5 /* until the next page, when the client has not read this one */
+#define WAIT_MAX_MS 1000
 
 static struct metric kept_metric =
 	METRIC_COUNTER("messages_kept_total", "Messages kept for accounts that were not there.");
@@ -188,6 +191,10 @@ struct reader {
 	enum message_wait up_to;
 	uint64_t last; /* id of the last one handed out; only later ones are */
 	int64_t account;
+	/* With a session: the next page comes when it has sent this one. */
+	bool more;
+	struct timer timer;
+	unsigned wait_ms;
 };
 
 static const struct parser_limits body_limits = { SPOOL_RECORD_MAX, PARSER_DEPTH, UINT16_MAX };
@@ -225,6 +232,7 @@ static void drop_id(struct stanza *s, const struct jid *bare)
 struct page {
 	struct reader *reader;
 	struct handed *handed;
+	size_t bytes;
 };
 
 static int take_waiting(const struct message_found *m, void *arg)
@@ -245,7 +253,8 @@ static int take_waiting(const struct message_found *m, void *arg)
 	s->log_flags = MESSAGE_LOG_PUT | MESSAGE_LOG_WAITS;
 	stanza_seal(s);
 	p->handed->at[p->handed->n++] = s;
-	return 0;
+	p->bytes += m->body_len;
+	return p->bytes > PAGE_BYTES;
 }
 
 static int take_page(struct db_tx *tx, void *arg)
@@ -274,16 +283,17 @@ static struct actor_id somebody(const struct jid *bare)
 ON_JOB static bool hand_out_page(struct reader *r, struct actor_id to)
 {
 	struct handed *h = xcalloc(1, sizeof(*h));
-	struct page page = { r, h };
+	struct page page = { r, h, 0 };
 	int n = message_db_waiting(
 		db_main(), r->account, r->up_to, r->last, PAGE, take_waiting, &page);
 	struct shard *there = actor_shard(to);
+	bool more = n == PAGE || page.bytes > PAGE_BYTES;
 
 	if (n > 0)
 		n = db_write(db_main(), take_page, r) < 0 ? 0 : n;
 	h->msg.run = handed_run;
 	h->session = to;
-	h->last = n < PAGE;
+	h->last = n <= 0 || !more;
 	if (n <= 0) /* cannot be read now: they wait for the next one to come */
 		while (h->n)
 			stanza_unref(h->at[--h->n]);
@@ -291,7 +301,7 @@ ON_JOB static bool hand_out_page(struct reader *r, struct actor_id to)
 		shard_post(there, &h->msg);
 	else
 		free(h);
-	return n == PAGE && there;
+	return n > 0 && more && there;
 }
 
 static void reader_work(struct job *j)
@@ -309,8 +319,35 @@ static void reader_work(struct job *j)
 		r->account = message_account(a);
 		account_drop(a);
 	}
-	while (hand_out_page(r, to))
-		;
+	do
+		r->more = hand_out_page(r, to);
+	while (r->more && !r->session.v);
+}
+
+ON_SHARD static void reader_free(struct reader *r)
+{
+	if (r->behind)
+		behind_end(r->behind);
+	host_unref(r->host);
+	jid_free(r->bare);
+	free(r);
+}
+
+static void look_whether_sent(struct timer *t)
+{
+	struct reader *r = container_of(t, struct reader, timer);
+	struct actor *a;
+
+	shard_check(NULL);
+	a = actor_find(r->session);
+	if (a && a->class->recipient->held_bytes &&
+		a->class->recipient->held_bytes(a) > PAGE_BYTES) {
+		r->wait_ms = r->wait_ms * 2 < WAIT_MAX_MS ? r->wait_ms * 2 : WAIT_MAX_MS;
+		timer_set(&r->timer, r->wait_ms);
+	} else if (!a || account_work(r->bare, &r->job)) {
+		session_let_go(r->session); /* what waits, waits for the next one */
+		reader_free(r);
+	}
 }
 
 static void reader_done(struct job *j)
@@ -318,11 +355,12 @@ static void reader_done(struct job *j)
 	struct reader *r = container_of(j, struct reader, job);
 
 	shard_check(NULL);
-	if (r->behind)
-		behind_end(r->behind);
-	host_unref(r->host);
-	jid_free(r->bare);
-	free(r);
+	if (!r->more) {
+		reader_free(r);
+		return;
+	}
+	r->wait_ms = WAIT_MIN_MS;
+	timer_set(&r->timer, r->wait_ms);
 }
 
 static struct reader *reader_new(struct host *h, const struct jid *account)
@@ -331,6 +369,7 @@ static struct reader *reader_new(struct host *h, const struct jid *account)
 
 	r->host = host_ref(h);
 	r->bare = jid_bare(account, NULL);
+	timer_init(&r->timer, look_whether_sent);
 	r->job.work = reader_work;
 	r->job.done = reader_done;
 	return r;
@@ -343,7 +382,7 @@ ON_SHARD static void hand_out(struct reader *r)
 	if (account_work(r->bare, &r->job)) {
 		if (session.v)
 			session_let_go(session); /* what waits, waits for the next one */
-		reader_done(&r->job);
+		reader_free(r);
 	}
 }
 

@@ -281,9 +281,18 @@ static const struct fsm_state states[] = {
 	[SESSION_ESTABLISHED] = { "session_established", session_established },
 	[WAIT_FOR_RESUME] = { "wait_for_resume", wait_for_resume },
 };
+static uint64_t held_bytes(struct actor *a)
+{
+	const struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
+
+	shard_check(NULL);
+	return stream_held_bytes(&c->stream) + c2s_sm_held_bytes(c);
+}
+
 static const struct recipient recipient = {
 	.receive = receive,
 	.session = session_of,
+	.held_bytes = held_bytes,
 };
 const struct fsm_class c2s_class = {
 	.gen = { .actor = { .name = "c2s", .behaviour = &fsm_behaviour, .recipient = &recipient },

@@ -22,6 +22,8 @@ struct recipient {
 	bool (*receive)(struct actor *a, struct stanza *s, enum deliver_copies copies);
 	/* Its session, when it is bound; NULL otherwise. */
 	struct session *(*session)(struct actor *a);
+	/* Memory that is held by what it has received and its client has not, about. NULL: none. */
+	uint64_t (*held_bytes)(struct actor *a);
 };
 /* Sealed stanzas only. Does not take s. */
 ON_SHARD void deliver(struct actor_id to, struct stanza *s, enum deliver_copies copies);
