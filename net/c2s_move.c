@@ -206,6 +206,7 @@ bool c2s_has_moved(const struct c2s *c)
 static void freeze(struct c2s *c, void *unused UNUSED)
 {
 	shard_check(NULL);
+	c2s_csi_active(c); /* what waited for it goes with its output */
 	conn_freeze(&c->stream.conn);
 }
 
