@@ -37,7 +37,7 @@ class Disk:
         if self.mounted:
             return SETTINGS % self.path
         size = DISK_BYTES * (4 if room else 1)
-        return SETTINGS.replace('full}', 'full, max_bytes: %d}' % size) % self.path
+        return SETTINGS.replace('full}', 'full, max_size: %d}' % size) % self.path
 
     def make_room(self):
         if self.mounted:
