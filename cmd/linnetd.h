@@ -62,6 +62,12 @@ void commands_add_groups(void);
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
 /* The same, and the argument `user` prepared into user (JID_PART_MAX + 1 bytes). */
 struct host *account_of_args(const json_t *args, char *user, struct command_answer *answer);
+/* Those two, first in a table of struct command_arg. */
+#define ACCOUNT_ARGS                                                             \
+	{ "user", ARG_STRING, .help = "The part of the address before the @." }, \
+	{                                                                        \
+		"host", ARG_HOST, .help = "A host of this server."               \
+	}
 /* The same, where the module runs whose tables are looked at (linnetd_stored.c). */
 struct host *account_of_module(
 	const char *module, const json_t *args, char *user, struct command_answer *answer);

@@ -146,12 +146,6 @@ static void run_archive_export(const json_t *args, struct command_answer *answer
 	host_unref(h);
 }
 
-#define ACCOUNT_ARGS                                                             \
-	{ "user", ARG_STRING, .help = "The part of the address before the @." }, \
-	{                                                                        \
-		"host", ARG_HOST, .help = "A host of this server."               \
-	}
-
 static const struct command_arg account_args[] = { ACCOUNT_ARGS, { 0 } };
 static const struct command_arg purge_args[] = { ACCOUNT_ARGS,
 	{ "before", ARG_STRING, .optional = true, .option = true,

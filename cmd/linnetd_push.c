@@ -52,12 +52,6 @@ static void run_push_remove(const json_t *args, struct command_answer *answer)
 	host_unref(h);
 }
 
-#define ACCOUNT_ARGS                                                             \
-	{ "user", ARG_STRING, .help = "The part of the address before the @." }, \
-	{                                                                        \
-		"host", ARG_HOST, .help = "A host of this server."               \
-	}
-
 static const struct command_arg list_args[] = { ACCOUNT_ARGS, { 0 } };
 static const struct command_arg remove_args[] = { ACCOUNT_ARGS,
 	{ "service", ARG_STRING, .optional = true, .option = true,

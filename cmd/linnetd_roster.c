@@ -175,12 +175,6 @@ static void run_push(const json_t *args, struct command_answer *answer)
 	host_unref(h);
 }
 
-#define ACCOUNT_ARGS                                                             \
-	{ "user", ARG_STRING, .help = "The part of the address before the @." }, \
-	{                                                                        \
-		"host", ARG_HOST, .help = "A host of this server."               \
-	}
-
 static const struct command_arg account_args[] = { ACCOUNT_ARGS, { 0 } };
 static const struct command_arg contact_args[] = { ACCOUNT_ARGS,
 	{ "contact", ARG_JID, .help = "The contact's address." }, { 0 } };

@@ -118,12 +118,6 @@ static void run_vcard_delete(const json_t *args, struct command_answer *answer)
 	host_unref(h);
 }
 
-#define ACCOUNT_ARGS                                                             \
-	{ "user", ARG_STRING, .help = "The part of the address before the @." }, \
-	{                                                                        \
-		"host", ARG_HOST, .help = "A host of this server."               \
-	}
-
 static const struct command_arg account_args[] = { ACCOUNT_ARGS, { 0 } };
 static const struct command_arg private_delete_args[] = { ACCOUNT_ARGS,
 	{ "element", ARG_STRING, .optional = true, .option = true,
