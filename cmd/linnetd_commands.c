@@ -19,7 +19,7 @@
 #include "core/shard.h"
 #include "core/sysmon.h"
 #include "modules/registry.h"
-#include "net/listener.h"
+#include "net/listener_conf.h"
 #include "net/tls.h"
 #include "router/directory.h"
 #include "router/host.h"
@@ -206,9 +206,12 @@ static void run_modules(const json_t *args, struct command_answer *answer)
 
 static void describe_listener(const struct listener *l, const struct listen_conf *conf, void *list)
 {
+	const char *module = listen_module_words[conf->module];
+
 	json_array_append_new(list,
-		json_pack("{s:s, s:i, s:b, s:b, s:I}", "ip", conf->ip, "port", l->port, "tls",
-			conf->tls, "starttls", conf->starttls, "connections",
+		json_pack("{s:s, s:i, s:s%, s:b, s:b, s:I}", "ip", conf->ip, "port", l->port,
+			"module", module, strcspn(module, "|"), "tls", conf->tls, "starttls",
+			conf->starttls, "connections",
 			(json_int_t)atomic_load_explicit(&l->connections, memory_order_relaxed)));
 }
 

@@ -48,8 +48,11 @@ static struct metric accepted_metric =
 static struct metric refused_metric = METRIC_COUNTER("connections_refused_total",
 	"Connections closed at once: a limit of the listener or of the address.");
 
-/* What each listener's `module` does with a connection, by enum listen_module. */
-static void (*const services[])(struct msg *m) = { [LISTEN_C2S] = c2s_accepted };
+/* What becomes of a connection, by the listener's `module`. Each runs on the chosen shard and owns
+ * the struct accepted: it is freed, and what it holds goes back by accepted_release(). */
+static void (*const services[LISTEN_MODULES])(struct msg *m) = {
+	[LISTEN_C2S] = c2s_accepted,
+};
 
 static void address_of(const struct sockaddr_storage *sa, struct conf_prefix *out, uint16_t *port)
 {

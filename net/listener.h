@@ -11,7 +11,9 @@
 #include "core/rcu.h"
 #include "net/tls.h"
 
-enum listen_module { LISTEN_C2S }; /* words: ejabberd_c2s (also: c2s) */
+/* Who comes to a port, and so what becomes of a connection. One more is one more name here, its
+ * word and its options in net/listener_conf.c, and its row of services[] in net/acceptor.c. */
+enum listen_module { LISTEN_C2S, LISTEN_MODULES };
 
 /* One entry of `listen`. */
 struct listen_conf {

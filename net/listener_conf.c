@@ -4,7 +4,10 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-static const char *const module_words[] = { "ejabberd_c2s|c2s", NULL };
+const char *const listen_module_words[] = {
+	[LISTEN_C2S] = "ejabberd_c2s|c2s",
+	[LISTEN_MODULES] = NULL,
+};
 /* ejabberd's; a row leaves when its listener or option comes. */
 static const struct conf_hint module_hints[] = {
 	{ "ejabberd_s2s_in", "there are no connections to other servers yet" },
@@ -35,6 +38,11 @@ const struct conf_hint listen_hints[] = {
 	{ NULL, NULL },
 };
 
+/* Options that a module does not have, and what to do instead; without a table it has all. */
+static const struct conf_hint *const options_missing[LISTEN_MODULES] = {
+	[LISTEN_C2S] = NULL,
+};
+
 /* Also brings it to its one canonical form, so that equal addresses are equal texts. */
 static const char *check_ip(const void *value, struct arena *a)
 {
@@ -59,7 +67,7 @@ const struct conf_item listen_items[] = {
 	{ "v6_only", CONF_BOOL, FIELD(struct listen_conf, v6_only, bool), .preset = "false",
 		.help = "Leave IPv4 out where ip is `::`." },
 	{ "module", CONF_ENUM, FIELD(struct listen_conf, module, int), .preset = "ejabberd_c2s",
-		.words = module_words, .hints = module_hints, .example = "ejabberd_c2s",
+		.words = listen_module_words, .hints = module_hints, .example = "ejabberd_c2s",
 		.help = "Who comes to this port: `ejabberd_c2s`, clients." },
 	{ "tls", CONF_BOOL, FIELD(struct listen_conf, tls, bool), .preset = "false",
 		.help = "TLS from the first byte (XEP-0368, usually port 5223) instead of "
@@ -99,6 +107,23 @@ const struct conf_item listen_items[] = {
 	{ 0 }
 };
 
+static void check_options(int module, const struct conf_node *map, struct conf_errors *e)
+{
+	const char *word = listen_module_words[module];
+	const struct conf_node *option;
+
+	if (!options_missing[module] || conf_node_kind(map) != CONF_MAPPING)
+		return;
+	conf_node_each (option, map) {
+		const char *name = conf_node_key(option);
+		const char *instead = conf_hint(options_missing[module], name);
+
+		if (instead)
+			conf_fail_key(e, option, "%.*s has no option \"%s\": %s",
+				(int)strcspn(word, "|"), word, name, instead);
+	}
+}
+
 void listen_conf_finish(struct listen_conf *l, const struct conf_node *map, int64_t all_timeout_ms,
 	struct conf_errors *e)
 {
@@ -106,6 +131,9 @@ void listen_conf_finish(struct listen_conf *l, const struct conf_node *map, int6
 	const struct conf_node *starttls = conf_node_get(map, "starttls");
 	const struct conf_node *required = conf_node_get(map, "starttls_required");
 
+	check_options(l->module, map, e);
+	if (l->module != LISTEN_C2S && !starttls)
+		l->starttls = false; /* clients' alone is on unless it is said */
 	if (!l->negotiation_timeout_ms)
 		l->negotiation_timeout_ms = all_timeout_ms;
 	if (l->tls && l->starttls && starttls)

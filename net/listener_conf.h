@@ -7,6 +7,9 @@
 extern const struct conf_item listen_items[];
 extern const struct conf_hint listen_hints[]; /* of ejabberd's options that it does not have */
 
+/* By enum listen_module, each with its other spellings: "ejabberd_c2s|c2s". */
+extern const char *const listen_module_words[];
+
 /* What follows from the options of one filled entry; map is its node. all_timeout_ms: the server's
  * negotiation_timeout, for an entry without one. */
 void listen_conf_finish(struct listen_conf *l, const struct conf_node *map, int64_t all_timeout_ms,
