@@ -71,6 +71,10 @@ struct host_conf {
 	int64_t user_agent_lifetime_ms; /* since it was last seen; 0: nothing is kept */
 	struct sm_conf sm; /* stream_management */
 	struct client_state_conf client_state;
+	/* With other servers: router/s2s.h. */
+	const char *s2s_access; /* the rule that says with which */
+	int s2s_starttls; /* s2s_use_starttls: enum s2s_starttls */
+	bool s2s_dialback; /* XEP-0220 will do where there is no valid certificate */
 };
 
 struct iq_table; /* router/iq.c */

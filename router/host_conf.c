@@ -42,6 +42,9 @@ static const char *check_language(const void *value, struct arena *a UNUSED)
 	return run ? NULL : "a language tag, such as en or pt-BR";
 }
 
+/* In the order of enum s2s_starttls. */
+static const char *const starttls_words[] = { "false|no", "optional|true|yes", "required",
+	"required_trusted", NULL };
 static const char *const resend_words[] = { "false|no", "true|yes", "if_offline", NULL };
 /* Named as mod_stream_mgmt of ejabberd names them. */
 static const struct conf_item sm_items[] = {
@@ -179,6 +182,20 @@ const struct conf_item host_conf_items[] = {
 		.rows = client_state_items, .per_host = true,
 		.help = "What may wait while a client says that nobody looks at it (XEP-0352): it "
 			"is sent before the next thing that matters." },
+	{ "s2s_access", CONF_ACCESS, FIELD(struct host_conf, s2s_access, const char *),
+		.preset = "all", .per_host = true,
+		.help = "The access rule that says with which other servers this host speaks, in "
+			"either direction; asked about their domain." },
+	{ "s2s_use_starttls", CONF_ENUM, FIELD(struct host_conf, s2s_starttls, int),
+		.preset = "required", .words = starttls_words, .per_host = true,
+		.help = "Encryption between servers: `false`, none is offered or asked for; "
+			"`optional`, where both can; `required`, nothing is said without it; "
+			"`required_trusted`, and the other server's certificate must be valid for "
+			"its domain." },
+	{ "s2s_dialback", CONF_BOOL, FIELD(struct host_conf, s2s_dialback, bool), .preset = "true",
+		.per_host = true,
+		.help = "Let servers that have no valid certificate show by a call back to their "
+			"domain who they are (XEP-0220), and show it so to those that want it." },
 	{ 0 }
 };
 

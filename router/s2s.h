@@ -1,0 +1,38 @@
+/* router/s2s.h - the s2s manager: which link carries a stanza to a domain of another server.
+ * A link is for a pair of domains, one of ours and one of theirs; with `max_s2s_connections` a pair
+ * has several, and which one a stanza takes depends on its addresses alone, so that order is kept.
+ * Each link lives on one shard, picked by its names; whoever has a stanza for it posts it there,
+ * and there alone it is looked up, opened, queued for and given up: without a lock. What it is
+ * carried by is net's: an outgoing stream (net/s2s_out.h), which the manager asks for through
+ * struct s2s_opener, or an incoming one that goes both ways (XEP-0288).
+ *
+ * Every stanza leaves through a link once, or its sender gets an error once; errors and results
+ * that cannot leave are dropped, as RFC 6120 §8.3.1 asks. */
+#pragma once
+
+#include "core/actor.h"
+#include "core/attr.h"
+#include "xml/stanza.h"
+
+/* --- for the router, and for whoever gives a stanza back --- */
+
+/* A sealed stanza whose `to` is no domain of ours. Does not take s. */
+ON_SHARD void s2s_route(struct stanza *s);
+
+/* --- policy --- */
+
+/* The setting s2s_use_starttls of a host. */
+enum s2s_starttls { S2S_TLS_NO, S2S_TLS_OPTIONAL, S2S_TLS_REQUIRED, S2S_TLS_REQUIRED_TRUSTED };
+/* Whether the rule s2s_access of our domain lets it speak with that one, in either direction. ours
+ * may be a service's domain: its host's rule counts then, or that of the first host. */
+ANY_THREAD bool s2s_allowed(const char *ours, const char *theirs);
+
+/* --- for incoming streams that go both ways: XEP-0288 --- */
+
+/* From now on what is for theirs from ours may go to link, an actor whose class has a recipient
+ * (router/deliver.h), unless a stream of our own is established. What waits for such a one goes to
+ * it at once. Stanzas that its receive() refuses come back to the manager by themselves; what its
+ * stream gives back unsent, it gives to s2s_route(). */
+ANY_THREAD void s2s_link_add(const char *ours, const char *theirs, struct actor_id link);
+/* Before its first refusal and before it gives anything back. Unknown is fine. */
+ANY_THREAD void s2s_link_remove(const char *ours, const char *theirs, struct actor_id link);
