@@ -429,7 +429,7 @@ void c2s_accepted(struct msg *m)
 	struct c2s *c = xcalloc(1, sizeof(*c));
 
 	shard_check(NULL);
-	if (stream_begin(&c->stream, a->fd, &limits, &c2s_stream_events)) {
+	if (stream_begin(&c->stream, a->fd, STREAM_FROM_CLIENT, &limits, &c2s_stream_events)) {
 		accepted_release(a->listener, a->options, &a->address, true);
 		free(c);
 		free(a);

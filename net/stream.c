@@ -50,6 +50,26 @@ const char *stream_condition_name(enum stream_condition c)
 	return conditions[c];
 }
 
+enum stream_condition stream_condition_of(const struct stanza *error)
+{
+	elem_each_child (error->root, child)
+		for (int c = 0; elem_is(child, NULL, NS_STREAMS) && c < STREAM_CONDITIONS; c++)
+			if (!strcmp(child->name, conditions[c]))
+				return (enum stream_condition)c;
+	return STREAM_UNDEFINED_CONDITION;
+}
+
+/* What the frame of each kind of stream is like. */
+static const struct frame {
+	const char *default_ns;
+	bool initiates, dialback, no_version;
+} frames[] = {
+	[STREAM_FROM_CLIENT] = { .default_ns = NS_CLIENT },
+	[STREAM_FROM_SERVER] = { .default_ns = NS_SERVER, .dialback = true },
+	[STREAM_TO_SERVER] = { .default_ns = NS_SERVER, .initiates = true, .dialback = true },
+	[STREAM_FROM_COMPONENT] = { .default_ns = NS_COMPONENT, .no_version = true },
+};
+
 /* --- one parser pool a shard, freed with its thread ---------------------------------------- */
 
 static pthread_key_t pool_key;
@@ -102,6 +122,8 @@ static bool parsed_stanza(void *arg, struct stanza *s)
 
 	shard_check(NULL);
 	if (elem_is(s->root, "error", NS_STREAM)) { /* its last word: RFC 6120 §4.9.1.1 */
+		if (st->events->refused)
+			st->events->refused(st, s);
 		stanza_unref(s);
 		st->events->ended(st);
 	} else {
@@ -214,22 +236,23 @@ static const struct conn_events conn_calls = {
 	.lost = stream_lost,
 };
 
-ON_SHARD static void add_parser(
-	struct stream *st, const struct parser_limits *limits, const struct stream_events *events)
+ON_SHARD static void add_parser(struct stream *st, enum stream_kind kind,
+	const struct parser_limits *limits, const struct stream_events *events)
 {
+	st->kind = (uint8_t)kind;
 	st->events = events;
 	st->parser = parser_new(shard_pool(), limits, &parser_calls, st);
 	st->conn.soon = st->parser;
 }
 
-int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
-	const struct stream_events *events)
+int stream_begin(struct stream *st, int fd, enum stream_kind kind,
+	const struct parser_limits *limits, const struct stream_events *events)
 {
 	int rc = conn_begin(&st->conn, fd, &conn_calls);
 
 	if (rc)
 		return rc;
-	add_parser(st, limits, events);
+	add_parser(st, kind, limits, events);
 	return 0;
 }
 
@@ -237,6 +260,7 @@ void stream_begin_ended(struct stream *st, const struct stream_events *events)
 {
 	memset(st, 0, sizeof(*st));
 	conn_begin_ended(&st->conn, &conn_calls);
+	st->kind = STREAM_FROM_CLIENT;
 	st->events = events;
 }
 
@@ -269,18 +293,23 @@ static void append_attr(struct buf **b, const char *name, const char *value)
 ON_SHARD static void send_header(
 	struct stream *st, const char *from, const char *to, const char *lang)
 {
+	const struct frame *frame = &frames[st->kind];
 	struct buf *b = buf_new(320);
 	char id[17];
 
-	REQUIRE(getrandom(&st->id, sizeof(st->id), 0) == sizeof(st->id));
-	snprintf(id, sizeof(id), "%016" PRIx64, st->id);
-	append(&b,
-		"<?xml version='1.0'?><stream:stream xmlns='jabber:client'"
-		" xmlns:stream='http://etherx.jabber.org/streams'");
-	append_attr(&b, "id", id);
+	append(&b, "<?xml version='1.0'?><stream:stream");
+	append_attr(&b, "xmlns", frame->default_ns);
+	append_attr(&b, "xmlns:stream", NS_STREAM);
+	if (frame->dialback)
+		append_attr(&b, "xmlns:db", NS_DIALBACK);
+	if (!frame->initiates) {
+		REQUIRE(getrandom(&st->id, sizeof(st->id), 0) == sizeof(st->id));
+		snprintf(id, sizeof(id), "%016" PRIx64, st->id);
+		append_attr(&b, "id", id);
+	}
 	append_attr(&b, "from", from);
 	append_attr(&b, "to", to);
-	append_attr(&b, "version", "1.0");
+	append_attr(&b, "version", frame->no_version ? NULL : "1.0");
 	append_attr(&b, "xml:lang", lang ? lang : "en");
 	append(&b, ">");
 	st->header_sent = true;
@@ -294,19 +323,31 @@ void stream_send_header(struct stream *st, const char *from, const char *to, con
 	send_header(st, from, to, lang);
 }
 
-/* The stream's own elements carry its prefix, as many clients expect to the letter; builders
- * write default namespaces, so their frame is written here. */
-ON_SHARD static void send_framed(struct stream *st, const char *name, const struct stanza *s)
+/* The stream's own elements and dialback's carry a prefix of our header, as many peers expect to
+ * the letter; builders write default namespaces, so their frame is written here. */
+ON_SHARD static void send_framed(struct stream *st, const char *prefix, const struct stanza *s)
 {
+	const struct elem *root = s->root;
 	struct buf *b = buf_new(512);
 
-	append(&b, "<stream:");
-	append(&b, name);
+	append(&b, "<");
+	append(&b, prefix);
+	append(&b, root->name);
+	for (const struct attr *a = root->attrs; a; a = a->next)
+		append_attr(&b, a->name, a->value);
 	append(&b, ">");
-	elem_each_child (s->root, child)
-		elem_wire(child, NS_CLIENT, &b);
-	append(&b, "</stream:");
-	append(&b, name);
+	for (const struct node *n = root->first; n; n = n->next) {
+		if (n->kind == NODE_ELEM) {
+			elem_wire(container_of(n, const struct elem, node), NS_CLIENT, &b);
+		} else {
+			const struct text *t = container_of(n, const struct text, node);
+
+			xml_escape(t->data, t->len, &b);
+		}
+	}
+	append(&b, "</");
+	append(&b, prefix);
+	append(&b, root->name);
 	append(&b, ">");
 	conn_write(&st->conn, b, NULL);
 }
@@ -315,18 +356,23 @@ void stream_send_features(struct stream *st, struct builder *features)
 {
 	struct stanza *s = build_end(features);
 
-	send_framed(st, "features", s);
+	send_framed(st, "stream:", s);
 	stanza_unref(s);
 }
 
 void stream_send_element(struct stream *st, struct builder *b)
 {
 	struct stanza *s = build_end(b);
-	struct buf *wire = buf_new(256);
 
-	elem_wire(s->root, NS_CLIENT, &wire);
+	if (frames[st->kind].dialback && s->root->ns == NS_DIALBACK) {
+		send_framed(st, "db:", s);
+	} else {
+		struct buf *wire = buf_new(256);
+
+		elem_wire(s->root, NS_CLIENT, &wire);
+		conn_write(&st->conn, wire, NULL);
+	}
 	stanza_unref(s);
-	conn_write(&st->conn, wire, NULL);
 }
 
 void stream_send_stanza(struct stream *st, struct stanza *s)
@@ -395,7 +441,7 @@ void stream_error_with(struct stream *st, enum stream_condition c, const char *t
 	if (add)
 		add(&b, arg);
 	s = build_end(&b);
-	send_framed(st, "error", s);
+	send_framed(st, "stream:", s);
 	stanza_unref(s);
 	stream_close(st);
 }
@@ -452,7 +498,7 @@ bool stream_load(struct stream *st, int fd, const struct parser_limits *limits,
 
 	held = record_read_bytes(r, &held_len);
 	good = conn_load(&st->conn, fd, &conn_calls, r);
-	add_parser(st, limits, events);
+	add_parser(st, STREAM_FROM_CLIENT, limits, events);
 	st->id = id;
 	st->lang = (uint8_t)lang_index(lang);
 	st->name = name;
@@ -490,7 +536,7 @@ bool stream_arrive(struct stream *st, struct stream_moving *from,
 		free(from->held);
 		return false;
 	}
-	add_parser(st, limits, events);
+	add_parser(st, STREAM_FROM_CLIENT, limits, events);
 	st->id = from->id;
 	st->lang = from->lang;
 	st->name = name;

@@ -1,5 +1,14 @@
 /* net/stream.h - an XML stream over a connection: opening, features, errors, closing (RFC 6120 §4).
- * What is the same for clients and, later, servers and components. Owning shard only. */
+ * What is the same for clients, servers and components; enum stream_kind says what is not. Owning
+ * shard only.
+ *
+ * Stanzas have one form inside the server and one on the wire. What is read in the content
+ * namespace, whichever of the three that is, has NS_CLIENT in the tree (xml/parser.h); and since
+ * elements in it are written without xmlns, the bytes of stanza_wire() are right under any default
+ * namespace (RFC 6120 §4.8.3). So a stanza goes from one kind of stream to another with its bytes
+ * as they are: nobody translates, and nobody compares with NS_SERVER or NS_COMPONENT but opened(),
+ * whose default_ns is what the peer's header declares. What is built for any of them is built in
+ * NS_CLIENT. */
 #pragma once
 
 #include "core/attr.h"
@@ -37,6 +46,22 @@ enum stream_condition {
 	STREAM_CONDITIONS,
 };
 const char *stream_condition_name(enum stream_condition c); /* "bad-format" */
+/* Of a peer's stream error; what nobody knows is undefined-condition. */
+enum stream_condition stream_condition_of(const struct stanza *error);
+
+/* What a stream is for: the default namespace of our header, who is first to send one, and whether
+ * it has a version.
+ * STREAM_TO_SERVER: its owner sends the first header, at once or after direct TLS, and again after
+ * each restart and after secured(); the peer's answer comes by opened(), its features by stanza().
+ * Our header has no id then, for the stream's is in the peer's (RFC 6120 §4.7.3).
+ * With servers our header declares the prefix db, and stream_send_element() uses it: some want both
+ * to the letter (XEP-0220 §2.1, §2.4). With components it has no version (XEP-0114 §3). */
+enum stream_kind {
+	STREAM_FROM_CLIENT,
+	STREAM_FROM_SERVER,
+	STREAM_TO_SERVER,
+	STREAM_FROM_COMPONENT,
+};
 
 struct stream;
 struct stream_events {
@@ -50,6 +75,8 @@ struct stream_events {
 	void (*secured)(struct stream *st); /* after stream_start_tls() */
 	void (*unsent)(struct stream *st, struct stanza *s); /* as conn's */
 	void (*lost)(struct stream *st, enum conn_loss why); /* as conn's */
+	/* The peer's stream error, before ended(): may be NULL. error stays the stream's. */
+	void (*refused)(struct stream *st, const struct stanza *error);
 };
 
 struct stream {
@@ -60,7 +87,8 @@ struct stream {
 	uint8_t waits; /* stream_wait() */
 	bool starting_tls; /* asked for within a callback */
 	uint8_t lang; /* lang_index(): what we say to the peer is in */
-	uint64_t id; /* random, of the present stream */
+	uint8_t kind; /* enum stream_kind */
+	uint64_t id; /* random, of the present stream; 0 where the peer makes it */
 	const char *name; /* ours, in the last header; not owned, NULL before the first */
 	struct tls_store *tls; /* with starting_tls: not owned */
 };
@@ -74,23 +102,25 @@ struct stream_moving {
 	uint8_t lang;
 };
 
-/* Takes fd. 0 or negative errno. */
-ON_SHARD int stream_begin(struct stream *st, int fd, const struct parser_limits *limits,
-	const struct stream_events *events);
+/* Takes fd, which is connected. 0 or negative errno. */
+ON_SHARD int stream_begin(struct stream *st, int fd, enum stream_kind kind,
+	const struct parser_limits *limits, const struct stream_events *events);
 /* One that has ended already, as after stream_end(). */
 ON_SHARD void stream_begin_ended(struct stream *st, const struct stream_events *events);
 ON_SHARD void stream_end(struct stream *st); /* frees what it holds */
 
-/* The answer to the peer's start tag. from is kept and outlives the stream; to and lang may be
- * NULL. */
+/* The answer to the peer's start tag, or the first one. from is kept and outlives the stream; to
+ * and lang may be NULL. */
 ON_SHARD void stream_send_header(
 	struct stream *st, const char *from, const char *to, const char *lang);
 /* <stream:features> with the children of what was built; ends the builder. */
 ON_SHARD void stream_send_features(struct stream *st, struct builder *features);
-ON_SHARD void stream_send_element(struct stream *st, struct builder *b); /* ends the builder */
+/* Anything but a stanza: <success/>, <db:result/>. What the root's children are in is NS_CLIENT
+ * where it is the content namespace. Ends the builder. */
+ON_SHARD void stream_send_element(struct stream *st, struct builder *b);
 ON_SHARD void stream_send_stanza(struct stream *st, struct stanza *s); /* does not take s */
 
-/* The next bytes begin a new stream: after SASL. */
+/* The next bytes begin a new stream: after SASL. Whoever initiates then sends its header. */
 ON_SHARD void stream_restart(struct stream *st);
 /* Answers <starttls/> with <proceed/> once the running callback returns; secured() follows, with
  * the certificate of the name in our last header. Bytes that came behind <starttls/> were not

@@ -24,7 +24,9 @@ static struct {
 	char log[4096]; /* what happened, in short */
 	const char *at; /* the name of the element to do something at, or NULL */
 	void (*then)(struct stream *st); /* that */
+	struct stanza *stanza; /* meanwhile: that element */
 } side;
+static enum stream_kind kind; /* of the next stream */
 static struct tls_store *store;
 static int peer = -1;
 
@@ -52,9 +54,10 @@ static void stanza(struct stream *st, struct stanza *s)
 
 	shard_check(NULL);
 	note("%s;", s->root->name);
-	stanza_unref(s);
+	side.stanza = s;
 	if (here)
 		side.then(st);
+	stanza_unref(s);
 }
 
 static void ended(struct stream *st UNUSED)
@@ -83,14 +86,20 @@ static void lost(struct stream *st UNUSED, enum conn_loss why)
 	note("lost: %s;", conn_loss_text(why));
 }
 
-static const struct stream_events events = { opened, stanza, ended, broken, secured, unsent, lost };
+static void refused(struct stream *st UNUSED, const struct stanza *error)
+{
+	note("refused: %s;", stream_condition_name(stream_condition_of(error)));
+}
+
+static const struct stream_events events = { opened, stanza, ended, broken, secured, unsent, lost,
+	refused };
 
 static void begin_here(void *fd)
 {
 	const struct parser_limits limits = { 10000, 8, 16 };
 
 	shard_check(NULL);
-	cr_assert_eq(stream_begin(&side.stream, *(int *)fd, &limits, &events), 0);
+	cr_assert_eq(stream_begin(&side.stream, *(int *)fd, kind, &limits, &events), 0);
 }
 
 static void end_here(void *arg UNUSED)
@@ -99,16 +108,27 @@ static void end_here(void *arg UNUSED)
 	stream_end(&side.stream);
 }
 
-static void begin(void)
+static void begin_as(enum stream_kind k)
 {
 	int fd[2];
 
+	kind = k;
 	rcu_thread_begin();
 	cr_assert_eq(shards_start(1), 0);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	peer = fd[1];
 	memset(&side, 0, sizeof(side));
 	on_shard(0, begin_here, &fd[0]);
+}
+
+static void begin(void)
+{
+	begin_as(STREAM_FROM_CLIENT);
+}
+
+static void begin_to_server(void)
+{
+	begin_as(STREAM_TO_SERVER);
 }
 
 static void end(void)
@@ -121,6 +141,7 @@ static void end(void)
 	rcu_thread_end();
 }
 TestSuite(stream, .init = begin, .fini = end, .timeout = 60);
+TestSuite(stream_out, .init = begin_to_server, .fini = end, .timeout = 60);
 
 /* --- small words --- */
 
@@ -544,6 +565,160 @@ Test(stream, starttls_without_a_certificate)
 	expect_log("open localhost jabber:client;starttls;");
 	cr_expect(strncmp(hears(), "<proceed ", 9) == 0);
 	cr_expect_str_eq(hears(), "EOF");
+}
+
+/* --- servers and components --- */
+
+#define SERVER_HEADER                                                                           \
+	"<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' " \
+	"xmlns:db='jabber:server:dialback' from='b.example' to='a.example' id='s1' version='1.0'>"
+#define OUR_SERVER_HEADER                                                                    \
+	"<?xml version='1.0'?><stream:stream xmlns='jabber:server' "                         \
+	"xmlns:stream='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback' " \
+	"from='a.example' to='b.example' version='1.0' xml:lang='en'>"
+
+static void send_header_out(struct stream *st)
+{
+	stream_send_header(st, "a.example", "b.example", NULL);
+}
+
+Test(stream_out, our_header_is_the_first)
+{
+	run(send_header_out);
+	cr_expect_str_eq(hears(), OUR_SERVER_HEADER, "RFC 6120 §4.7.3: no id from us");
+	cr_expect_eq(side.stream.id, 0);
+	tell(SERVER_HEADER "<stream:features/><message/></stream:stream>");
+	expect_log("open a.example jabber:server;features;message;end;");
+}
+
+static void begin_anew(struct stream *st)
+{
+	stream_restart(st);
+	send_header_out(st);
+}
+
+/* RFC 6120 §6.3.2: the initiating entity begins the new stream. */
+Test(stream_out, a_new_stream_after_sasl)
+{
+	run(send_header_out);
+	hears();
+	at("success", begin_anew);
+	tell(SERVER_HEADER "<stream:features/><success/>");
+	cr_expect_str_eq(hears(), OUR_SERVER_HEADER);
+	tell(SERVER_HEADER "<stream:features/>");
+	expect_log("open a.example jabber:server;features;success;open a.example jabber:server;"
+		   "features;");
+}
+
+Test(stream_out, the_peer_says_no)
+{
+	run(send_header_out);
+	tell(SERVER_HEADER ERROR("host-unknown") "</stream:error>");
+	expect_log("open a.example jabber:server;refused: host-unknown;end;");
+}
+
+Test(stream_out, the_peer_says_no_in_words_of_its_own)
+{
+	tell(SERVER_HEADER "<stream:error><gone-fishing xmlns='urn:fish'/></stream:error>");
+	expect_log("open a.example jabber:server;refused: undefined-condition;end;");
+}
+
+static void send_dialback(struct stream *st)
+{
+	struct builder b;
+
+	build_begin(&b, "result", NS_DIALBACK);
+	build_attr(&b, "id", "a'b");
+	build_cdata(&b, "k<y", 3);
+	build_open(&b, "error", NS_CLIENT);
+	build_close(&b);
+	stream_send_element(st, &b);
+}
+
+Test(stream_out, dialback_has_its_prefix)
+{
+	run(send_dialback);
+	cr_expect_str_eq(
+		hears(), "<db:result id='a&apos;b'>k&lt;y<error/></db:result>", "XEP-0220 §2.1");
+	run(send_failure);
+	cr_expect_str_eq(
+		hears(), "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><aborted/></failure>");
+}
+
+Test(stream_out, an_error_before_any_header)
+{
+	tell("<a></b>");
+	cr_expect(strstr(hears(), "xmlns='jabber:server'"), "RFC 6120 §4.9.1.2");
+}
+
+static const struct {
+	enum stream_kind kind;
+	const char *section, *wanted;
+} headers[] = {
+	{ STREAM_FROM_SERVER, "RFC 6120 §4.8.2",
+		"<?xml version='1.0'?><stream:stream xmlns='jabber:server' "
+		"xmlns:stream='http://etherx.jabber.org/streams' "
+		"xmlns:db='jabber:server:dialback' id='%016llx' from='a.example' to='b.example' "
+		"version='1.0' xml:lang='en'>" },
+	{ STREAM_FROM_COMPONENT, "XEP-0114 §3",
+		"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
+		"xmlns:stream='http://etherx.jabber.org/streams' id='%016llx' from='a.example' "
+		"to='b.example' xml:lang='en'>" },
+};
+
+Test(stream, a_header_of_each_kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
+		char wanted[400];
+
+		end();
+		begin_as(headers[i].kind);
+		run(send_header_out);
+		snprintf(wanted, sizeof(wanted), headers[i].wanted,
+			(unsigned long long)side.stream.id);
+		cr_expect_str_eq(hears(), wanted, "%s", headers[i].section);
+	}
+}
+
+static void echo(struct stream *st)
+{
+	stanza_seal(side.stanza);
+	stream_send_stanza(st, side.stanza);
+}
+
+/* What comes in a server's or a component's stream leaves in any other, and the other way round.
+ * RFC 6120 §4.8.3. */
+Test(stream, a_stanza_has_one_form_on_every_kind_of_stream)
+{
+	static const char *const namespaces[] = { NS_CLIENT, NS_SERVER, NS_COMPONENT };
+	static const struct {
+		const char *came, *leaves;
+	} rows[] = {
+		{ "<message><body>a</body><x xmlns='u'/></message>",
+			"<message><body>a</body><x xmlns='u'/></message>" },
+		{ "<message><body xmlns='%s'>a</body></message>",
+			"<message><body>a</body></message>" },
+		{ "<message xmlns='%s'><body>a</body></message>",
+			"<message><body>a</body></message>" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(namespaces) * ARRAY_LEN(rows); i++) {
+		const char *ns = namespaces[i / ARRAY_LEN(rows)];
+		size_t row = i % ARRAY_LEN(rows);
+		AUTO(free_ptr) char *header = NULL;
+		char room[400];
+
+		end();
+		begin_as(STREAM_TO_SERVER);
+		header = xprintf("<stream:stream xmlns='%s' "
+				 "xmlns:stream='http://etherx.jabber.org/streams'>",
+			ns);
+		snprintf(room, sizeof(room), rows[row].came, ns);
+		at("message", echo);
+		tell(header);
+		tell(room);
+		cr_expect_str_eq(hears(), rows[row].leaves, "%s: %s", ns, room);
+	}
 }
 
 /* --- rest --- */
