@@ -163,6 +163,25 @@ static enum hook_next sending(void *subject, void *arg UNUSED)
 	return HOOK_GO_ON;
 }
 
+/* From another server: there is nobody here whose archive it is for but its receiver's. */
+static enum hook_next coming_in(void *subject, void *arg UNUSED)
+{
+	struct stanza *s = subject;
+	struct host *theirs;
+
+	shard_check(NULL);
+	if (s->kind != STANZA_MESSAGE)
+		return HOOK_GO_ON;
+	strip_ids(s);
+	if (!message_worth(s))
+		return HOOK_GO_ON;
+	s->log_id = message_new_id();
+	theirs = s->to->local_len ? route_host(jid_domain(s->to)) : NULL;
+	if (theirs && may_archive(theirs, s, s->to))
+		add_id(s, jid_bare(s->to, &s->arena));
+	return HOOK_GO_ON;
+}
+
 /* ---- On its way */
 
 /* A message that is delivered while it is being written. */
@@ -537,6 +556,7 @@ int message_log_use(struct host *h)
 		(*at)->host = h;
 		account_kind_add(h, &part_kind, NULL);
 		hook_add(h->hooks, &user_send_hook, 90, sending, NULL);
+		hook_add(h->hooks, &foreign_stanza_hook, 90, coming_in, NULL);
 		hook_add(h->hooks, &message_received_hook, 50, received, NULL);
 		hook_add(h->hooks, &account_removed_hook, 50, account_removed, NULL);
 	}
@@ -556,6 +576,7 @@ void message_log_unuse(struct host *h)
 	if (u && --u->n == 0) {
 		hook_remove(h->hooks, &account_removed_hook, 50, account_removed, NULL);
 		hook_remove(h->hooks, &message_received_hook, 50, received, NULL);
+		hook_remove(h->hooks, &foreign_stanza_hook, 90, coming_in, NULL);
 		hook_remove(h->hooks, &user_send_hook, 90, sending, NULL);
 		account_kind_remove(h, &part_kind, NULL);
 		*at = u->next;

@@ -49,6 +49,8 @@ static struct acks *acks_of(struct actor_id session)
 	shard_check(NULL);
 	a = session.v ? actor_find(session) : NULL;
 	r = a ? a->class->recipient : NULL;
+	if (r && r->acks)
+		return r->acks(a);
 	ss = r && r->session ? r->session(a) : NULL;
 	return ss ? rcu_get(ss->acks) : NULL;
 }
@@ -152,6 +154,12 @@ bool acks_begin_stanza(struct session *ss, struct stanza *s)
 	}
 	here = a;
 	return true;
+}
+
+void acks_begin_foreign(struct acks *a)
+{
+	a->handled++;
+	here = a;
 }
 
 void acks_end_stanza(void)

@@ -1,6 +1,7 @@
 /* router/acks.h - what a client may be told of its stanzas: XEP-0198's h. Part of a session whose
  * client has asked for stream management (net/c2s_sm.c makes it); a session without has none, and
- * then all of this costs a look at a pointer.
+ * then all of this costs a look at a pointer. A stream from another server has its own
+ * (net/s2s_in_sm.c).
  *
  * An acknowledgement covers a stanza when what the server owes it is done: by default when it has
  * been handled, that is, routed. Whoever has more to do first takes a ticket while it is handled,
@@ -55,7 +56,7 @@ struct acks {
 	_Atomic uint8_t state; /* enum acks_state; relaxed: for who looks on */
 	RCU_PTR(struct session_origin) origin; /* owned; NULL: as at its login */
 	/* Owning shard only. */
-	struct actor_id session;
+	struct actor_id session; /* or the stream that they are of */
 	uint64_t key; /* of a session that can be resumed, for all processes; else 0 */
 	uint32_t handled; /* stanzas so far, modulo 2^32; the last is being handled */
 	uint32_t n_open, open_room, n_marks, marks_room, n_skip;
@@ -83,6 +84,8 @@ ON_SHARD void ack_keep(struct ack_ticket t, struct spool_record *r);
 
 /* s is the next stanza of its client; ss->acks is there. False: a process before has handled it. */
 ON_SHARD bool acks_begin_stanza(struct session *ss, struct stanza *s);
+/* The same of a stream that does not outlive the process: never false. */
+ON_SHARD void acks_begin_foreign(struct acks *a);
 ON_SHARD void acks_end_stanza(void);
 ON_SHARD uint32_t acks_covered(const struct acks *a); /* h as it may be told */
 ON_SHARD void acks_release(struct acks *a); /* records up to there; once it is kept what h is */

@@ -8,6 +8,7 @@
 #include "core/attr.h"
 #include "xml/stanza.h"
 
+struct acks;
 struct session;
 
 enum deliver_copies {
@@ -22,6 +23,9 @@ struct recipient {
 	bool (*receive)(struct actor *a, struct stanza *s, enum deliver_copies copies);
 	/* Its session, when it is bound; NULL otherwise. */
 	struct session *(*session)(struct actor *a);
+	/* Its acknowledgements (router/acks.h), of one that has them without a session; NULL: those
+	 * of its session. */
+	struct acks *(*acks)(struct actor *a);
 	/* Memory that is held by what it has received and its client has not, about. NULL: none. */
 	uint64_t (*held_bytes)(struct actor *a);
 };

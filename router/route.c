@@ -13,6 +13,7 @@
 #include "router/message.h"
 #include "xml/builder.h"
 
+HOOK(foreign_stanza);
 HOOK(host_message);
 HOOK(host_answer);
 HOOK(offline_message);
@@ -264,6 +265,18 @@ enum verdict route(struct stanza *s)
 		verdict = to_service(e, s);
 	stanza_unref(s);
 	return verdict;
+}
+
+enum verdict route_foreign(struct stanza *s)
+{
+	const struct host *h = route_host(jid_domain(s->to));
+
+	if (h && hook_run(h->hooks, &foreign_stanza_hook, s) == HOOK_STOP) {
+		stanza_unref(s);
+		return ROUTE_DROP;
+	}
+	stanza_seal(s);
+	return route(s);
 }
 
 struct posted {

@@ -50,9 +50,17 @@ unsigned route_count_services(void); /* of them, those of services */
 ON_SHARD enum verdict route(struct stanza *s);
 /* The same from any thread: hops to a shard picked by the sender, so that order is kept. */
 ANY_THREAD void route_post(struct stanza *s);
+/* The same for one that another server or a component has sent: modules of the host that it is for
+ * have a look at it, then it is sealed. Its from and to are there, and the sender may speak for
+ * from. Takes s. */
+ON_SHARD enum verdict route_foreign(struct stanza *s);
 /* An error answer to the sender of s, unless s is an error or a result itself. Does not take s. */
 ON_SHARD void route_error(const struct stanza *s, int cond, const char *text);
 
+/* Runs for what comes from outside to one of our hosts, or its accounts, before it is sealed: what
+ * user_send_hook is for our own clients. On a shard. A function may add to the stanza, or take care
+ * of it itself and return HOOK_STOP: then it goes no further. */
+extern struct hook foreign_stanza_hook; /* subject: struct stanza, unsealed */
 /* Runs for a message to one of our hosts itself, with any resource, before it is refused. On a
  * shard. A module that takes it answers HOOK_STOP. */
 extern struct hook host_message_hook; /* subject: struct stanza */
