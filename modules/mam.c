@@ -240,6 +240,8 @@ const struct module module_mam = {
 	.help = "Archives accounts' messages, for their clients to page through.",
 	.xeps = (const char *const[]){ "XEP-0313 1.1.3", "XEP-0441 0.2.0", "XEP-0059 1.0",
 		"XEP-0297 1.0", "XEP-0334 1.0.0", "XEP-0359 0.7.0", NULL },
+	/* profanity until 0.13 and others ask the server alone whether accounts have archives. */
+	.features = (const char *const[]){ NS_MAM, NULL },
 	.account_features = (const char *const[]){ NS_MAM, NS_MAM_EXTENDED,
 		"urn:xmpp:mam:2#groupchat-field", NS_SID, NULL },
 	.conf = mam_items,
