@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """profanity, a program that people use, in a terminal: commands are typed, the screen is read. It
-meets the server's default settings, and its certificate is accepted as a user would do it."""
+meets the server's default settings, and its certificate is accepted as a user would do it.
+
+PROFANITY_CAPTURE=FILE.svg keeps the screen of who finds its history: docs/clients.md."""
 
 import os
 import re
@@ -13,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 
 from harness.case import ServerCase, main   # noqa: E402
 from harness.connection import WAIT_S       # noqa: E402
+from harness.screen import svg              # noqa: E402
 from harness.server import password_of      # noqa: E402
 
 if not shutil.which('profanity') or not shutil.which('tmux'):
@@ -21,10 +24,11 @@ if not shutil.which('profanity') or not shutil.which('tmux'):
 
 
 class Terminal:
-    """One person's terminal, 200 by 60, with profanity in it and a home of its own."""
+    """One person's terminal with profanity in it and a home of its own, which may have been there."""
 
     def __init__(self, folder):
-        os.mkdir(folder)
+        os.makedirs(folder, exist_ok=True)
+        self.folder = folder
         self.socket = os.path.join(folder, 'tmux')
         self.environ = dict(os.environ, HOME=folder, TERM='screen', LC_ALL='C.UTF-8',
                             XDG_CONFIG_HOME=folder, XDG_DATA_HOME=folder)
@@ -50,11 +54,20 @@ class Terminal:
         self.tmux('send-keys', '-l', line)
         self.tmux('send-keys', 'Enter')
 
+    def resize(self, columns, lines):
+        self.columns = columns
+        self.tmux('resize-window', '-x', str(columns), '-y', str(lines))
+
+    def draw(self, path):
+        with open(path, 'w', encoding='utf-8') as out:
+            out.write(svg(self.tmux('capture-pane', '-p', '-e'), self.columns))
+
     def close(self):
-        self.tmux('kill-server')
+        subprocess.run(['tmux', '-S', self.socket, 'kill-server'], check=False, capture_output=True)
 
 
-class Profanity(ServerCase):
+class PeopleCase(ServerCase):
+    """With what people do at their terminals."""
     accounts = ServerCase.accounts + ('benvolio@localhost', 'rosaline@localhost')
     # /register goes to the first address of localhost, and to no other: IPv6 where there is any.
     settings = '''
@@ -72,9 +85,11 @@ modules:
         terminal.sees(r'Welcome to')
         return terminal
 
-    def online(self, jid, tls='force', resource=''):
+    def online(self, jid, tls='force', resource='', says=()):
         port = self.server.tls_port if tls == 'legacy' else self.server.port
         terminal = self.terminal(self.id().rpartition('.')[2] + '-' + jid + resource)
+        for line in says:
+            terminal.types(line)
         terminal.types('/connect %s server 127.0.0.1 port %d tls %s' % (jid, port, tls))
         terminal.sees(r'Enter password:')
         terminal.types(password_of(jid))
@@ -91,6 +106,8 @@ modules:
         terminal.types('/quit')
         terminal.sees('ended with 0')
 
+
+class Profanity(PeopleCase):
     def test_two_talk(self):
         romeo = self.online('romeo@localhost')
         juliet = self.online('juliet@localhost', tls='legacy')
@@ -158,6 +175,67 @@ modules:
         self.accept_certificate(romeo)
         romeo.sees(r'Login failed')
         self.quit(romeo)
+
+
+class History(PeopleCase):
+    """Messages are in the archive, and nowhere else when their receiver is away."""
+    settings = PeopleCase.settings + '''
+    mod_mam: {default: always}
+    mod_carboncopy: {}
+    mod_private: {}
+    mod_blocking: {}
+    mod_disco: {}
+    mod_offline: none
+'''
+    SAYS = ('/mam on', '/intype off', '/outtype off')
+
+    def befriend(self, one, other):
+        """The one adds the other, who allows it."""
+        one.types('/roster add juliet@localhost Juliet')
+        one.sees(r'Roster item added: juliet@localhost')
+        one.types('/sub request juliet@localhost')
+        other.sees(r'Received authorization request from romeo@localhost')
+        other.types('/sub allow romeo@localhost')
+        one.sees(r'Juliet .*is online')
+
+    def talk(self, one, other):
+        one.types('/msg juliet@localhost By whose direction found I out this place?')
+        other.sees(r'chat message: romeo@localhost')
+        other.types('/win 2')
+        other.sees(r'found I out this place')
+        other.types('By love, that first did prompt me to enquire.')
+        one.sees(r'Juliet/\S+: By love, that first')
+
+    def forget(self, terminal):
+        """Its log goes; what it shows of the past is the server's from now on."""
+        shutil.rmtree(os.path.join(terminal.folder, 'profanity', 'database'))
+
+    def test_who_was_away_finds_the_history(self):
+        romeo = self.online('romeo@localhost', says=self.SAYS)
+        juliet = self.online('juliet@localhost', says=self.SAYS)
+        self.befriend(romeo, juliet)
+        self.talk(romeo, juliet)
+        self.quit(romeo)
+        romeo.close()
+        juliet.sees(r'romeo@localhost')
+        juliet.types('It is almost morning,')
+        juliet.types('I would have thee gone.')
+        juliet.sees(r'me: I would have thee gone')
+        juliet.types('/ping')      # answered behind them
+        juliet.types('/win 1')
+        juliet.sees(r'Ping response from')
+        self.forget(romeo)
+        romeo = self.online('romeo@localhost', says=self.SAYS)
+        romeo.types('/disco info localhost')
+        romeo.sees(r'urn:xmpp:mam:2')   # it knows now what the server can do
+        romeo.types('/msg juliet@localhost')
+        romeo.sees(r'(?s)By love, that first.*It is almost morning,.*I would have thee gone\.')
+        if 'PROFANITY_CAPTURE' in os.environ:
+            romeo.resize(90, 12)
+            romeo.sees(r'(?m)^.{80,90}$')
+            romeo.draw(os.environ['PROFANITY_CAPTURE'])
+        self.quit(romeo)
+        self.quit(juliet)
 
 
 if __name__ == '__main__':
