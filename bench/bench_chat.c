@@ -166,6 +166,31 @@ static uint64_t drain(struct bench *b)
 	return lost;
 }
 
+/* All of them, and all that the server does about them; how many never came. */
+static uint64_t measure_to_the_end(struct bench *b)
+{
+	struct usage from, to;
+	uint64_t lost;
+
+	bench_phase(b, PHASE_MEASURE);
+	usage_now(b, &from);
+	begin(b);
+	loop_run(&b->loop, now_ns() + (uint64_t)(b->options->seconds * 1e9));
+	lost = drain(b);
+	bench_phase(b, PHASE_DRAIN);
+	usage_at_rest(b, &to);
+	usage_report(b, &from, &to, b->share->latency.n, "message");
+	report_hist(&b->report, "latency", &b->share->latency);
+	return lost;
+}
+
+static uint64_t measure(struct bench *b)
+{
+	begin(b);
+	bench_measure(b, "message", "latency");
+	return drain(b);
+}
+
 static bool chat_run(struct bench *b)
 {
 	const struct options *o = b->options;
@@ -180,9 +205,7 @@ static bool chat_run(struct bench *b)
 		(o->to == TO_BARE && !bench_settle(b)) || !bench_meet(b) || !bench_all_here(b))
 		return false;
 	prepare(b);
-	begin(b);
-	bench_measure(b, "message", "latency");
-	lost = drain(b);
+	lost = o->finish ? measure_to_the_end(b) : measure(b);
 	report_add(&b->report, "lost", (double)lost, "");
 	report_add(&b->report, "wrong", (double)chat.bad, "");
 	if (lost || chat.bad)

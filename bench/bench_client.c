@@ -260,6 +260,16 @@ static bool is_management(struct client *c, const char *text)
 	return starts(text, "<a ");
 }
 
+/* To what become_ready() asked for. */
+static bool answers_carbons(struct client *c, const char *text)
+{
+	if (!starts(text, "<iq") || !attr_is(text, "id", "carbons"))
+		return false;
+	if (!attr_is(text, "type", "result"))
+		client_lose(c, text);
+	return true;
+}
+
 static void on_stanza(struct client *c, const char *text)
 {
 	if (c->step < STEP_READY)
@@ -267,6 +277,8 @@ static void on_stanza(struct client *c, const char *text)
 	else if (c->step == STEP_READY && starts(text, "<stream:error"))
 		client_lose(c, text);
 	else if (c->step == STEP_READY && c->loop->options->sm && is_management(c, text))
+		return;
+	else if (c->step == STEP_READY && c->loop->options->carbons && answers_carbons(c, text))
 		return;
 	else if (c->step == STEP_READY && (c->keeps_requests || !answer_request(c, text)))
 		c->events->stanza(c, text);

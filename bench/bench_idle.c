@@ -49,14 +49,15 @@ static bool idle_run(struct bench *b)
 {
 	const struct options *o = b->options;
 	uint64_t before = processes_memory(&o->server), cpu_us;
-	struct usage from;
+	struct usage from, to;
 
 	if (!bench_meet(b)) /* nobody logs in before all have looked */
 		return false;
 	usage_now(b, &from);
 	if (!bench_start_all(b, GOAL_SESSION, &idle_events))
 		return false;
-	usage_report(b, &from, o->users, "login");
+	usage_now(b, &to);
+	usage_report(b, &from, &to, o->users, "login");
 	bench_phase(b, PHASE_WARMUP);
 	loop_run(&b->loop, now_ns() + SETTLE_NS);
 	bench_phase(b, PHASE_MEASURE);

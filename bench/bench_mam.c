@@ -237,12 +237,14 @@ static const struct client_events mam_events = { mam_ready, mam_stanza, mam_clos
 
 static bool fill(struct bench *b)
 {
+	struct usage stored;
 	bool good;
 
 	mam.step = WRITING;
 	tally_begin(&mam.archived, b);
 	good = step_run(b, 0, 2, begin_write) && bench_settle(b);
-	tally_end(&mam.archived, b, mam.batch * (b->options->users / 2));
+	usage_at_rest(b, &stored);
+	tally_until(&mam.archived, &stored, mam.batch * (b->options->users / 2));
 	return good;
 }
 

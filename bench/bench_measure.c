@@ -4,6 +4,9 @@
 #include "bench/bench_scenario.h"
 
 #define MEETING_STEP_NS 5000000
+#define REST_STEP_NS 250000000ull
+#define REST_PERCENT 3 /* of a core: what servers use without any work */
+#define REST_PATIENCE_NS 60000000000ull
 
 void bench_phase(struct bench *b, enum phase phase)
 {
@@ -56,7 +59,7 @@ void bench_pace_end(struct bench *b)
 bool bench_measure(struct bench *b, const char *operation, const char *latency)
 {
 	struct hist *all = &b->share->latency, before, measured;
-	struct usage from;
+	struct usage from, to;
 
 	if (!bench_meet(b))
 		return false;
@@ -68,7 +71,8 @@ bool bench_measure(struct bench *b, const char *operation, const char *latency)
 	bench_phase(b, PHASE_MEASURE);
 	usage_now(b, &from);
 	loop_run(&b->loop, now_ns() + (uint64_t)(b->options->seconds * 1e9));
-	usage_report(b, &from, all->n - before.n, operation);
+	usage_now(b, &to);
+	usage_report(b, &from, &to, all->n - before.n, operation);
 	bench_phase(b, PHASE_DRAIN);
 	b->left = 0;
 	if (b->options->server.n && b->share == b->board->shares) /* one process is enough */
@@ -89,21 +93,34 @@ void usage_now(const struct bench *b, struct usage *u)
 	u->wait_us = own_wait_us();
 }
 
-void usage_report(struct bench *b, const struct usage *from, uint64_t operations, const char *name)
+void usage_at_rest(struct bench *b, struct usage *out)
 {
-	struct window w = { .processes = 1, .has_server = b->options->server.n > 0 };
+	uint64_t until = now_ns() + REST_PATIENCE_NS;
 	struct usage now;
-	double seconds;
 
 	usage_now(b, &now);
+	do {
+		*out = now;
+		loop_run(&b->loop, now_ns() + REST_STEP_NS);
+		usage_now(b, &now);
+	} while (now.server_us - out->server_us > REST_STEP_NS / 1000 * REST_PERCENT / 100 &&
+		now.at_ns < until);
+}
+
+void usage_report(struct bench *b, const struct usage *from, const struct usage *to,
+	uint64_t operations, const char *name)
+{
+	struct window w = { .processes = 1, .has_server = b->options->server.n > 0 };
+	double seconds;
+
 	snprintf(w.name, sizeof(w.name), "%s", name);
-	seconds = (double)(now.at_ns - from->at_ns) / 1e9;
+	seconds = (double)(to->at_ns - from->at_ns) / 1e9;
 	w.operations = operations;
-	w.wall_ns = now.at_ns - from->at_ns;
-	w.server_us = now.server_us - from->server_us;
-	w.own_us = now.own_us - from->own_us;
+	w.wall_ns = to->at_ns - from->at_ns;
+	w.server_us = to->server_us - from->server_us;
+	w.own_us = to->own_us - from->own_us;
 	w.per_second = (double)operations / seconds;
 	w.busiest = (double)w.own_us / 1e6 / seconds;
-	w.neediest = w.busiest + (double)(now.wait_us - from->wait_us) / 1e6 / seconds;
+	w.neediest = w.busiest + (double)(to->wait_us - from->wait_us) / 1e6 / seconds;
 	report_window(&b->report, &w);
 }

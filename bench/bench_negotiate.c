@@ -207,6 +207,9 @@ static void become_ready(struct client *c)
 	c->managed = false;
 	if (c->loop->options->sm)
 		client_sendf(c, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+	if (c->loop->options->carbons)
+		client_sendf(
+			c, "<iq type='set' id='carbons'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
 	client_sendf(c, "<presence/>");
 	c->step = STEP_READY;
 	c->events->ready(c);

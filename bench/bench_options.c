@@ -47,6 +47,8 @@ static const struct row {
 	{ "sm", NULL, KIND_FLAG, AT(sm),
 		.help = "All enable stream management with resumption (XEP-0198) and answer its "
 			"requests." },
+	{ "carbons", NULL, KIND_FLAG, AT(carbons),
+		.help = "All enable message carbons (XEP-0280)." },
 	{ "relay", NULL, KIND_FLAG, AT(relay),
 		.help = "It is linnet-relay: connect and begin, without a login." },
 	{ "pid", "PID", KIND_PID, AT(server), 1, 1 << 30,
@@ -85,6 +87,9 @@ static const struct row {
 		.help = "Messages that an archive is asked for at once (50)." },
 	{ "seconds", "T", KIND_DOUBLE, AT(seconds), 0, 1e6, .help = "How long to measure (10)." },
 	{ "warmup", "T", KIND_DOUBLE, AT(warmup), 0, 1e6, .help = "Seconds before that (1)." },
+	{ "finish", NULL, KIND_FLAG, AT(finish),
+		.help = "chat: count all from the first message on, without a warm-up, until the "
+			"server has nothing left to do, such as storing what it has passed on." },
 	{ "messages", "M", KIND_UINT64, AT(messages), 0, 1e15,
 		.help = "End after so many; 0: by time alone (0)." },
 	{ "processes", "N", KIND_UNSIGNED, AT(processes), 0, 64,

@@ -38,6 +38,8 @@ struct options {
 	bool do_register; /* make the accounts first, XEP-0077 */
 	bool list; /* print the accounts and end */
 	bool sm; /* stream management: XEP-0198 */
+	bool carbons; /* XEP-0280 */
+	bool finish; /* measure until the server has nothing left to do */
 	bool relay; /* no XMPP server: linnet-relay, so nobody logs in */
 	bool one_address; /* all from the kernel's choice instead of spread over 127.0.0.0/8 */
 	bool quiet; /* no live view */

@@ -76,5 +76,8 @@ struct usage {
 	uint64_t at_ns, server_us, own_us, wait_us;
 };
 void usage_now(const struct bench *b, struct usage *u);
-/* Adds the figures from `from` until now for so many operations called `name`. */
-void usage_report(struct bench *b, const struct usage *from, uint64_t operations, const char *name);
+/* Adds the figures between two moments for so many operations called `name`. */
+void usage_report(struct bench *b, const struct usage *from, const struct usage *to,
+	uint64_t operations, const char *name);
+/* Waits until the server does next to nothing, a minute at most; out: when that began. */
+void usage_at_rest(struct bench *b, struct usage *out);

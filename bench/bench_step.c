@@ -108,10 +108,15 @@ void tally_end(struct tally *t, const struct bench *b, uint64_t operations)
 	struct usage now;
 
 	usage_now(b, &now);
-	t->server_us += now.server_us - t->from.server_us;
-	t->own_us += now.own_us - t->from.own_us;
-	t->wait_us += now.wait_us - t->from.wait_us;
-	t->ns += now.at_ns - t->from.at_ns;
+	tally_until(t, &now, operations);
+}
+
+void tally_until(struct tally *t, const struct usage *to, uint64_t operations)
+{
+	t->server_us += to->server_us - t->from.server_us;
+	t->own_us += to->own_us - t->from.own_us;
+	t->wait_us += to->wait_us - t->from.wait_us;
+	t->ns += to->at_ns - t->from.at_ns;
 	t->n += operations;
 }
 

@@ -23,4 +23,6 @@ struct tally {
 };
 void tally_begin(struct tally *t, const struct bench *b);
 void tally_end(struct tally *t, const struct bench *b, uint64_t operations);
+/* The same, where the moment has been taken already. */
+void tally_until(struct tally *t, const struct usage *to, uint64_t operations);
 void tally_report(const struct tally *t, struct bench *b, const char *operation);

@@ -26,6 +26,7 @@ class LinnetBench(ServerCase):
         modules:
             mod_register: {access: all, registration_timeout: 0, password_min_length: 1}
             mod_ping: {}
+            mod_carboncopy: {}
             mod_auth_internal: {}
         """
 
@@ -71,6 +72,12 @@ class LinnetBench(ServerCase):
             self.assert_whole(run, 'message')
             self.assert_times(run, 'latency', run['messages'])
             self.assertEqual((run['lost'], run['wrong']), (0, 0))
+
+    def test_chat_with_what_clients_turn_on(self):
+        run = self.played('--sm', '--carbons', '--finish', 'chat')
+        self.assert_whole(run, 'message')
+        self.assert_times(run, 'latency', run['messages'])
+        self.assertEqual((run['lost'], run['wrong']), (0, 0))
 
     def test_chat_under_tls(self):
         for tls, port in (('starttls', self.server.port), ('direct', self.server.tls_port)):
