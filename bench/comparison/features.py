@@ -13,6 +13,7 @@ class Feature:
     ejabberd: str               # module and options, YAML
     prosody: str = None         # module of the virtual host
     prosody_more: str = ''      # settings of the virtual host, or a component: Lua
+    ejabberd_top: str = ''      # settings beside the modules, YAML
 
 
 BASE = ('disco', 'offline', 'ping', 'roster', 'time', 'version')
@@ -34,6 +35,21 @@ default_archive_policy = true
 max_archive_query_results = 1000
 archive_expires_after = "never"
 '''),
+    # In SQLite everywhere: Linnet's is, above; ejabberd's is in Mnesia, prosody's in files.
+    'archive-sqlite': Feature('mod_mam', '''\
+mod_mam:
+    db_type: sql
+    default: always
+    assume_mam_usage: true''', 'mam', '''\
+default_archive_policy = true
+max_archive_query_results = 1000
+archive_expires_after = "never"
+storage = { archive = "sql" }
+sql = { driver = "SQLite3", database = "archive.sqlite" }
+''', '''\
+sql_type: sqlite
+sql_database: "%(sqlite)s"
+'''),
     'resumption': Feature('mod_stream_mgmt', '''\
 mod_stream_mgmt:
     resume_timeout: 60
@@ -43,6 +59,16 @@ smacks_hibernation_time = 60
 smacks_max_queue_size = 100000
 smacks_max_unacked_stanzas = 0
 '''),
+    'carbons': Feature('mod_carboncopy', 'mod_carboncopy: {}', 'carbons'),
+    # Linnet has this one and stream management without a module.
+    'client-state': Feature('mod_client_state', 'mod_client_state: {}', 'csi_simple'),
+    'privacy': Feature('mod_privacy', 'mod_privacy: {}'),
+    'blocking': Feature('mod_blocking', 'mod_blocking: {}', 'blocklist'),
+    'push': Feature('mod_push', 'mod_push: {}'),    # Debian's prosody has none
+    'last': Feature('mod_last', 'mod_last: {}', 'lastactivity'),
+    'private': Feature('mod_private', 'mod_private: {}', 'private'),
+    'vcard': Feature('mod_vcard', 'mod_vcard: {}', 'vcard'),
+    'caps': Feature('mod_caps', 'mod_caps: {}'),    # prosody has it in others
     'rooms': Feature('mod_muc', '''\
 mod_muc:
     access: all
@@ -68,6 +94,10 @@ Component "pubsub.%(domain)s" "pubsub"
 admins = { "user0@%(domain)s" }
 '''),
 }
+
+# What people's clients use every day, all at once.
+EVERYDAY = ('archive', 'resumption', 'carbons', 'client-state', 'privacy', 'blocking', 'push', 'last',
+            'private', 'vcard', 'caps')
 
 
 def of_base(linnet_example):

@@ -17,6 +17,8 @@ def digits(value):
 def quantity(value, unit):
     if unit == 'bytes':
         return digits(value / 1024) + ' KiB'
+    if unit == '/s':
+        return digits(value) + ' /s'
     return digits(value) + ' µs' if value < 1000 else digits(value / 1000) + ' ms'
 
 
@@ -94,8 +96,14 @@ class Row:
             return ''
         text, own = self.cells[column].text(self.figure.unit), self.value('linnet')
         if column != 'linnet' and own and self.value(column) is not None:
-            text += ' (%s)' % ratio_text(self.value(column), own)
+            text += ' (%s)' % self.times(self.value(column), own)
         return text
+
+    def times(self, value, own):
+        """How many times Linnet's; of what is better when there is more of it, what part."""
+        if self.figure.unit == '/s':
+            return '1/' + ratio_text(own, value)
+        return ratio_text(value, own)
 
     def judge(self):
         goal, own, unit = self.figure.goal, self.value('linnet'), self.figure.unit

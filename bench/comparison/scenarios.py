@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from . import features
+
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
@@ -22,7 +24,7 @@ def part_of(server, divisor):
 class Figure:
     key: str                    # in linnet-bench's JSON
     label: str
-    unit: str                   # as linnet-bench has it: us, bytes
+    unit: str                   # as linnet-bench has it: us, bytes, /s
     goal: Goal = None
 
 
@@ -51,15 +53,17 @@ class Scenario:
 
 XMPP = ('linnet', 'ejabberd', 'prosody')
 CPU_PER_MESSAGE = 'server_cpu_per_message'
+RATE = 'messages_per_second'
 MEMORY = 'server_memory_per_session'
 FANOUT = 20     # contacts, occupants, subscribers
 
 
 def chat(name, title, load, goals, **more):
     more.setdefault('servers', ('relay',) + XMPP)
-    labels = {CPU_PER_MESSAGE: 'CPU per message', 'latency_p99': 'p99'}
+    labels = {CPU_PER_MESSAGE: ('CPU per message', 'us'), 'latency_p99': ('p99', 'us'),
+              RATE: ('messages per second', '/s')}
     return Scenario(name, title, ('chat',) + load,
-                    tuple(Figure(key, labels[key], 'us', goal) for key, goal in goals), **more)
+                    tuple(Figure(key, *labels[key], goal) for key, goal in goals), **more)
 
 
 def asks_more(name, title, load, figures, needs, **more):
@@ -69,7 +73,15 @@ def asks_more(name, title, load, figures, needs, **more):
                           for what, label, goal in figures), XMPP, needs=needs, **more)
 
 
-ALL = (
+def everyday(scenario):
+    """The same with all that people's clients use, which all of them turn on. Messages count when
+    they have been stored, too."""
+    more = ('--sm', '--carbons') + (('--finish',) if scenario.is_chat else ())
+    return dataclasses.replace(scenario, name=scenario.name + '-im', title=scenario.title + ', all on',
+                               command=scenario.command + more, needs=features.EVERYDAY)
+
+
+BARE = (
     chat('chat-1', 'chat, 1 in flight, plain', ('--inflight', '1'),
          [(CPU_PER_MESSAGE, Goal(2, 'relay'))]),
     chat('chat-10', 'chat, 10 in flight, plain', ('--inflight', '10'),
@@ -95,6 +107,14 @@ ALL = (
     Scenario('idle-tls', 'idle, STARTTLS', ('idle',),
              (Figure(MEMORY, 'memory per session', 'bytes', Goal(16384)),), XMPP, tls=True,
              crowd=True),
+)
+ALL = BARE + tuple(everyday(scenario) for scenario in BARE) + (
+    chat('chat-archive', 'chat with archives, stored, each its own way',
+         ('--inflight', '10', '--finish'),
+         [(CPU_PER_MESSAGE, None), (RATE, None)], servers=XMPP, needs=('archive',)),
+    chat('chat-archive-sqlite', 'chat with archives, stored, in SQLite',
+         ('--inflight', '10', '--finish'),
+         [(CPU_PER_MESSAGE, None), (RATE, None)], servers=XMPP, needs=('archive-sqlite',)),
     chat('shards', 'chat, 10 in flight, 2 shards against 1', ('--inflight', '10'),
          [(CPU_PER_MESSAGE, None)], servers=('linnet-1', 'linnet-2')),
     asks_more('offline', 'offline messages', ('--batch', '100'),

@@ -7,13 +7,16 @@ certificate for all, no server-to-server links, no shapers and no limits that a 
 
 import base64
 import concurrent.futures
+import contextlib
 import glob
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 
 from . import Failure, features
@@ -53,6 +56,7 @@ class Setup:
         self.certificate = os.path.join(folder, 'certs', DOMAIN + '.crt')
         self.pem = os.path.join(folder, 'certs', DOMAIN + '.pem')   # both in one
         self.linnet_example = output_of(self.linnetd, '--example')
+        self.folders = itertools.count(1)
         os.mkdir(os.path.join(folder, 'accounts'))
 
     def make_certificate(self):
@@ -80,7 +84,7 @@ class Server:
         self.setup = setup
         self.needs = needs
         self.port = setup.base_port + number + (len(ALL) if needs else 0)   # one such at a time
-        self.folder = os.path.join(setup.folder, '-'.join((self.name,) + needs))
+        self.folder = os.path.join(setup.folder, '%s-%d' % (self.name, next(setup.folders)))
         self.process = None
 
     def features(self):
@@ -235,6 +239,8 @@ class Ejabberd(Server):
 
     name = package = 'ejabberd'
     accounts_in = 'mnesia'
+    sqlite = 'mnesia/archive.sqlite'    # goes with the rest
+    schema = '/usr/share/ejabberd/sql/lite.sql'
 
     def write_settings(self):
         self.write('ejabberd.yml', '''\
@@ -253,9 +259,18 @@ listen:
     shaper: none
 shaper_rules:
   max_user_offline_messages: infinity
-modules:
 ''' % (DOMAIN, self.setup.pem, self.port, STANZA_BYTES)
+                   + ''.join(f.ejabberd_top % {'sqlite': self.path(self.sqlite)}
+                             for f in self.features())
+                   + 'modules:\n'
                    + ''.join('  %s\n' % f.ejabberd for f in self.features()))
+
+    def renew(self):
+        super().renew()
+        if any(f.ejabberd_top for f in self.features()):
+            with open(self.schema, encoding='utf-8') as schema, \
+                    contextlib.closing(sqlite3.connect(self.path(self.sqlite))) as file:
+                file.executescript(schema.read())
 
     def erl(self, evaluate):
         ebin = glob.glob('/usr/lib/*/ejabberd-*/ebin')

@@ -19,7 +19,8 @@ def installed(package):
 class Measures(compare_test.Measures):
     servers = 'ejabberd,prosody'
     # With TLS, started anew, with more features.
-    scenarios = ['login-tls', 'idle', 'presence', 'offline', 'mam', 'resume', 'muc', 'pubsub']
+    scenarios = ['login-tls', 'idle', 'presence', 'offline', 'mam', 'resume', 'muc', 'pubsub',
+                 'chat-10-im']
 
 
 if __name__ == '__main__':

@@ -29,7 +29,8 @@ END_S = 60      # for cleaning up, on a machine that does much else
 
 class Compare(unittest.TestCase):
     servers = 'relay,linnet'
-    scenarios = [s.name for s in scenarios.ALL]
+    scenarios = [s.name for s in scenarios.ALL
+                 if not s.name.endswith('-im') or s.name in ('chat-10-im', 'presence-im')]
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory(prefix='linnet-test-')
@@ -237,6 +238,20 @@ class Reckons(unittest.TestCase):
     def test_nobody_to_compare_with(self):
         cells = self.cells('chat-1', [('linnet', scenarios.CPU_PER_MESSAGE, [6])])
         self.assertEqual(cells[-2:], ['', '≤ 2 × relay'])
+
+    def test_what_is_better_when_there_is_more_of_it(self):
+        key = scenarios.RATE
+        cells = self.rows('chat-archive', [('linnet', key, [30000]), ('prosody', key, [120])])[0]
+        line = table.table(cells[1:]).split('\n')[2]
+        self.assertEqual([c.strip() for c in line.strip('|').split('|')][2:5],
+                         ['30000 /s', '', '120 /s (1/250)'])
+
+    def test_all_on_is_asked_the_same(self):
+        for bare in scenarios.BARE:
+            on = next(s for s in scenarios.ALL if s.name == bare.name + '-im')
+            self.assertEqual((on.figures, on.servers, on.tls), (bare.figures, bare.servers, bare.tls))
+            self.assertIn('archive', on.needs)
+            self.assertIn('--sm', on.command)
 
     def test_a_failed_run_counts_not(self):
         failed = [{'server': 'linnet', 'status': 1}]
