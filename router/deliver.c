@@ -86,8 +86,8 @@ void deliver(struct actor_id to, struct stanza *s, enum deliver_copies copies)
 
 	if (there != shard_self()) {
 		metric_add(&hops_metric, 1);
-		if (there && shard_waiting(there) > CONGESTED)
-			congested = true;
+		if (there)
+			deliver_hops_to(there);
 		hop(to, s, copies);
 		return;
 	}
@@ -98,6 +98,12 @@ void deliver(struct actor_id to, struct stanza *s, enum deliver_copies copies)
 void deliver_to(struct actor_id to, struct stanza *s)
 {
 	hop(to, s, DELIVER_COPY);
+}
+
+void deliver_hops_to(const struct shard *there)
+{
+	if (shard_waiting(there) > CONGESTED)
+		congested = true;
 }
 
 bool deliver_congested(void)

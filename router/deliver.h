@@ -38,6 +38,8 @@ void deliver_to_several(struct stanza *s, unsigned n);
 ON_SHARD void deliver_failed(struct stanza *s, enum deliver_copies copies);
 /* deliver() as a copy, from any thread, for answers to a stream that is not bound yet. */
 ANY_THREAD void deliver_to(struct actor_id to, struct stanza *s);
+/* Something for that shard is about to be posted on a stanza's way by somebody else. */
+ON_SHARD void deliver_hops_to(const struct shard *there);
 /* True when a shard this turn delivered to has fallen far behind: whoever reads from a socket
  * should rest until the next turn. Asking clears it. */
 ON_SHARD bool deliver_congested(void);

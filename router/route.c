@@ -11,6 +11,7 @@
 #include "core/shard.h"
 #include "router/local.h"
 #include "router/message.h"
+#include "router/s2s.h"
 #include "xml/builder.h"
 
 HOOK(foreign_stanza);
@@ -240,11 +241,11 @@ ON_SHARD static enum verdict to_service(const struct route_entry *e, struct stan
 	return ROUTE_SERVICE;
 }
 
-/* Behind the tables stands the s2s manager; until it does, no other server is found. */
+/* Behind the tables stands the s2s manager. */
 ON_SHARD static enum verdict to_elsewhere(struct stanza *s)
 {
 	message_passes(s, ROUTE_FORWARD);
-	route_error(s, ERR_REMOTE_SERVER_NOT_FOUND, NULL);
+	s2s_route(s);
 	return ROUTE_FORWARD;
 }
 

@@ -36,3 +36,17 @@ ANY_THREAD bool s2s_allowed(const char *ours, const char *theirs);
 ANY_THREAD void s2s_link_add(const char *ours, const char *theirs, struct actor_id link);
 /* Before its first refusal and before it gives anything back. Unknown is fine. */
 ANY_THREAD void s2s_link_remove(const char *ours, const char *theirs, struct actor_id link);
+
+/* --- for the server's start and end, and for its operator; threads that may block --- */
+
+struct s2s_link; /* router/s2s_link.h */
+/* Every link that is remembered, on its shard; fn is quick. */
+void s2s_each(void (*fn)(const struct s2s_link *l, void *arg), void *arg);
+/* Ends the links to theirs (NULL: all). What waits for them gets an error. How many there were. */
+unsigned s2s_close(const char *theirs);
+/* The rules or settings have changed: links that are not allowed any more end, and those that have
+ * failed may be tried again. */
+void s2s_recheck(void);
+void s2s_start(void);
+/* Ends all links and forgets them; from then on no other server is found. */
+void s2s_stop(void);

@@ -1,0 +1,785 @@
+/* router/s2s.c - the table of links, one part of it on each shard, and what becomes of a stanza. */
+#include "router/s2s.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/errand.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metric.h"
+#include "core/shard.h"
+#include "router/access.h"
+#include "router/deliver.h"
+#include "router/route.h"
+#include "router/s2s_conf.h"
+#include "router/s2s_link.h"
+#include "xml/builder.h"
+
+#define BUCKETS 256 /* of one shard */
+#define LINKS_MAX 5000 /* of one shard: a sender may name any domain */
+#define REMEMBERED_MAX 500 /* idle ones of one shard, for who asks why they failed */
+#define RETRY_FIRST_MS 1000
+
+/* One stanza that waits. */
+struct s2s_waiting {
+	struct cds_list_head node;
+	struct stanza *stanza; /* one reference */
+	uint64_t since_ms;
+	bool again; /* given back once */
+};
+
+/* The links of one shard, which alone looks at them. */
+static struct home {
+	struct cds_list_head buckets[BUCKETS];
+	struct cds_list_head idle; /* by use */
+	unsigned n, n_idle;
+	bool begun;
+	bool touring; /* tour_run() walks through it: none goes */
+} homes[SHARDS_MAX];
+
+static const struct s2s_opener *opener;
+static _Atomic bool stopping;
+
+static struct metric sent_metric =
+	METRIC_COUNTER("s2s_stanzas_sent_total", "Stanzas given to streams to other servers.");
+static struct metric queued_metric = METRIC_GAUGE(
+	"s2s_stanzas_waiting", "Stanzas that wait for a stream to another server to open.");
+static struct metric bounced_metric = METRIC_COUNTER(
+	"s2s_stanzas_bounced_total", "Stanzas to other servers that could not be sent.");
+static struct metric opened_metrics[] = {
+	METRIC_COUNTER_OF("s2s_links_opened_total", "result=\"ok\"",
+		"Attempts to open a stream to another server."),
+	METRIC_COUNTER_OF("s2s_links_opened_total", "result=\"failed\"",
+		"Attempts to open a stream to another server."),
+};
+static struct metric up_metric =
+	METRIC_GAUGE("s2s_links", "Streams to other servers that are established.");
+
+void s2s_set_opener(const struct s2s_opener *o)
+{
+	opener = o;
+	for (unsigned i = 0; i < ARRAY_LEN(opened_metrics); i++)
+		metric_register(&opened_metrics[i]);
+	metric_register(&sent_metric);
+	metric_register(&queued_metric);
+	metric_register(&bounced_metric);
+	metric_register(&up_metric);
+}
+
+/* --- policy -------------------------------------------------------------------------------- */
+
+/* The host itself, or the one that a service's domain stands under; else the first. */
+static struct host *host_of(const char *ours)
+{
+	struct host *h = NULL;
+
+	for (const char *at = ours; at && !h; at = strchr(at, '.'), at += at != NULL)
+		h = route_host(at);
+	return h ? h : route_host(route_own_name());
+}
+
+bool s2s_allowed(const char *ours, const char *theirs)
+{
+	struct access_subject who = { 0 };
+	struct host *h = host_of(ours);
+	struct jid *jid = NULL;
+	bool allowed;
+
+	if (!h || jid_make(NULL, theirs, NULL, NULL, &jid))
+		return false;
+	who.jid = jid;
+	allowed = access_allowed(rcu_get(h->conf)->s2s_access, h->name, &who);
+	jid_free(jid);
+	return allowed;
+}
+
+/* --- queues -------------------------------------------------------------------------------- */
+
+static void queue_init(struct s2s_queue *q)
+{
+	*q = (struct s2s_queue){ 0 };
+	CDS_INIT_LIST_HEAD(&q->list);
+}
+
+static void queue_add(struct s2s_queue *q, struct stanza *s, bool again)
+{
+	struct s2s_waiting *w = xmalloc(sizeof(*w));
+
+	w->stanza = stanza_ref(s);
+	w->since_ms = shard_now_ms();
+	w->again = again;
+	cds_list_add_tail(&w->node, &q->list);
+	q->n++;
+	q->bytes += stanza_held_bytes(s);
+	metric_add(&queued_metric, 1);
+}
+
+/* The first leaves; NULL: there is none. The caller frees it, and drops the stanza. */
+static struct s2s_waiting *queue_take(struct s2s_queue *q)
+{
+	struct s2s_waiting *w;
+
+	if (!q->n)
+		return NULL;
+	w = cds_list_first_entry(&q->list, struct s2s_waiting, node);
+	cds_list_del(&w->node);
+	q->n--;
+	q->bytes -= stanza_held_bytes(w->stanza);
+	metric_add(&queued_metric, -1);
+	return w;
+}
+
+static void waiting_free(struct s2s_waiting *w)
+{
+	stanza_unref(w->stanza);
+	free(w);
+}
+
+ON_SHARD static void bounce(struct stanza *s, int error, const char *why)
+{
+	metric_add(&bounced_metric, 1);
+	route_error(s, error, why);
+}
+
+ON_SHARD static void bounce_all(struct s2s_queue *q, int error, const char *why)
+{
+	struct s2s_queue all;
+	struct s2s_waiting *w;
+
+	/* What senders do about it may come to this link again. */
+	queue_init(&all);
+	cds_list_splice(&q->list, &all.list);
+	all.n = q->n;
+	all.bytes = q->bytes;
+	queue_init(q);
+	while ((w = queue_take(&all))) {
+		bounce(w->stanza, error, why);
+		waiting_free(w);
+	}
+}
+
+/* --- the table ----------------------------------------------------------------------------- */
+
+static uint32_t pair_hash(const char *ours, const char *theirs)
+{
+	return jid_hash_domain(ours, strlen(ours)) * 31 + jid_hash_domain(theirs, strlen(theirs));
+}
+
+static struct shard *home_of(uint32_t hash, unsigned index)
+{
+	return shard_at((hash + index) % shards_count());
+}
+
+struct shard *s2s_home(const char *ours, const char *theirs)
+{
+	return home_of(pair_hash(ours, theirs), 0);
+}
+
+ON_SHARD static struct home *own_home(void)
+{
+	struct home *h = &homes[shard_index(shard_self())];
+
+	if (!h->begun) {
+		for (unsigned i = 0; i < BUCKETS; i++)
+			CDS_INIT_LIST_HEAD(&h->buckets[i]);
+		CDS_INIT_LIST_HEAD(&h->idle);
+		h->begun = true;
+	}
+	return h;
+}
+
+ON_SHARD static struct s2s_link *find(
+	struct home *h, uint32_t hash, unsigned index, const char *ours, const char *theirs)
+{
+	struct s2s_link *l;
+
+	cds_list_for_each_entry (l, &h->buckets[hash % BUCKETS], in_bucket) {
+		if (l->hash == hash && l->index == index && !strcmp(l->theirs, theirs) &&
+			!strcmp(l->ours, ours))
+			return l;
+	}
+	return NULL;
+}
+
+/* Nothing goes on with it: it is there to be asked about, until others take its place. */
+static bool is_idle(const struct s2s_link *l)
+{
+	return l->state == S2S_IDLE && !l->out && !l->incoming.v;
+}
+
+/* Something is about to be done with it, and settle() follows: it does not go meanwhile. */
+ON_SHARD static void hold(struct home *h, struct s2s_link *l)
+{
+	if (cds_list_empty(&l->by_use))
+		return;
+	cds_list_del_init(&l->by_use);
+	h->n_idle--;
+}
+
+ON_SHARD static void forget(struct home *h, struct s2s_link *l)
+{
+	hold(h, l);
+	cds_list_del(&l->in_bucket);
+	timer_cancel(&l->timer);
+	s2s_trace_fini(&l->trace);
+	h->n--;
+	free((char *)l->ours);
+	free((char *)l->theirs);
+	free(l->why);
+	free(l);
+}
+
+/* If it is idle, it may go from now on. */
+ON_SHARD static void settle(struct s2s_link *l)
+{
+	struct home *h = own_home();
+
+	hold(h, l);
+	if (!is_idle(l))
+		return;
+	cds_list_add_tail(&l->by_use, &h->idle);
+	h->n_idle++;
+	while (h->n_idle > REMEMBERED_MAX && !h->touring)
+		forget(h, cds_list_first_entry(&h->idle, struct s2s_link, by_use));
+}
+
+static void time_is_up(struct timer *t);
+
+ON_SHARD static struct s2s_link *link_new(
+	struct home *h, uint32_t hash, unsigned index, const char *ours, const char *theirs)
+{
+	struct s2s_link *l = xcalloc(1, sizeof(*l));
+
+	l->hash = hash;
+	l->index = index;
+	l->ours = xstrdup(ours);
+	l->theirs = xstrdup(theirs);
+	l->since_ms = clock_wall_ms();
+	timer_init(&l->timer, time_is_up);
+	queue_init(&l->queue);
+	queue_init(&l->back);
+	CDS_INIT_LIST_HEAD(&l->by_use);
+	cds_list_add(&l->in_bucket, &h->buckets[hash % BUCKETS]);
+	h->n++;
+	return l;
+}
+
+/* Held. NULL: there are too many. */
+ON_SHARD static struct s2s_link *find_or_make(
+	uint32_t hash, unsigned index, const char *ours, const char *theirs)
+{
+	struct home *h = own_home();
+	struct s2s_link *l = find(h, hash, index, ours, theirs);
+
+	if (l)
+		hold(h, l);
+	else if (h->n - h->n_idle < LINKS_MAX)
+		l = link_new(h, hash, index, ours, theirs);
+	return l;
+}
+
+/* --- a link's course ----------------------------------------------------------------------- */
+
+ON_SHARD static void enter(struct s2s_link *l, enum s2s_link_state state)
+{
+	if (l->state == S2S_UP)
+		metric_add(&up_metric, -1);
+	if (state == S2S_UP)
+		metric_add(&up_metric, 1);
+	l->state = (uint8_t)state;
+	l->since_ms = clock_wall_ms();
+	timer_cancel(&l->timer);
+}
+
+ON_SHARD static void open_link(struct s2s_link *l)
+{
+	enter(l, S2S_OPENING);
+	timer_set(&l->timer, (uint64_t)s2s_conf()->queue_ms);
+	l->handed = l->handed_again = 0;
+	s2s_trace_begin(&l->trace);
+	l->out = opener->open(l);
+}
+
+struct to_incoming {
+	struct letter letter;
+	struct stanza *stanza; /* one reference */
+};
+
+ON_SHARD static void route_again(struct stanza *s, struct actor_id refused_by);
+
+static void incoming_open(struct actor *a, struct letter *l)
+{
+	struct to_incoming *t = container_of(l, struct to_incoming, letter);
+	const struct recipient *r = a ? a->class->recipient : NULL;
+
+	shard_check(NULL);
+	if (!r || !r->receive(a, t->stanza, DELIVER_SURE))
+		route_again(t->stanza, t->letter.to);
+	stanza_unref(t->stanza);
+	free(t);
+}
+
+/* Always as a letter: it is not called from within its own callbacks. */
+ON_SHARD static void send_to_incoming(struct s2s_link *l, struct stanza *s)
+{
+	struct to_incoming *t = xmalloc(sizeof(*t));
+
+	t->letter.to = l->incoming;
+	t->letter.open = incoming_open;
+	t->stanza = stanza_ref(s);
+	l->sent++;
+	metric_add(&sent_metric, 1);
+	letter_post(&t->letter);
+}
+
+ON_SHARD static void turn_to_incoming(struct s2s_link *l)
+{
+	struct s2s_waiting *w;
+
+	l->on_incoming = true;
+	while ((w = queue_take(&l->queue))) {
+		send_to_incoming(l, w->stanza);
+		waiting_free(w);
+	}
+}
+
+ON_SHARD static void send_out(struct s2s_link *l, struct stanza *s)
+{
+	l->handed++;
+	l->sent++;
+	metric_add(&sent_metric, 1);
+	opener->send(l->out, s);
+}
+
+ON_SHARD static void enqueue(struct s2s_link *l, struct stanza *s)
+{
+	const struct s2s_conf *conf = s2s_conf();
+
+	if (l->queue.n >= conf->queue_stanzas || (int64_t)l->queue.bytes >= conf->queue_bytes) {
+		bounce(s, ERR_RESOURCE_CONSTRAINT, "Too much waits for that server.");
+		return;
+	}
+	queue_add(&l->queue, s, false);
+	if (l->state == S2S_IDLE)
+		open_link(l);
+	else if (opener->wanted)
+		opener->wanted(l->out);
+}
+
+ON_SHARD static void send_by(struct s2s_link *l, struct stanza *s)
+{
+	if (l->on_incoming)
+		send_to_incoming(l, s);
+	else if (l->state == S2S_UP)
+		send_out(l, s);
+	else if (l->state == S2S_RETRYING)
+		bounce(s, l->error, l->why);
+	else if (!s2s_allowed(l->ours, l->theirs))
+		bounce(s, ERR_NOT_ALLOWED, "This server does not speak with that one.");
+	else
+		enqueue(l, s);
+}
+
+void s2s_link_up(struct s2s_link *l)
+{
+	struct s2s_waiting *w;
+
+	enter(l, S2S_UP);
+	metric_add(&opened_metrics[0], 1);
+	l->failures = 0;
+	l->error = 0;
+	while (!l->on_incoming && (w = queue_take(&l->queue))) {
+		l->handed_again += w->again;
+		send_out(l, w->stanza);
+		waiting_free(w);
+	}
+}
+
+void s2s_link_unsent(struct s2s_link *l, struct stanza *s)
+{
+	queue_add(&l->back, s, true);
+}
+
+/* What came back stands before all else; what has come back twice has failed. */
+ON_SHARD static void take_back(struct s2s_link *l, int error, const char *why)
+{
+	uint64_t at = l->handed - l->back.n;
+	struct s2s_queue second;
+
+	queue_init(&second);
+	while (l->back.n) {
+		struct s2s_waiting *w = queue_take(&l->back);
+
+		queue_add(at++ < l->handed_again ? &second : &l->queue, w->stanza, true);
+		waiting_free(w);
+	}
+	bounce_all(&second, error ? error : ERR_REMOTE_SERVER_TIMEOUT, why);
+}
+
+static uint64_t retry_ms(const struct s2s_link *l)
+{
+	uint64_t max = (uint64_t)s2s_conf()->max_retry_ms;
+	unsigned doublings = l->failures < 20 ? l->failures - 1 : 19;
+	uint64_t ms = (uint64_t)RETRY_FIRST_MS << doublings;
+
+	if (ms > max)
+		ms = max;
+	return ms - ms / 4 + clock_us() % (ms / 4 + 1); /* not all at once */
+}
+
+ON_SHARD static void fail(struct s2s_link *l, int error, const char *why)
+{
+	uint64_t ms;
+
+	l->failures++;
+	l->error = error;
+	free(l->why);
+	l->why = xstrdup(why);
+	ms = retry_ms(l);
+	log_info("s2s", "no way to another server", L_STR("from", l->ours), L_STR("to", l->theirs),
+		L_STR("why", why), L_INT("retry_ms", ms));
+	s2s_trace_say(&l->trace, "failed: %s; not tried again for %.1f s", why, (double)ms / 1000);
+	enter(l, S2S_RETRYING);
+	timer_set(&l->timer, ms);
+	bounce_all(&l->queue, error, why);
+}
+
+void s2s_link_down(struct s2s_link *l, int error, const char *why)
+{
+	bool was_up = l->state == S2S_UP;
+
+	l->out = NULL;
+	take_back(l, error, why ? why : "The connection to that server was lost.");
+	if (l->incoming.v)
+		turn_to_incoming(l);
+	if (error) {
+		if (!was_up)
+			metric_add(&opened_metrics[1], 1);
+		fail(l, error, why);
+		return;
+	}
+	enter(l, S2S_IDLE);
+	if (l->queue.n)
+		open_link(l);
+	else
+		settle(l);
+}
+
+/* The way out lives on by itself. */
+ON_SHARD static void let_out_go(struct s2s_link *l)
+{
+	void *out = l->out;
+
+	l->out = NULL;
+	enter(l, S2S_IDLE);
+	if (out)
+		opener->close(out);
+}
+
+void s2s_link_idle(struct s2s_link *l)
+{
+	let_out_go(l);
+	settle(l);
+}
+
+ON_SHARD static void bounce_late(struct s2s_link *l)
+{
+	uint64_t max_ms = (uint64_t)s2s_conf()->queue_ms, now = shard_now_ms();
+	struct s2s_queue late;
+
+	queue_init(&late);
+	while (l->queue.n) {
+		struct s2s_waiting *w =
+			cds_list_first_entry(&l->queue.list, struct s2s_waiting, node);
+
+		if (now - w->since_ms < max_ms) {
+			timer_set(&l->timer, max_ms - (now - w->since_ms));
+			break;
+		}
+		w = queue_take(&l->queue);
+		queue_add(&late, w->stanza, true);
+		waiting_free(w);
+	}
+	bounce_all(&late, ERR_REMOTE_SERVER_TIMEOUT, "That server does not answer.");
+}
+
+static void time_is_up(struct timer *t)
+{
+	struct s2s_link *l = container_of(t, struct s2s_link, timer);
+
+	shard_check(NULL);
+	if (l->state == S2S_RETRYING) {
+		enter(l, S2S_IDLE);
+		settle(l);
+	} else if (l->state == S2S_OPENING) {
+		timer_set(&l->timer, (uint64_t)s2s_conf()->queue_ms);
+		bounce_late(l);
+	}
+}
+
+struct s2s_link *s2s_link_wanted(const char *ours, const char *theirs)
+{
+	struct s2s_link *l;
+
+	if (!opener || atomic_load_explicit(&stopping, memory_order_relaxed))
+		return NULL;
+	l = find_or_make(pair_hash(ours, theirs), 0, ours, theirs);
+	if (!l)
+		return NULL;
+	if (!l->out)
+		open_link(l);
+	settle(l);
+	return l;
+}
+
+/* --- a stanza's way ------------------------------------------------------------------------ */
+
+struct arrival {
+	struct msg msg;
+	struct stanza *stanza; /* one reference */
+	unsigned index;
+	struct actor_id refused_by; /* ACTOR_NONE: nobody has */
+};
+
+static unsigned index_of(const struct stanza *s)
+{
+	uint64_t n = (uint64_t)s2s_conf()->max_connections;
+
+	return n == 1 ? 0 : (unsigned)((s->from->bare_hash * 31ull + s->to->bare_hash) % n);
+}
+
+/* An incoming stream that is gone, or about to be, carries nothing any more. */
+ON_SHARD static void incoming_is_gone(struct s2s_link *l, struct actor_id gone)
+{
+	if (!actor_id_equal(l->incoming, gone))
+		return;
+	l->incoming = ACTOR_NONE;
+	l->on_incoming = false;
+}
+
+ON_SHARD static void arrive(
+	struct stanza *s, uint32_t hash, unsigned index, struct actor_id refused_by)
+{
+	struct s2s_link *l = find_or_make(hash, index, jid_domain(s->from), jid_domain(s->to));
+
+	if (!l) {
+		bounce(s, ERR_RESOURCE_CONSTRAINT, "There are too many connections.");
+		return;
+	}
+	if (refused_by.v)
+		incoming_is_gone(l, refused_by);
+	send_by(l, s);
+	settle(l);
+}
+
+static void arrival_run(struct msg *m)
+{
+	struct arrival *a = container_of(m, struct arrival, msg);
+	struct stanza *s = a->stanza;
+
+	shard_check(NULL);
+	arrive(s, pair_hash(jid_domain(s->from), jid_domain(s->to)), a->index, a->refused_by);
+	stanza_unref(s);
+	free(a);
+}
+
+ON_SHARD static void route_again(struct stanza *s, struct actor_id refused_by)
+{
+	uint32_t hash = pair_hash(jid_domain(s->from), jid_domain(s->to));
+	unsigned index = index_of(s);
+	struct shard *home = home_of(hash, index);
+	struct arrival *a;
+
+	if (home == shard_self()) {
+		arrive(s, hash, index, refused_by);
+		return;
+	}
+	a = xmalloc(sizeof(*a));
+	a->msg.run = arrival_run;
+	a->stanza = stanza_ref(s);
+	a->index = index;
+	a->refused_by = refused_by;
+	deliver_hops_to(home);
+	shard_post(home, &a->msg);
+}
+
+void s2s_route(struct stanza *s)
+{
+	if (!opener || atomic_load_explicit(&stopping, memory_order_relaxed))
+		bounce(s, ERR_REMOTE_SERVER_NOT_FOUND, NULL);
+	else if (route_has(jid_domain(s->from))) /* we speak for nobody else */
+		route_again(s, ACTOR_NONE);
+	else
+		log_debug("s2s", "a stanza between two other servers",
+			L_STR("from", jid_domain(s->from)), L_STR("to", jid_domain(s->to)));
+}
+
+/* --- incoming streams that go both ways ---------------------------------------------------- */
+
+struct incoming {
+	struct msg msg;
+	struct actor_id link;
+	unsigned index;
+	bool adds;
+	const char *theirs;
+	char ours[]; /* NUL, theirs, NUL */
+};
+
+/* A stream of our own that is established carries on; what waits for one to be goes at once. */
+ON_SHARD static void add_incoming(struct s2s_link *l, struct actor_id link)
+{
+	l->incoming = link;
+	if (l->state == S2S_UP)
+		return;
+	if (l->state == S2S_RETRYING)
+		enter(l, S2S_IDLE);
+	turn_to_incoming(l);
+}
+
+static void incoming_run(struct msg *m)
+{
+	struct incoming *i = container_of(m, struct incoming, msg);
+	uint32_t hash = pair_hash(i->ours, i->theirs);
+	struct s2s_link *l;
+
+	shard_check(NULL);
+	l = i->adds ? find_or_make(hash, i->index, i->ours, i->theirs)
+		    : find(own_home(), hash, i->index, i->ours, i->theirs);
+	if (l && i->adds)
+		add_incoming(l, i->link);
+	else if (l)
+		incoming_is_gone(l, i->link);
+	if (l)
+		settle(l);
+	free(i);
+}
+
+static void post_incoming(const char *ours, const char *theirs, struct actor_id link, bool adds)
+{
+	size_t ours_len = strlen(ours) + 1, theirs_len = strlen(theirs) + 1;
+	uint32_t hash = pair_hash(ours, theirs);
+
+	for (unsigned index = 0; index < (uint64_t)s2s_conf()->max_connections; index++) {
+		struct incoming *i = xmalloc(sizeof(*i) + ours_len + theirs_len);
+
+		i->msg.run = incoming_run;
+		i->link = link;
+		i->index = index;
+		i->adds = adds;
+		memcpy(i->ours, ours, ours_len);
+		i->theirs = memcpy(i->ours + ours_len, theirs, theirs_len);
+		shard_post(home_of(hash, index), &i->msg);
+	}
+}
+
+void s2s_link_add(const char *ours, const char *theirs, struct actor_id link)
+{
+	REQUIRE(link.v);
+	post_incoming(ours, theirs, link, true);
+}
+
+void s2s_link_remove(const char *ours, const char *theirs, struct actor_id link)
+{
+	post_incoming(ours, theirs, link, false);
+}
+
+/* --- for the operator, the start and the end ----------------------------------------------- */
+
+/* Something to do with every link of every shard, one shard after the other. */
+struct tour {
+	struct errand errand;
+	void (*fn)(struct s2s_link *l, struct tour *t);
+	void (*look)(const struct s2s_link *l, void *arg);
+	void *arg;
+	const char *theirs;
+	unsigned n;
+};
+
+static void tour_run(struct msg *m)
+{
+	struct tour *t = container_of(m, struct tour, errand.msg);
+	struct home *h = own_home();
+	struct s2s_link *l, *next;
+
+	shard_check(NULL);
+	h->touring = true;
+	for (unsigned i = 0; i < BUCKETS; i++)
+		cds_list_for_each_entry_safe (l, next, &h->buckets[i], in_bucket)
+			t->fn(l, t);
+	h->touring = false;
+	errand_tell(&t->errand);
+}
+
+static void tour(struct tour *t)
+{
+	for (unsigned i = 0; i < shards_count(); i++)
+		errand_wait(&t->errand, shard_at(i), tour_run);
+}
+
+static void show(struct s2s_link *l, struct tour *t)
+{
+	t->look(l, t->arg);
+}
+
+void s2s_each(void (*fn)(const struct s2s_link *l, void *arg), void *arg)
+{
+	tour(&(struct tour){ .fn = show, .look = fn, .arg = arg });
+}
+
+/* Its queue gets an error, its way out ends by itself. */
+ON_SHARD static void end_link(struct s2s_link *l, int error, const char *why)
+{
+	let_out_go(l);
+	bounce_all(&l->queue, error, why);
+}
+
+static void close_one(struct s2s_link *l, struct tour *t)
+{
+	shard_check(NULL);
+	if ((t->theirs && strcmp(l->theirs, t->theirs)) || (!l->out && l->state == S2S_IDLE))
+		return;
+	t->n++;
+	end_link(l, ERR_REMOTE_SERVER_TIMEOUT, "The connection to that server was closed.");
+	settle(l);
+}
+
+unsigned s2s_close(const char *theirs)
+{
+	struct tour t = { .fn = close_one, .theirs = theirs };
+
+	tour(&t);
+	return t.n;
+}
+
+static void recheck_one(struct s2s_link *l, struct tour *t UNUSED)
+{
+	shard_check(NULL);
+	if (l->state == S2S_RETRYING || !s2s_allowed(l->ours, l->theirs))
+		end_link(l, ERR_NOT_ALLOWED, "This server does not speak with that one.");
+	settle(l);
+}
+
+void s2s_recheck(void)
+{
+	tour(&(struct tour){ .fn = recheck_one });
+}
+
+void s2s_start(void)
+{
+	atomic_store(&stopping, false);
+}
+
+static void stop_one(struct s2s_link *l, struct tour *t UNUSED)
+{
+	shard_check(NULL);
+	end_link(l, ERR_REMOTE_SERVER_TIMEOUT, "The server is shutting down.");
+	forget(own_home(), l);
+}
+
+void s2s_stop(void)
+{
+	atomic_store(&stopping, true);
+	tour(&(struct tour){ .fn = stop_one });
+}
