@@ -98,6 +98,7 @@ const struct chapter chapters[CHAPTERS + 1] = {
 	{ "Ports", listen_rows, 0, .apart = true },
 	{ "Certificates and TLS", tls_items, offsetof(struct top, s.tls) },
 	{ "Logging in and sessions", host_conf_items, offsetof(struct top, all_hosts) },
+	{ "Finding other servers", outgoing_conf_items, offsetof(struct top, s.outgoing) },
 	{ "Who may do what", access_rows, 0, .apart = true },
 	{ "Storage", database_rows, 0, .waits = true },
 	{ "The server", server_conf_items, offsetof(struct top, s.server), .waits = true },
