@@ -18,6 +18,7 @@
 #include "core/rcu.h"
 #include "modules/registry.h"
 #include "net/c2s.h"
+#include "net/dns.h"
 #include "net/listener.h"
 #include "router/access.h"
 #include "router/route.h"
@@ -241,6 +242,8 @@ static void commit(struct reload *r)
 	atomic_store(&log_level, s->loglevel);
 	pulse_within(s->hang_timeout_ms);
 	server_set_limits(r->new);
+	outgoing_conf_publish(&r->new->outgoing);
+	dns_reload();
 	server.settings = r->new;
 	rcu_wait(); /* modules' handlers may still look at their options as they were */
 	settings_free(r->old);

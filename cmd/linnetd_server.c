@@ -28,6 +28,7 @@
 #include "net/c2s.h"
 #include "net/c2s_move.h"
 #include "net/c2s_sm.h"
+#include "net/dns.h"
 #include "net/limits.h"
 #include "router/access.h"
 #include "router/directory.h"
@@ -248,6 +249,8 @@ void host_end(struct host *h)
 static int start_tree(void)
 {
 	server_set_limits(server.settings);
+	outgoing_conf_publish(&server.settings->outgoing);
+	dns_reload();
 	return tree_start();
 }
 

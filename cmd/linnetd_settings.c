@@ -98,6 +98,7 @@ const struct chapter chapters[CHAPTERS + 1] = {
 	{ "Ports", listen_rows, 0, .apart = true },
 	{ "Certificates and TLS", tls_items, offsetof(struct top, s.tls) },
 	{ "Logging in and sessions", host_conf_items, offsetof(struct top, all_hosts) },
+	{ "Finding other servers", outgoing_conf_items, offsetof(struct top, s.outgoing) },
 	{ "Who may do what", access_rows, 0, .apart = true },
 	{ "Storage", database_rows, 0, .waits = true },
 	{ "The server", server_conf_items, offsetof(struct top, s.server), .waits = true },
@@ -200,11 +201,28 @@ static struct domains sort_host_config(struct top *t, struct conf_errors *e)
 	return d;
 }
 
+/* A source of accounts is there when its module runs. Without the server's own accounts nobody can
+ * log in, which is no mistake of the file's. */
+static void check_sources(
+	const struct settings_host *h, const struct conf_node *at, struct conf_errors *e)
+{
+	for (unsigned i = 0; i < h->conf->n_sources; i++) {
+		enum auth_method m = (enum auth_method)h->conf->sources[i];
+		AUTO(free_ptr) char *name = xprintf("mod_auth_%s", auth_method_name(m));
+
+		if (m != AUTH_BY_INTERNAL && !conf_node_get(h->modules, name) &&
+			!conf_node_get(h->modules, name + strlen("mod_")))
+			conf_fail(e, at, "%s: auth_method has %s, but modules has no %s", h->name,
+				auth_method_name(m), name);
+	}
+}
+
 static void make_host(struct top *t, const struct domain_place *place, const struct conf_node *own,
 	struct conf_errors *e, struct settings_host *out)
 {
 	struct top over = { .modules = t->modules };
 	struct conf_part parts[CHAPTERS];
+	const struct conf_node *said = conf_node_get(own, "auth_method");
 	unsigned n = 0;
 
 	/* Every chapter, so that an option of another one is refused for what it is. */
@@ -215,6 +233,7 @@ static void make_host(struct top *t, const struct domain_place *place, const str
 	out->name = place->name;
 	out->conf = host_conf_make(place->name, &t->all_hosts, own, place->at, parts, n, e);
 	out->modules = over.modules;
+	check_sources(out, said ? said : place->at, e);
 }
 
 static void make_hosts(struct top *t, const struct conf_node *root, struct conf_errors *e)

@@ -9,6 +9,7 @@
 #include "core/server_conf.h"
 #include "core/spool.h"
 #include "net/listener.h"
+#include "net/outgoing_conf.h"
 #include "net/tls.h"
 #include "router/access.h"
 #include "router/host.h"
@@ -24,6 +25,7 @@ struct settings {
 	struct db_conf database;
 	struct spool_conf spool;
 	struct tls_conf tls;
+	struct outgoing_conf outgoing;
 	const struct settings_host *hosts; /* as in the file */
 	size_t n_hosts;
 	const struct listen_conf *listen;

@@ -15,6 +15,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "core/sysmon.h"
+#include "net/dns.h"
 
 #define PART_MS 600000 /* the longest that one may start or stop: a database can be a large one */
 #define ASK_MS 900000
@@ -54,6 +55,10 @@ static const struct child_spec children[] = {
 	 */
 	{ .id = "acceptors", PART(part_acceptors) },
 	{ .id = "listener", SUPERVISOR_CHILD(&listener_plan, .name = LISTENER_NAME) },
+	/* Asks name servers. Who asks while it is away hears so. */
+	{ .id = "dns",
+		.shutdown_ms = 2000,
+		THREAD_CHILD(dns_run, .wake = dns_wake, .heartbeat_ms = DNS_HEARTBEAT_MS) },
 	/* Looks at all of the above, none of which needs it. */
 	{ .id = "system monitor",
 		.shutdown_ms = 2000,

@@ -326,6 +326,7 @@ static int internal_remove(void *arg UNUSED, struct host *h, const char *user)
 
 static const struct auth_backend internal = {
 	.name = "internal",
+	.method = AUTH_BY_INTERNAL,
 	.find = internal_find,
 	.create = internal_create,
 	.set_password = internal_set_password,
@@ -346,21 +347,15 @@ static int auth_internal_start(struct module_instance *mi)
 		log_error("auth", "accounts need a database", L_STR("host", mi->host->name));
 		return -ENODEV;
 	}
-	if (rcu_get(mi->host->auth)) {
-		log_error("auth", "the host has accounts from another module already",
-			L_STR("host", mi->host->name));
-		return -EEXIST;
-	}
 	error = db_migrate(db_main(), steps);
 	if (!error)
-		rcu_set(mi->host->auth, &internal);
+		auth_source_add(mi->host, &internal, mi, NULL);
 	return error;
 }
 
 static void auth_internal_stop(struct module_instance *mi)
 {
-	if (rcu_get(mi->host->auth) == &internal)
-		rcu_set(mi->host->auth, NULL);
+	auth_source_remove(mi->host, &internal, mi);
 }
 
 const struct module module_auth_internal = {

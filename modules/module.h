@@ -29,7 +29,7 @@
 #include "xml/stanza.h"
 
 /* Raised whenever anything a module can see changes its layout or meaning. */
-#define LINNET_MODULE_ABI 2
+#define LINNET_MODULE_ABI 3
 
 /* What modules/ gives to modules built outside of it; all else in there stays its own, so that
  * their names cannot meet. */

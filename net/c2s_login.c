@@ -107,7 +107,8 @@ ON_SHARD static void add_sasl_feature(struct c2s *c, struct builder *b)
 	struct tls_channel channel;
 
 	tls_channel_kinds(c->stream.conn.tls, &channel);
-	c->login->offered = sasl_mechanisms(c->conf, &channel);
+	c->login->offered =
+		auth_mechanisms(c->session.host, c->conf, sasl_mechanisms(c->conf, &channel));
 	if (!c->login->offered)
 		return;
 	build_open(b, "mechanisms", NS_SASL);

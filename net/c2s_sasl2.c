@@ -622,7 +622,8 @@ ON_SHARD static struct next begin_tasks(struct c2s *c)
 {
 	struct sasl2_login *two = c->login->sasl2;
 
-	two->upgrades = two->request.upgrades & c->conf->scram_upgrades;
+	two->upgrades =
+		two->account.takes_verifiers ? two->request.upgrades & c->conf->scram_upgrades : 0;
 	for (int hash = 0; hash < SCRAM_HASHES; hash++)
 		if (two->account.scram[hash].iterations >= c->conf->scram_iterations)
 			two->upgrades &= ~(1u << hash);

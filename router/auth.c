@@ -1,5 +1,5 @@
-/* router/auth.c - what all account backends share: checking what is asked, asking from shards, and
- * hiding from strangers which accounts there are. */
+/* router/auth.c - asks a host's sources of accounts in their order, for those who wait and for
+ * shards, and hides from strangers which accounts there are. */
 #include "router/auth.h"
 
 #include <errno.h>
@@ -11,6 +11,10 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "core/rcu.h"
+#include "core/shard.h"
+#include "core/timer.h"
+#include "router/auth_cache.h"
+#include "router/auth_source.h"
 #include "xml/jid.h"
 
 /* Lanes share the job pool. A password check burns milliseconds of a core, so few run at once, and
@@ -31,126 +35,321 @@ static struct metric refused =
 static struct metric check_time =
 	METRIC_TIME("auth_check_seconds", "Time a password check took on its thread");
 
-/* --- the host's backend ---------------------------------------------------------------------- */
+/* --- the sources, one after the other -------------------------------------------------------- */
 
-/* Backends are static objects: good beyond the read section. */
-static const struct auth_backend *backend_of(struct host *h)
-{
-	return rcu_get(h->auth);
-}
+enum purpose {
+	TO_KNOW, /* whether there is such an account */
+	TO_LOG_IN_BY_VERIFIER,
+	TO_LOG_IN_BY_PASSWORD,
+	TO_LOG_IN_BY_TOKEN,
+};
+
+/* One question on its way through the sources. The same for those who wait (walk_through()) and for
+ * requests, which come back between its steps. */
+struct auth_walk {
+	enum purpose purpose;
+	struct host *host; /* the caller's */
+	const char *user;
+	uint8_t order[AUTH_SOURCES];
+	unsigned n, at;
+	bool anonymous; /* nobody is asked about those who come without a name */
+	bool doubt; /* its password was refused: is it an account of this source? */
+	bool done;
+	int result; /* done */
+	struct auth_account account; /* done, and 0 */
+	/* The step that is to be taken, when it is ready. */
+	bool ready;
+	struct auth_source *source; /* counted */
+	enum auth_deed deed;
+	/* Of a request. */
+	bool agent_asked;
+	struct auth_call *call; /* under way */
+	struct timer deadline;
+};
 
 static bool is_name(const char *user)
 {
 	return *user && strnlen(user, JID_PART_MAX + 1) <= JID_PART_MAX;
 }
 
-int auth_find(struct host *h, const char *user, struct auth_account *out)
+static void walk_end(struct auth_walk *w, int result)
 {
-	const struct auth_backend *b = backend_of(h);
-
-	job_check();
-	if (!b || !b->find)
-		return -ENOSYS;
-	memset(out, 0, sizeof(*out));
-	return is_name(user) ? b->find(h->auth_arg, h, user, out) : AUTH_NO_SUCH_USER;
+	w->done = true;
+	w->result = result;
 }
 
-/* Against what find() tells; for a stranger against what he is shown, so that both take as long. */
-static ON_JOB int check_verifiers(struct host *h, const char *user, const char *password)
+static void walk_begin(struct auth_walk *w, enum purpose purpose, struct host *h, const char *user)
 {
-	static const enum scram_hash order[] = { SCRAM_SHA_256, SCRAM_SHA_512, SCRAM_SHA_1 };
-	struct auth_account account;
-	int found = auth_find(h, user, &account);
-	unsigned i = 0;
-	bool right;
+	struct host_conf *conf = host_conf_hold(h);
 
-	if (found < 0)
-		return found;
-	if (found)
-		auth_fake_verifier(h, user, order[0], &account.scram[order[0]]);
-	while (i < ARRAY_LEN(order) && !account.scram[order[i]].iterations)
-		i++;
-	right = i < ARRAY_LEN(order) && scram_check(order[i], password, &account.scram[order[i]]);
-	wipe(&account.scram, sizeof(account.scram));
-	if (found)
-		return found;
-	if (!right)
-		return AUTH_WRONG;
-	return account.disabled ? AUTH_DISABLED : 0;
+	*w = (struct auth_walk){ .purpose = purpose, .host = h, .user = user };
+	for (unsigned i = 0; i < conf->n_sources; i++)
+		if (!conf->sources_unsaid || rcu_get(h->auth[conf->sources[i]]))
+			w->order[w->n++] = conf->sources[i];
+	w->anonymous = conf->anonymous;
+	host_conf_drop(conf);
+	if (!is_name(user))
+		walk_end(w, purpose == TO_LOG_IN_BY_PASSWORD ? AUTH_WRONG : AUTH_NO_SUCH_USER);
+}
+
+static void walk_fini(struct auth_walk *w)
+{
+	auth_source_drop(w->source);
+	w->source = NULL;
+	wipe(&w->account, sizeof(w->account));
+}
+
+static enum auth_deed deed_for(const struct auth_walk *w)
+{
+	const struct auth_source_part *p = auth_source_part(w->source);
+
+	if (w->doubt || w->purpose == TO_KNOW)
+		return AUTH_DO_EXISTS;
+	if (w->purpose == TO_LOG_IN_BY_PASSWORD)
+		return AUTH_DO_CHECK;
+	return p->conf.sasl & SASL_SCRAM_ALL ? AUTH_DO_FIND : AUTH_DO_EXISTS;
+}
+
+static void walk_take(struct auth_walk *w, int result, const struct auth_account *found);
+
+/* From memory, where it serves: who logs in by token has no other word of the source. */
+static bool remembered(struct auth_walk *w)
+{
+	const struct auth_account exists = {
+		.source = (enum auth_method)w->order[w->at],
+	};
+	enum auth_known known;
+
+	if (w->deed != AUTH_DO_EXISTS || w->purpose == TO_LOG_IN_BY_TOKEN ||
+		!auth_source_is_slow(w->source))
+		return false;
+	known = auth_cache_ask(w->host, exists.source, w->user, false);
+	if (known)
+		walk_take(w, known == AUTH_KNOWN_YES ? 0 : AUTH_NO_SUCH_USER, &exists);
+	return known != AUTH_UNKNOWN;
+}
+
+/* Whether there is one more step, which then stands in w->source and w->deed. */
+static bool walk_on(struct auth_walk *w)
+{
+	while (!w->done && !w->ready) {
+		auth_source_drop(w->source);
+		w->source = NULL;
+		if (w->at == w->n) {
+			walk_end(w, w->n || w->anonymous ? AUTH_NO_SUCH_USER : -ENOSYS);
+			break;
+		}
+		w->source = auth_source_hold(w->host, (enum auth_method)w->order[w->at]);
+		if (!w->source) {
+			walk_end(w, -ENOSYS);
+			break;
+		}
+		w->deed = deed_for(w);
+		w->ready = !remembered(w);
+	}
+	return !w->done;
+}
+
+static void not_here(struct auth_walk *w)
+{
+	w->at++;
+	w->doubt = false;
+}
+
+/* The source does not answer; what it said some time ago may help. Nobody logs in by that. */
+static void is_away(struct auth_walk *w, int error)
+{
+	const enum auth_method m = (enum auth_method)w->order[w->at];
+	enum auth_known known = auth_source_is_slow(w->source)
+		? auth_cache_ask(w->host, m, w->user, true)
+		: AUTH_UNKNOWN;
+
+	if (known == AUTH_KNOWN_NO) {
+		not_here(w);
+	} else if (known == AUTH_KNOWN_YES && w->purpose == TO_KNOW) {
+		w->account.source = m;
+		walk_end(w, 0);
+	} else {
+		walk_end(w, error);
+	}
+}
+
+static void note_known(const struct auth_walk *w, int result)
+{
+	if (auth_source_is_slow(w->source) && result >= 0 && result != AUTH_REFUSED)
+		auth_cache_note(w->host, (enum auth_method)w->order[w->at], w->user,
+			result != AUTH_NO_SUCH_USER);
+}
+
+/* What the step came to. */
+static void walk_take(struct auth_walk *w, int result, const struct auth_account *found)
+{
+	if (result < 0) {
+		is_away(w, result);
+	} else if (result == AUTH_NO_SUCH_USER) {
+		not_here(w);
+	} else if (result == AUTH_REFUSED) {
+		w->doubt = w->at + 1 < w->n;
+		if (!w->doubt)
+			walk_end(w, AUTH_WRONG);
+	} else {
+		w->account = *found;
+		walk_end(w, w->doubt ? AUTH_WRONG : result);
+	}
+}
+
+static void walk_told(struct auth_walk *w, int result, const struct auth_account *found)
+{
+	w->ready = false;
+	note_known(w, result);
+	walk_take(w, result, found);
+}
+
+/* The calling thread waits for it. */
+ON_JOB static void walk_step(struct auth_walk *w, const char *password)
+{
+	struct auth_account found;
+	int result = auth_source_do(w->source, w->deed, w->host, w->user, password, &found);
+
+	walk_told(w, result, &found);
+	wipe(&found, sizeof(found));
+}
+
+ON_JOB static int walk_through(struct auth_walk *w, const char *password)
+{
+	while (walk_on(w))
+		walk_step(w, password);
+	return w->result;
+}
+
+int auth_find(struct host *h, const char *user, struct auth_account *out)
+{
+	struct auth_walk w;
+	int result;
+
+	job_check();
+	walk_begin(&w, TO_KNOW, h, user);
+	result = walk_through(&w, NULL);
+	*out = w.account;
+	walk_fini(&w);
+	return result;
 }
 
 int auth_check(struct host *h, const char *user, const char *password)
 {
-	const struct auth_backend *b = backend_of(h);
-	char prepared[PASSWORD_MAX + 1];
+	struct auth_walk w;
 	int result;
 
 	job_check();
-	if (!b)
-		return -ENOSYS;
-	if (!is_name(user) || password_prepare(password, prepared))
-		return AUTH_WRONG;
-	if (b->check)
-		result = b->check(h->auth_arg, h, user, prepared);
-	else
-		result = check_verifiers(h, user, prepared);
-	wipe(prepared, sizeof(prepared));
+	walk_begin(&w, TO_LOG_IN_BY_PASSWORD, h, user);
+	result = walk_through(&w, password);
+	walk_fini(&w);
 	return result;
 }
 
-typedef int password_fn(void *arg, struct host *h, const char *user, const char *password);
-
-static int with_password(struct host *h, password_fn *fn, const char *user, const char *password)
+/* The source that an account belongs to, counted. 0, AUTH_NO_SUCH_USER or a negative errno. */
+ON_JOB static int source_of(struct host *h, const char *user, struct auth_source **out)
 {
-	char prepared[PASSWORD_MAX + 1];
-	int result;
+	struct auth_account found;
+	int result = auth_find(h, user, &found);
 
-	if (!fn)
-		return AUTH_READ_ONLY;
-	if (!is_name(user) || password_prepare(password, prepared))
-		return -EINVAL;
-	result = fn(h->auth_arg, h, user, prepared);
-	wipe(prepared, sizeof(prepared));
+	*out = result ? NULL : auth_source_hold(h, found.source);
+	wipe(&found, sizeof(found));
+	return result || *out ? result : -ENOSYS;
+}
+
+/* A host's sources in order, counted. */
+struct sources {
+	struct auth_source *at[AUTH_SOURCES];
+	unsigned n;
+};
+
+static void sources_hold(struct host *h, struct sources *out)
+{
+	struct host_conf *conf = host_conf_hold(h);
+
+	out->n = 0;
+	for (unsigned i = 0; i < conf->n_sources; i++) {
+		struct auth_source *s = auth_source_hold(h, (enum auth_method)conf->sources[i]);
+
+		if (s)
+			out->at[out->n++] = s;
+	}
+	host_conf_drop(conf);
+}
+
+static void sources_drop(struct sources *all)
+{
+	for (unsigned i = 0; i < all->n; i++)
+		auth_source_drop(all->at[i]);
+}
+
+ON_JOB static int do_in(struct auth_source *s, enum auth_deed deed, struct host *h,
+	const char *user, const char *password)
+{
+	int result = auth_source_do(s, deed, h, user, password, NULL);
+
+	auth_cache_forget(h, user);
 	return result;
 }
 
 int auth_create(struct host *h, const char *user, const char *password)
 {
-	const struct auth_backend *b = backend_of(h);
+	struct auth_account found;
+	struct sources all;
+	int result;
 
 	job_check();
-	return b ? with_password(h, b->create, user, password) : -ENOSYS;
+	if (!is_name(user))
+		return -EINVAL;
+	result = auth_find(h, user, &found);
+	wipe(&found, sizeof(found));
+	if (result != AUTH_NO_SUCH_USER)
+		return result ? result : AUTH_EXISTS;
+	result = AUTH_READ_ONLY;
+	sources_hold(h, &all);
+	for (unsigned i = 0; i < all.n && result == AUTH_READ_ONLY; i++)
+		if (auth_source_part(all.at[i])->backend->create)
+			result = do_in(all.at[i], AUTH_DO_CREATE, h, user, password);
+	sources_drop(&all);
+	return result;
 }
 
 /* Who has a token may have it by the old password, so no token outlives that: they go before it
  * changes, and those that were given meanwhile after it. */
 int auth_set_password(struct host *h, const char *user, const char *password)
 {
-	const struct auth_backend *b = backend_of(h);
+	struct auth_source *s;
 	int result;
 
 	job_check();
-	if (!b)
-		return -ENOSYS;
-	result = is_name(user) ? user_agents_disown(h, user) : 0;
+	result = source_of(h, user, &s);
+	if (!result && !auth_source_part(s)->backend->set_password)
+		result = AUTH_READ_ONLY;
 	if (!result)
-		result = with_password(h, b->set_password, user, password);
+		result = user_agents_disown(h, user);
+	if (!result)
+		result = do_in(s, AUTH_DO_SET_PASSWORD, h, user, password);
 	if (!result)
 		user_agents_disown(h, user);
+	auth_source_drop(s);
 	return result;
 }
 
 int auth_set_verifier(struct host *h, const char *user, const struct auth_account *was,
 	enum scram_hash hash, const struct scram_verifier *v)
 {
-	const struct auth_backend *b = backend_of(h);
+	struct auth_source *s = auth_source_hold(h, was->source);
+	const struct auth_source_part *p = s ? auth_source_part(s) : NULL;
+	int result;
 
 	job_check();
-	if (!b)
+	if (!p)
 		return -ENOSYS;
-	if (!b->set_verifier)
-		return AUTH_READ_ONLY;
-	return b->set_verifier(h->auth_arg, h, user, was, hash, v);
+	result = p->backend->set_verifier ? p->backend->set_verifier(p->arg, h, user, was, hash, v)
+					  : AUTH_READ_ONLY;
+	auth_source_drop(s);
+	return result;
 }
 
 static int write_nothing(struct db_tx *tx UNUSED, void *arg UNUSED)
@@ -167,64 +366,158 @@ ON_JOB static void wait_for_writes(void)
 
 int auth_remove(struct host *h, const char *user)
 {
-	const struct auth_backend *b = backend_of(h);
+	struct auth_source *s = NULL;
 	struct jid *jid;
 	int result;
 
 	job_check();
-	if (!b)
-		return -ENOSYS;
-	if (!b->remove)
-		return AUTH_READ_ONLY;
 	if (!is_name(user) || jid_make(user, h->name, NULL, NULL, &jid))
 		return AUTH_NO_SUCH_USER;
-	result = user_agents_remove(h, user);
-	if (result == 0)
-		result = b->remove(h->auth_arg, h, user);
-	if (result == 0) {
+	result = source_of(h, user, &s);
+	if (!result && !auth_source_part(s)->backend->remove)
+		result = AUTH_READ_ONLY;
+	if (!result)
+		result = user_agents_remove(h, user);
+	if (!result)
+		result = do_in(s, AUTH_DO_REMOVE, h, user, NULL);
+	if (!result) {
 		hook_run(h->hooks, &account_removed_hook, jid);
 		wait_for_writes();
 	}
+	auth_source_drop(s);
 	jid_free(jid);
+	return result;
+}
+
+/* --- all of them ----------------------------------------------------------------------------- */
+
+/* The names that several lists have after one name, each list in order. */
+struct names {
+	char **at;
+	size_t n, room;
+};
+
+static void add_name(const char *user, void *arg)
+{
+	struct names *all = arg;
+
+	if (all->n == all->room) {
+		all->room = all->room ? 2 * all->room : 64;
+		all->at = xrealloc(all->at, all->room * sizeof(*all->at));
+	}
+	all->at[all->n++] = xstrdup(user);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The first max of them, each once; frees them. */
+static void tell_names(
+	struct names *all, unsigned max, void (*fn)(const char *user, void *fn_arg), void *fn_arg)
+{
+	const char *last = NULL;
+
+	if (all->n)
+		qsort(all->at, all->n, sizeof(*all->at), by_name);
+	for (size_t i = 0; i < all->n && max; i++) {
+		if (last && strcmp(all->at[i], last) == 0)
+			continue;
+		last = all->at[i];
+		fn(last, fn_arg);
+		max--;
+	}
+	for (size_t i = 0; i < all->n; i++)
+		free(all->at[i]);
+	free(all->at);
+}
+
+typedef int list_fn(void *arg, struct host *h, const char *after, unsigned max,
+	void (*fn)(const char *user, void *fn_arg), void *fn_arg);
+
+static list_fn *lister(const struct auth_source *s, bool disabled)
+{
+	const struct auth_backend *b = auth_source_part(s)->backend;
+
+	return disabled ? b->list_disabled : b->list;
+}
+
+/* Of those sources that can tell; one of them alone is asked without detours. */
+ON_JOB static int list_all(struct host *h, bool disabled, const char *after, unsigned max,
+	void (*fn)(const char *user, void *fn_arg), void *fn_arg)
+{
+	struct names names = { 0 };
+	struct sources all;
+	unsigned able = 0;
+	int result = -ENOSYS;
+
+	sources_hold(h, &all);
+	for (unsigned i = 0; i < all.n; i++)
+		able += lister(all.at[i], disabled) != NULL;
+	for (unsigned i = 0; i < all.n && (result == 0 || result == -ENOSYS); i++) {
+		list_fn *list = lister(all.at[i], disabled);
+		void *arg = auth_source_part(all.at[i])->arg;
+
+		if (list)
+			result = able == 1 ? list(arg, h, after, max, fn, fn_arg)
+					   : list(arg, h, after, max, add_name, &names);
+	}
+	sources_drop(&all);
+	tell_names(&names, result ? 0 : max, fn, fn_arg);
 	return result;
 }
 
 int auth_list(struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg)
 {
-	const struct auth_backend *b = backend_of(h);
-
 	job_check();
-	return b && b->list ? b->list(h->auth_arg, h, after, max, fn, fn_arg) : -ENOSYS;
+	return list_all(h, false, after, max, fn, fn_arg);
 }
 
 int auth_list_disabled(struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg)
 {
-	const struct auth_backend *b = backend_of(h);
-
 	job_check();
-	return b && b->list_disabled ? b->list_disabled(h->auth_arg, h, after, max, fn, fn_arg)
-				     : -ENOSYS;
+	return list_all(h, true, after, max, fn, fn_arg);
 }
 
 int auth_count(struct host *h, uint64_t *out)
 {
-	const struct auth_backend *b = backend_of(h);
+	struct sources all;
+	uint64_t sum = 0;
+	int result = -ENOSYS;
 
 	job_check();
-	return b && b->count ? b->count(h->auth_arg, h, out) : -ENOSYS;
+	sources_hold(h, &all);
+	for (unsigned i = 0; i < all.n && (result == 0 || result == -ENOSYS); i++) {
+		const struct auth_source_part *p = auth_source_part(all.at[i]);
+		uint64_t n = 0;
+
+		if (!p->backend->count)
+			continue;
+		result = p->backend->count(p->arg, h, &n);
+		sum += n;
+	}
+	sources_drop(&all);
+	if (!result)
+		*out = sum;
+	return result;
 }
 
-static int set_disabled(struct host *h, const char *user, bool disabled)
+ON_JOB static int set_disabled(struct host *h, const char *user, bool disabled)
 {
-	const struct auth_backend *b = backend_of(h);
+	const struct auth_source_part *p;
+	struct auth_source *s;
+	int result = source_of(h, user, &s);
 
-	if (!b)
-		return -ENOSYS;
-	if (!b->set_disabled)
-		return AUTH_READ_ONLY;
-	return is_name(user) ? b->set_disabled(h->auth_arg, h, user, disabled) : AUTH_NO_SUCH_USER;
+	if (result)
+		return result;
+	p = auth_source_part(s);
+	result = p->backend->set_disabled ? p->backend->set_disabled(p->arg, h, user, disabled)
+					  : AUTH_READ_ONLY;
+	auth_source_drop(s);
+	return result;
 }
 
 int auth_disable(struct host *h, const char *user)
@@ -241,6 +534,9 @@ int auth_enable(struct host *h, const char *user)
 
 /* --- asking from a shard --------------------------------------------------------------------- */
 
+/* A request's way: steps at sources that answer at once are taken by jobs, those at slow ones are
+ * calls; in between it is on the shard that asked. */
+
 static void forget_password(struct auth_request *r)
 {
 	if (r->password)
@@ -249,55 +545,138 @@ static void forget_password(struct auth_request *r)
 	r->password = NULL;
 }
 
-ON_JOB static void check_password(struct auth_request *r)
+static void forget_walk(struct auth_request *r)
 {
-	uint64_t began_us = clock_us();
-
-	r->result = auth_check(r->host, r->user, r->password);
-	metric_time(&check_time, clock_us() - began_us);
-	forget_password(r);
+	if (r->walk)
+		walk_fini(r->walk);
+	free(r->walk);
+	r->walk = NULL;
 }
 
-/* An account, and one of its clients; one that is not known has no tokens. Both are looked for
- * whatever comes of the first: it takes as long for names that are none. */
-ON_JOB static int find_both(struct auth_request *r)
+static void request_end(struct auth_request *r)
 {
+	if (r->walk) {
+		r->result = r->walk->result;
+		r->account = r->walk->account;
+	}
+	forget_password(r);
+	forget_walk(r);
+	r->done(r);
+}
+
+/* A client that is not known has no tokens. It is looked for whatever came of the account: it takes
+ * as long for names that are none. */
+ON_JOB static void find_agent(struct auth_request *r)
+{
+	struct auth_walk *w = r->walk;
 	char id[USER_AGENT_ID + 1];
-	int found = auth_find(r->host, r->user, &r->account), known;
+	int known;
 
 	strcpy(id, r->agent.id);
 	known = user_agent_find(r->host, r->user, id, &r->agent);
-	if (found || known >= 0 || known == -ENOSYS)
-		return found;
-	return known;
+	if (!w->result && known < 0 && known != -ENOSYS)
+		w->result = known;
+	w->agent_asked = true;
 }
 
 static void request_work(struct job *j)
 {
 	struct auth_request *r = container_of(j, struct auth_request, job);
+	struct auth_walk *w = r->walk;
+	uint64_t began_us = clock_us();
 
 	job_check();
-	switch (r->ask) {
-	case AUTH_ASK_FIND:
-		r->result = auth_find(r->host, r->user, &r->account);
-		break;
-	case AUTH_ASK_CHECK:
-		check_password(r);
-		break;
-	case AUTH_ASK_TOKEN:
-		r->result = find_both(r);
-		break;
-	case AUTH_ASK_UPGRADE:
+	if (r->ask == AUTH_ASK_UPGRADE) {
 		r->result = auth_set_verifier(r->host, r->user, &r->account, r->hash, &r->verifier);
-		break;
+		return;
 	}
+	while (walk_on(w) && !auth_source_is_slow(w->source))
+		walk_step(w, r->password);
+	if (w->done && r->ask == AUTH_ASK_TOKEN)
+		find_agent(r);
+	if (r->ask == AUTH_ASK_CHECK)
+		metric_time(&check_time, clock_us() - began_us);
+}
+
+static int submit_job(struct auth_request *r)
+{
+	struct carrier *c = r->ask == AUTH_ASK_CHECK ? checkers : finders;
+	uint64_t account = jid_hash_domain(r->user, strlen(r->user)) ^ r->host->hash;
+
+	REQUIRE(c); /* auth_start() */
+	return carrier_submit(c, account, &r->job);
+}
+
+static void request_go_on(struct auth_request *r);
+
+static void call_answered(struct auth_call *c)
+{
+	struct auth_request *r = c->asker;
+
+	if (r) {
+		if (c->home) {
+			shard_check(c->home);
+			timer_cancel(&r->walk->deadline);
+		}
+		r->walk->call = NULL;
+		walk_told(r->walk, c->result, &c->account);
+		auth_call_free(c);
+		request_go_on(r);
+	} else {
+		auth_call_free(c);
+	}
+}
+
+static void call_is_late(struct timer *t)
+{
+	struct auth_walk *w = container_of(t, struct auth_walk, deadline);
+	struct auth_request *r = w->call->asker;
+
+	shard_check(NULL);
+	w->call->asker = NULL;
+	auth_call_unwanted(w->call);
+	w->call = NULL;
+	walk_told(w, -ETIMEDOUT, NULL);
+	request_go_on(r);
+}
+
+/* Takes the next step: a call, or a job. 0, or it is too much. */
+static int request_step(struct auth_request *r)
+{
+	struct auth_walk *w = r->walk;
+	struct auth_call *c;
+
+	if (!walk_on(w) || !auth_source_is_slow(w->source))
+		return submit_job(r);
+	c = auth_source_ask(w->source, w->deed, r->host, r->user, r->password, call_answered, r);
+	if (c && shard_self()) { /* else the answer may have come */
+		shard_check(NULL);
+		w->call = c;
+		timer_set(&w->deadline, auth_source_part(w->source)->conf.timeout_ms);
+	}
+	return c ? 0 : -EAGAIN;
+}
+
+static void request_go_on(struct auth_request *r)
+{
+	struct auth_walk *w = r->walk;
+
+	while (w && (walk_on(w) || (r->ask == AUTH_ASK_TOKEN && !w->agent_asked))) {
+		if (request_step(r) == 0)
+			return;
+		if (w->done) { /* the client cannot be looked for */
+			w->agent_asked = true;
+			w->result = -EAGAIN;
+		} else {
+			walk_told(w, -EAGAIN, NULL);
+		}
+	}
+	request_end(r);
 }
 
 static void request_done(struct job *j)
 {
-	struct auth_request *r = container_of(j, struct auth_request, job);
-
-	r->done(r);
+	request_go_on(container_of(j, struct auth_request, job));
 }
 
 void auth_request_init(struct auth_request *r, enum auth_ask ask, struct host *h, const char *user,
@@ -317,6 +696,7 @@ void auth_request_init(struct auth_request *r, enum auth_ask ask, struct host *h
 void auth_request_fini(struct auth_request *r)
 {
 	forget_password(r);
+	forget_walk(r);
 	wipe(&r->account, sizeof(r->account));
 	wipe(&r->agent, sizeof(r->agent));
 	wipe(&r->verifier, sizeof(r->verifier));
@@ -326,14 +706,29 @@ void auth_request_fini(struct auth_request *r)
 	r->host = NULL;
 }
 
+static void begin_walk(struct auth_request *r)
+{
+	static const enum purpose purposes[] = {
+		[AUTH_ASK_FIND] = TO_LOG_IN_BY_VERIFIER,
+		[AUTH_ASK_CHECK] = TO_LOG_IN_BY_PASSWORD,
+		[AUTH_ASK_TOKEN] = TO_LOG_IN_BY_TOKEN,
+	};
+
+	r->walk = xmalloc(sizeof(*r->walk));
+	walk_begin(r->walk, purposes[r->ask], r->host, r->user);
+	timer_init(&r->walk->deadline, call_is_late);
+}
+
 int auth_ask(struct auth_request *r)
 {
-	struct carrier *c = r->ask == AUTH_ASK_CHECK ? checkers : finders;
-	uint64_t account = jid_hash_domain(r->user, strlen(r->user)) ^ r->host->hash;
+	int error;
 
-	REQUIRE(c); /* auth_start() */
-	if (carrier_submit(c, account, &r->job) == 0)
+	if (r->ask != AUTH_ASK_UPGRADE)
+		begin_walk(r);
+	error = r->walk ? request_step(r) : submit_job(r);
+	if (!error)
 		return 0;
+	forget_walk(r);
 	metric_add(&refused, 1);
 	return -EAGAIN;
 }

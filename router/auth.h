@@ -1,6 +1,10 @@
-/* router/auth.h - where accounts come from: one interface, a backend module per host.
- * Every call may block on a database or a network, so all run on job threads; streams submit them
- * as jobs. Names are prepared local parts. Passwords exist only as SCRAM verifiers. */
+/* router/auth.h - where accounts come from. A host has sources of accounts in an order, the setting
+ * auth_method; each is a backend that a module brings. An account belongs to the first source that
+ * knows it. A source that is away makes an answer that depends on it a failure (streams say
+ * temporary-auth-failure), unless a source before it has answered; the ones behind it are not asked
+ * in its stead, as the same name may be somebody else's there.
+ * What blocks runs on job threads; streams submit requests. Names are prepared local parts.
+ * Linnet's own accounts have SCRAM verifiers and no passwords. */
 #pragma once
 
 #include <openssl/types.h>
@@ -25,6 +29,9 @@ struct scram_verifier { /* RFC 5802 §3 */
 struct auth_account {
 	struct scram_verifier scram[SCRAM_HASHES];
 	bool disabled;
+	/* Set by router/auth. */
+	enum auth_method source; /* that it belongs to */
+	bool takes_verifiers; /* which has set_verifier() */
 };
 
 #define AUTH_NO_SUCH_USER 1
@@ -32,11 +39,19 @@ struct auth_account {
 #define AUTH_WRONG 3 /* wrong password */
 #define AUTH_READ_ONLY 4 /* the backend cannot change accounts */
 #define AUTH_DISABLED 5 /* the password is right, but an operator has closed the account */
+#define AUTH_REFUSED 6 /* check(): no such account or another password, it cannot tell which */
 /* Each returns 0, one of the above, or a negative errno: the backend is away (then streams answer
- * temporary-auth-failure). Absent functions (NULL) mean AUTH_READ_ONLY or not supported. */
+ * temporary-auth-failure). Absent functions (NULL) mean AUTH_READ_ONLY or not supported.
+ * They run on job threads or on those of the source, registered with RCU; what waits for others
+ * stands between rcu_offline() and rcu_online(). */
 struct auth_backend {
 	const char *name; /* "internal" */
+	enum auth_method method; /* its place in auth_method */
+	/* check() gets the password as the client sent it; else it is prepared (SASLprep). */
+	bool raw_passwords;
 	int (*find)(void *arg, struct host *h, const char *user, struct auth_account *out);
+	/* Whether there is such an account, when that is less work than find(); NULL: find(). */
+	int (*exists)(void *arg, struct host *h, const char *user);
 	/* For backends that keep no verifiers; NULL: compare against find(). */
 	int (*check)(void *arg, struct host *h, const char *user, const char *password);
 	int (*create)(void *arg, struct host *h, const char *user, const char *password);
@@ -57,11 +72,41 @@ struct auth_backend {
 		const struct scram_verifier *v);
 };
 
-/* The host's backend, with the checks all of them share. A host without one: -ENOSYS. A password
- * that may not be, or a name that cannot be one: -EINVAL; auth_check() says AUTH_WRONG. Backends
- * get passwords prepared. */
+/* --- sources: router/auth_source.c ----------------------------------------------------------- */
+
+/* What a host has of a backend. */
+struct auth_source_conf {
+	/* Of its own, for a backend that waits for others: they all may hang in it without harm to
+	 * anybody else. 0: it answers at once, or as fast as the server's database. */
+	unsigned threads;
+	unsigned max_waiting; /* calls that wait for these threads; more are refused. 0: 1000 */
+	uint64_t timeout_ms; /* of a call, with its wait for a thread; 0: 10000 */
+	/* SASL mechanisms that all its accounts can log in with: bits of router/host.h. 0: PLAIN,
+	 * and without check() SCRAM of all kinds too. */
+	uint32_t sasl;
+	void (*free)(void *arg); /* once the last call has returned; NULL: nothing */
+};
+/* From a module's start() and stop(). One of the same method takes the place of the one before,
+ * until it is removed. The last step of start(). conf NULL: all zero. */
+void auth_source_add(struct host *h, const struct auth_backend *b, void *arg,
+	const struct auth_source_conf *conf);
+/* Nobody asks it any more. Waits for the calls under way, but not for those that hang: arg lives
+ * until conf.free() is called, which may be later. */
+void auth_source_remove(struct host *h, const struct auth_backend *b, void *arg);
+
+/* Of these mechanisms, those that the host's sources can do: SCRAM when all can, or when some can
+ * and scram_beside_plain is set. Any registered thread. */
+uint32_t auth_mechanisms(struct host *h, const struct host_conf *conf, uint32_t of);
+
+/* --- asking them in order -------------------------------------------------------------------- */
+
+/* A host without a source: -ENOSYS; one for anonymous logins alone: AUTH_NO_SUCH_USER. A password
+ * that may not be, or a name that cannot be one: -EINVAL; auth_check() says AUTH_WRONG. */
+/* Whether there is such an account, for whoever has something for it: about slow sources it may be
+ * what they said within auth_cache_life_time. Verifiers only from those that answer at once. */
 ON_JOB int auth_find(struct host *h, const char *user, struct auth_account *out);
 ON_JOB int auth_check(struct host *h, const char *user, const char *password);
+/* In the first source that makes accounts, unless any of them has it. */
 ON_JOB int auth_create(struct host *h, const char *user, const char *password);
 ON_JOB int auth_set_password(struct host *h, const char *user, const char *password);
 /* That the password is the one of the other verifiers is the word of whoever logged in with it. */
@@ -82,7 +127,7 @@ extern struct hook account_removed_hook;
 /* Asking from a shard: part of its owner's object. Requests about one account run in order; checks
  * of passwords are costly and have lanes of their own. */
 enum auth_ask {
-	AUTH_ASK_FIND,
+	AUTH_ASK_FIND, /* to log in with what is found */
 	AUTH_ASK_CHECK,
 	AUTH_ASK_TOKEN, /* the account, and the client that agent.id names */
 	AUTH_ASK_UPGRADE, /* auth_set_verifier(), with the account as it was */
@@ -101,6 +146,7 @@ struct auth_request {
 	char *password; /* owned; wiped as soon as it was checked */
 	void (*done)(struct auth_request *r);
 	struct job job;
+	struct auth_walk *walk; /* owned, while it is asked */
 };
 /* done runs once, on the shard that asked, and owns r from then on. password: NULL to find. */
 void auth_request_init(struct auth_request *r, enum auth_ask ask, struct host *h, const char *user,

@@ -6,6 +6,8 @@
 
 #include "core/lang.h"
 #include "core/mem.h"
+#include "router/auth_cache.h"
+#include "router/auth_source.h"
 #include "router/iq.h"
 #include "xml/jid.h"
 
@@ -15,6 +17,11 @@ struct host_conf *host_conf_new(void)
 
 	atomic_init(&c->refs, 1);
 	arena_init(&c->arena, NULL, 0);
+	c->sources_unsaid = true;
+	while (c->n_sources < AUTH_SOURCES) {
+		c->sources[c->n_sources] = (uint8_t)c->n_sources;
+		c->n_sources++;
+	}
 	return c;
 }
 
@@ -74,6 +81,8 @@ static void host_free(struct rcu_head *head)
 	struct host *h = container_of(head, struct host, rcu);
 
 	iq_table_free(h);
+	auth_sources_forget(h);
+	auth_cache_free(rcu_get(h->auth_cache));
 	hook_set_free(h->hooks);
 	host_conf_drop(rcu_get(h->conf));
 	free((char *)h->name);

@@ -7,6 +7,7 @@
 
 #include "core/arena.h"
 #include "core/attr.h"
+#include "core/conf.h"
 #include "core/hook.h"
 #include "core/rcu.h"
 
@@ -20,6 +21,20 @@ enum { /* sasl_mechanisms, in the order of the setting's words */
 	SASL_SCRAM_SHA_1 = 1 << 5,
 	SASL_PLAIN = 1 << 6,
 	SASL_ANONYMOUS = 1 << 7,
+};
+#define SASL_SCRAM_ALL 0x3fu
+
+/* auth_method: where accounts come from, in the order of the setting's words. Each but the last is
+ * a source: the module auth_WORD brings it (router/auth.h). */
+enum auth_method {
+	AUTH_BY_INTERNAL,
+	AUTH_BY_EXTERNAL,
+	AUTH_BY_LDAP,
+	AUTH_BY_SQL,
+	AUTH_BY_PAM,
+	AUTH_BY_JWT,
+	AUTH_SOURCES,
+	AUTH_ANONYMOUS = AUTH_SOURCES, /* no source: those accounts are nobody's */
 };
 
 /* The setting stream_management: XEP-0198. Times 0: never. */
@@ -45,7 +60,16 @@ struct host_conf {
 	struct rcu_head rcu;
 	struct arena arena; /* holds the strings below */
 	const char *name;
-	uint32_t auth_methods; /* auth_method: bits of router/host_conf.h */
+	struct conf_list auth_methods; /* auth_method: int, enum auth_method, as in the file */
+	uint8_t sources[AUTH_SOURCES]; /* enum auth_method, those that are sources: in what order
+					* they are asked */
+	unsigned n_sources;
+	bool sources_unsaid; /* no settings: whichever there are */
+	bool scram_beside_plain; /* offered, too, where some accounts cannot use it */
+	bool use_auth_cache; /* auth_use_cache and the options beside it: router/auth_cache.h */
+	int64_t auth_cache_size;
+	int64_t auth_cache_life_ms;
+	bool auth_cache_missed;
 	bool anonymous; /* one of them: SASL ANONYMOUS makes throw-away accounts */
 	bool legacy_auth; /* XEP-0078 in state wait_for_auth */
 	int resource_conflict; /* enum resource_conflict */
@@ -78,7 +102,8 @@ struct host_conf {
 };
 
 struct iq_table; /* router/iq.c */
-struct auth_backend; /* router/auth.h */
+struct auth_source; /* router/auth_source.c */
+struct auth_cache; /* router/auth_cache.c */
 
 struct host {
 	_Atomic uint32_t refs;
@@ -87,8 +112,8 @@ struct host {
 	struct hook_set *hooks; /* owned */
 	RCU_PTR(struct host_conf) conf; /* replaced by reload */
 	RCU_PTR(struct iq_table) iq[2]; /* by enum iq_scope; written by router/iq.c */
-	RCU_PTR(const struct auth_backend) auth; /* set by the module that brings it */
-	void *auth_arg; /* constant once auth is set */
+	RCU_PTR(struct auth_source) auth[AUTH_SOURCES]; /* auth_source_add() */
+	RCU_PTR(struct auth_cache) auth_cache; /* owned; made when first needed */
 	struct module_instance *modules; /* modules/registry's */
 	struct rcu_head rcu;
 };

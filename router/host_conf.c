@@ -6,12 +6,18 @@
 #include "core/lang.h"
 #include "core/mem.h"
 
-static const char *const auth_words[] = { "internal|mnesia|sql", "anonymous", NULL };
+/* In the order of enum auth_method. */
+static const char *const auth_words[] = { "internal|mnesia", "external", "ldap", "sql", "pam",
+	"jwt", "anonymous", NULL };
 /* ejabberd's; a row leaves when its way comes. */
 static const struct conf_hint auth_hints[] = {
-	{ "external|ldap|pam|jwt|http", "there is no such way to log in yet" },
+	{ "http", "there is no such way to log in yet" },
 	{ NULL, NULL },
 };
+static const struct conf_item auth_item[] = { { "auth_method", CONF_ENUM, 0, .words = auth_words,
+						      .hints = auth_hints,
+						      .help = "Where accounts come from." },
+	{ 0 } };
 static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", "setresource",
 	NULL };
 /* In the order of SASL_* in router/host.h; the ones behind them are ejabberd's and never offered.
@@ -88,10 +94,33 @@ static const struct conf_item client_state_items[] = {
 };
 
 const struct conf_item host_conf_items[] = {
-	{ "auth_method", CONF_WORDS, FIELD(struct host_conf, auth_methods, uint32_t),
-		.preset = "[internal]", .words = auth_words, .hints = auth_hints, .per_host = true,
+	{ "auth_method", CONF_LIST, FIELD(struct host_conf, auth_methods, struct conf_list),
+		.preset = "[internal]", .item = auth_item, .item_size = sizeof(int),
+		.per_host = true,
 		.help = "Who may log in: `internal`, the accounts in the server's database; "
-			"`anonymous`, anybody, with an address that is thrown away afterwards." },
+			"`anonymous`, anybody, with an address that is thrown away afterwards; all "
+			"others are accounts of other systems, each brought by the module of its "
+			"name (`external`: mod_auth_external). They are asked in this order, and "
+			"an account belongs to the first that knows it." },
+	{ "scram_beside_plain", CONF_BOOL, FIELD(struct host_conf, scram_beside_plain, bool),
+		.preset = "false", .per_host = true,
+		.help = "Where some accounts of auth_method can only log in with PLAIN, offer "
+			"SCRAM too, for the others. Clients that choose SCRAM for an account of "
+			"the first kind fail, and few try PLAIN then." },
+	{ "auth_use_cache", CONF_BOOL, FIELD(struct host_conf, use_auth_cache, bool),
+		.preset = "true", .per_host = true,
+		.help = "Remember what other systems have said about whether an account exists. "
+			"Logins always ask them; messages to absent users do not each time." },
+	{ "auth_cache_size", CONF_INT, FIELD(struct host_conf, auth_cache_size, int64_t),
+		.preset = "10000", .min = 64, .max = 10000000, .unit = "accounts", .per_host = true,
+		.applies = CONF_AT_RESTART,
+		.help = "Of how many accounts of a host this is remembered." },
+	{ "auth_cache_life_time", CONF_TIME, FIELD(struct host_conf, auth_cache_life_ms, int64_t),
+		.preset = "1 hour", .min = 1000, .max = 30 * 86400000LL, .per_host = true,
+		.help = "For how long; when the other system is away, also longer." },
+	{ "auth_cache_missed", CONF_BOOL, FIELD(struct host_conf, auth_cache_missed, bool),
+		.preset = "true", .per_host = true,
+		.help = "Remember also that there is no such account." },
 	{ "sasl_mechanisms", CONF_WORDS, FIELD(struct host_conf, allowed_mechanisms, uint32_t),
 		.preset = "[SCRAM-SHA-512-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS, "
 			  "SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, ANONYMOUS]",
@@ -199,15 +228,36 @@ const struct conf_item host_conf_items[] = {
 	{ 0 }
 };
 
+const char *auth_method_name(enum auth_method m)
+{
+	return m == AUTH_BY_INTERNAL ? "internal" : auth_words[m];
+}
+
+/* One that is named twice counts where it stands first. */
+static void order_sources(struct host_conf *c)
+{
+	const int *methods = c->auth_methods.at;
+	unsigned seen = 0;
+
+	c->sources_unsaid = false;
+	c->n_sources = 0;
+	for (size_t i = 0; i < c->auth_methods.n; i++) {
+		if (methods[i] < AUTH_SOURCES && !(seen & 1u << methods[i]))
+			c->sources[c->n_sources++] = (uint8_t)methods[i];
+		seen |= 1u << methods[i];
+	}
+	c->anonymous = seen & 1u << AUTH_ANONYMOUS;
+}
+
 /* What the options come to. */
 static void conclude(struct host_conf *c)
 {
 	c->scram_protects_offer = !c->scram_no_offer;
-	c->anonymous = c->auth_methods & AUTH_ANONYMOUS;
+	order_sources(c);
 	c->sasl_mechanisms = c->allowed_mechanisms & ~c->disabled_mechanisms;
 	if (!c->anonymous)
 		c->sasl_mechanisms &= ~(uint32_t)SASL_ANONYMOUS;
-	if (!(c->auth_methods & AUTH_INTERNAL))
+	if (!c->n_sources)
 		c->sasl_mechanisms &= SASL_ANONYMOUS;
 	c->texts = lang_pick(c->language, NULL);
 }

@@ -5,10 +5,10 @@
 #include "core/conf.h"
 #include "router/host.h"
 
-/* Bits of auth_method, in the order of its words. */
-enum { AUTH_INTERNAL = 1 << 0, AUTH_ANONYMOUS = 1 << 1 };
-
 extern const struct conf_item host_conf_items[]; /* all .per_host */
+
+/* The word of auth_method, and behind "mod_auth_" the module that brings it. */
+const char *auth_method_name(enum auth_method m);
 
 /* A snapshot with one reference: the options of all hosts, and over them what own (a map under
  * host_config, NULL for none) says. What else may or may not stand in own goes to the extra parts,

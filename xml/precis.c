@@ -485,3 +485,17 @@ int precis_domain(const char *text, size_t len, char *buffer, size_t max)
 		return -1;
 	return encode(&unicode, buffer, max);
 }
+
+int precis_domain_ascii(const char *text, size_t len, char *buffer, size_t max)
+{
+	UIDNAInfo info = UIDNA_INFO_INITIALIZER;
+	UErrorCode error = U_ZERO_ERROR;
+	struct text16 t, labels;
+
+	if (!decode(text, len, &t))
+		return -1;
+	labels.len = uidna_nameToASCII(idna, t.at, t.len, labels.at, TEXT_MAX, &info, &error);
+	if (U_FAILURE(error) || info.errors)
+		return -1;
+	return encode(&labels, buffer, max);
+}

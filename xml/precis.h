@@ -11,3 +11,5 @@
 int precis_username(const char *text, size_t len, char *buffer, size_t max);
 int precis_opaque(const char *text, size_t len, char *buffer, size_t max); /* passwords too */
 int precis_domain(const char *text, size_t len, char *buffer, size_t max);
+/* A domain in lower case as DNS and certificates have it: all labels ASCII (RFC 5890 A-labels). */
+int precis_domain_ascii(const char *text, size_t len, char *buffer, size_t max);

@@ -19,6 +19,7 @@ struct accounts {
 	} at[ACCOUNTS_MAX];
 	bool away;
 	bool read_only;
+	struct host *host;
 };
 
 static inline int accounts_position(struct accounts *a, const char *user)
@@ -108,8 +109,8 @@ static const struct auth_backend accounts_backend = {
 static inline void accounts_begin(struct accounts *a, struct host *h)
 {
 	*a = (struct accounts){ .lock = PTHREAD_MUTEX_INITIALIZER };
-	h->auth_arg = a;
-	rcu_set(h->auth, &accounts_backend);
+	a->host = h;
+	auth_source_add(h, &accounts_backend, a, NULL);
 }
 
 static inline void accounts_end(struct accounts *a)

@@ -381,6 +381,10 @@ Test(settings, example_is_right_and_means_the_defaults)
 	      "+ shaper_rules.c2s_shaper: [{none: admin}, normal]\n"
 	      "+ shaper_rules.max_user_offline_messages: [{5000: admin}, 100]\n"
 	      "~ disable_sasl_mechanisms: [] -> [PLAIN]\n"
+	      "~ dns_servers: [] -> [127.0.0.1:53, \"[2001:db8::53]:5353\"]\n"
+	      "~ outgoing_s2s_ipv4_address: null -> 192.0.2.1\n"
+	      "~ outgoing_s2s_ipv6_address: null -> 2001:db8::1\n"
+	      "~ s2s_places: {} -> {chat.example.org: [{host: 192.0.2.1, port: 5270, tls: true}]}\n"
 	      "~ module_path: [] -> [/usr/lib/linnet/modules]\n",
 		out);
 	catalogue_each(expect_module, out);

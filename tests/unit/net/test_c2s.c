@@ -105,7 +105,7 @@ static void begin(void)
 	conf->auth_fail_window_ms = 600000;
 	conf->language = "en";
 	host = host_new("capulet.lit", conf);
-	rcu_set(host->auth, &backend);
+	auth_source_add(host, &backend, NULL, NULL);
 	cr_assert_eq(route_register_host(host), 0);
 	store = store_with_certificate("capulet.lit");
 	options = xcalloc(1, sizeof(*options));

@@ -65,7 +65,7 @@ static void setup(void)
 	atomic_store(&log_level, LOG_LEVEL_NONE);
 	conf->scram_iterations = 4096;
 	host = host_new("example.org", conf);
-	rcu_set(host->auth, &keeping);
+	auth_source_add(host, &keeping, NULL, NULL);
 }
 
 static void teardown(void)
@@ -83,7 +83,7 @@ Test(auth, a_host_without_backend_says_so)
 	struct auth_account account;
 	uint64_t n;
 
-	rcu_set(host->auth, NULL);
+	auth_source_remove(host, &keeping, NULL);
 	cr_expect_eq(auth_find(host, "a", &account), -ENOSYS);
 	cr_expect_eq(auth_check(host, "a", "p"), -ENOSYS);
 	cr_expect_eq(auth_create(host, "a", "p"), -ENOSYS);
@@ -95,6 +95,7 @@ Test(auth, a_host_without_backend_says_so)
 
 Test(auth, what_a_backend_cannot_do_is_read_only)
 {
+	auth_create(host, "a", "p");
 	cr_expect_eq(auth_set_password(host, "a", "p"), AUTH_READ_ONLY);
 	cr_expect_eq(auth_enable(host, "a"), AUTH_READ_ONLY);
 }
@@ -286,7 +287,7 @@ Test(auth, a_flood_of_checks_is_refused_and_finds_go_on)
 	unsigned taken = 0;
 
 	sem_init(&gate, 0, 0);
-	rcu_set(host->auth, &gated);
+	auth_source_add(host, &gated, NULL, NULL);
 	cr_assert_eq(shards_start(1), 0);
 	cr_assert_eq(jobs_start(4), 0);
 	cr_assert_eq(auth_start(NULL), 0);

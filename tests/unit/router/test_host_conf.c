@@ -40,7 +40,8 @@ static const struct {
 	{ "auth_method: [internal, anonymous]", "", PLUS | SCRAM | SASL_PLAIN | SASL_ANONYMOUS,
 		true },
 	{ "auth_method: mnesia", "", PLUS | SCRAM | SASL_PLAIN, false }, /* ejabberd's words */
-	{ "auth_method: sql", "auth_method: anonymous", SASL_ANONYMOUS, true },
+	{ "auth_method: [sql, ldap]", "auth_method: anonymous", SASL_ANONYMOUS, true },
+	{ "auth_method: [external, pam]", "", PLUS | SCRAM | SASL_PLAIN, false },
 	{ "sasl_mechanisms: [SCRAM-SHA-1, PLAIN]", "", SASL_SCRAM_SHA_1 | SASL_PLAIN, false },
 	{ "sasl_mechanisms: [PLAIN]", "sasl_mechanisms: [SCRAM-SHA-256]", SASL_SCRAM_SHA_256,
 		false },
@@ -63,6 +64,20 @@ Test(host_conf, mechanisms_are_those_allowed_that_somebody_can_use)
 		cr_expect_eq(c->anonymous, rows[i].anonymous, "%s; %s", rows[i].all, rows[i].own);
 		host_conf_drop(c);
 	}
+}
+
+Test(host_conf, sources_stand_in_the_order_of_auth_method)
+{
+	struct host_conf *c;
+	AUTO(free_ptr)
+	char *said = make("auth_method: [external, anonymous, internal, external]", "", &c);
+
+	cr_expect_str_eq(said, "");
+	cr_expect_eq(c->n_sources, 2);
+	cr_expect_eq(c->sources[0], AUTH_BY_EXTERNAL);
+	cr_expect_eq(c->sources[1], AUTH_BY_INTERNAL);
+	cr_expect(c->anonymous);
+	host_conf_drop(c);
 }
 
 /* --- one host's own -------------------------------------------------------------------------- */
@@ -141,7 +156,7 @@ static const struct {
 		"sasl_mechanisms leaves none" },
 	{ "keyfile: key.pem", "capulet.example: there is a keyfile, but no certfile" },
 	{ "sasl_mechanisms: [SCRAM-SHA-2]", "test.yml:1:19: sasl_mechanisms: expected" },
-	{ "auth_method: ldap", "test.yml:1:14: auth_method: expected" },
+	{ "auth_method: http", "test.yml:1:14: auth_method: expected" },
 	{ "max_user_sessions: 0", "max_user_sessions: expected" },
 	{ "max_user_sessions: 10001", "max_user_sessions: expected" },
 	{ "max_out_bytes: 65535", "max_out_bytes: expected" },
