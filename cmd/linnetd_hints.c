@@ -36,7 +36,7 @@ const struct conf_hint settings_hints[] = {
 	{ "domain_balancing", "there are no components yet" },
 	{ "include_config_file", "one file has all settings" },
 	{ "jwt_*|oauth_*", "there are no logins by JWT or OAuth yet" },
-	{ "ldap_*", "there is no LDAP yet" },
+	{ "ldap_*", "this is an option of mod_auth_ldap, in modules" },
 	{ "log_modules_fully", "linnetctl log-follow logs all about one client" },
 	{ "log_rotate_*",
 		"logrotate(8) moves the file away, then linnetctl log-reopen opens a new one" },

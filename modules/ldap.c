@@ -1,6 +1,6 @@
-/* modules/ldap.c - connections to a directory, by libldap. One connection serves one call at a time.
- * Those that ask are bound as ldap_rootdn and those that try passwords as whoever came last, so
- * they lie idle in two stacks. */
+/* modules/ldap.c - connections to a directory, by libldap. One connection serves one call at a
+ * time. Those that ask are bound as ldap_rootdn and those that try passwords as whoever came last,
+ * so they lie idle in two stacks. */
 #include "modules/ldap.h"
 
 #include <errno.h>
@@ -25,9 +25,9 @@ _Static_assert(LDAP_DEREF_NEVER == 0 && LDAP_DEREF_SEARCHING == 1 && LDAP_DEREF_
 		LDAP_DEREF_ALWAYS == 3,
 	"deref_words in libldap's order");
 
-static const struct conf_item server_item[] = { { "server", CONF_STRING, 0,
-							.help = "A name or an address." },
-	{ 0 } };
+static const struct conf_item server_item[] = {
+	{ "server", CONF_STRING, 0, .help = "A name or an address." }, { 0 }
+};
 static const struct conf_item uid_item[] = {
 	{ "pattern", CONF_STRING, FIELD(struct ldap_uid, pattern, const char *),
 		.help = "What stands in the attribute: `%u` is the user, `%d` the host." },
@@ -73,23 +73,23 @@ const struct conf_item ldap_items[] = {
 		.help = "Of these entries, only those that this filter (RFC 4515) fits." },
 	{ "ldap_group_filter", CONF_STRING, FIELD(struct ldap_conf, group_filter, const char *),
 		.example = "\"(&(cn=chat)(member=%D))\"",
-		.help = "A user may log in only when this filter finds something: `%D` is the DN of "
+		.help = "A user may log in only when this filter finds something: `%D` is the DN "
+			"of "
 			"the user's entry, `%u` the user, `%d` the host." },
 	{ "ldap_group_base", CONF_STRING, FIELD(struct ldap_conf, group_base, const char *),
 		.help = "Where it looks; without it, ldap_base." },
-	{ "ldap_timeout", CONF_TIME, FIELD(struct ldap_conf, timeout_ms, int64_t),
-		.preset = "5 s", .min = 100, .max = 60000,
+	{ "ldap_timeout", CONF_TIME, FIELD(struct ldap_conf, timeout_ms, int64_t), .preset = "5 s",
+		.min = 100, .max = 60000,
 		.help = "How long a server may take to connect, and for each answer." },
 	{ "ldap_pool_size", CONF_INT, FIELD(struct ldap_conf, pool_size, int64_t), .preset = "4",
-		.min = 1, .max = 64, .unit = "questions",
-		.help = "So many are asked at once." },
+		.min = 1, .max = 64, .unit = "questions", .help = "So many are asked at once." },
 	{ 0 }
 };
 
 static struct metric connections_metric =
 	METRIC_GAUGE("ldap_connections", "Connections to directories.");
-static struct metric failures_metric = METRIC_COUNTER(
-	"ldap_failures_total", "Questions to directories that got no answer.");
+static struct metric failures_metric =
+	METRIC_COUNTER("ldap_failures_total", "Questions to directories that got no answer.");
 
 /* --- settings -------------------------------------------------------------------------------- */
 
@@ -226,8 +226,8 @@ static int error_of(int rc)
 	}
 }
 
-static void complain(const struct ldap_pool *p, const char *server, const char *what, LDAP *ld,
-	int rc)
+static void complain(
+	const struct ldap_pool *p, const char *server, const char *what, LDAP *ld, int rc)
 {
 	static struct log_seldom seldom;
 	char *more = NULL;
@@ -279,8 +279,7 @@ static char *uri_of(const struct ldap_pool *p, const char *server)
 }
 
 /* Up to where it can be asked. libldap connects with the first thing that is said. */
-static int connect_to(
-	const struct ldap_pool *p, const char *server, enum use use, LDAP **out)
+static int connect_to(const struct ldap_pool *p, const char *server, enum use use, LDAP **out)
 {
 	struct timeval limit = { p->conf.timeout_ms / 1000, p->conf.timeout_ms % 1000 * 1000 };
 	AUTO(free_ptr) char *uri = uri_of(p, server);
@@ -450,8 +449,8 @@ static void take_cookie(LDAP *ld, LDAPMessage *result, struct berval *cookie)
 	ldap_controls_free(controls);
 }
 
-static int search_page(const struct ldap_pool *p, LDAP *ld, const struct search *s,
-	struct berval *cookie)
+static int search_page(
+	const struct ldap_pool *p, LDAP *ld, const struct search *s, struct berval *cookie)
 {
 	struct timeval limit = { p->conf.timeout_ms / 1000, p->conf.timeout_ms % 1000 * 1000 };
 	LDAPControl *page = NULL, *controls[] = { NULL, NULL };
