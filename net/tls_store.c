@@ -16,7 +16,7 @@
 #include "net/ticket.h"
 #include "xml/jid.h"
 
-#define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt" /* of Debian and its like */
+#define SYSTEM_CA_FOLDER "/etc/ssl/certs" /* each in a file of its subject's hash */
 
 static const char *const version_words[] = { "1.2", "1.3", NULL };
 static const struct conf_item certfile_item[] = {
@@ -33,7 +33,7 @@ const struct conf_item tls_items[] = {
 	{ "ca_file", CONF_PATH, FIELD(struct tls_conf, ca_file, const char *),
 		.example = "/etc/ssl/certs/ca-certificates.crt",
 		.help = "A PEM file with the authorities that other servers' certificates may come "
-			"from. Without it: the system's, " SYSTEM_CA_FILE "." },
+			"from. Without it: the system's, those in " SYSTEM_CA_FOLDER "." },
 	{ "tls_min_version", CONF_ENUM, FIELD(struct tls_conf, min_version, int), .preset = "1.2",
 		.words = version_words, .help = "The oldest TLS version that is spoken." },
 	{ "tls_ciphers", CONF_STRING, FIELD(struct tls_conf, ciphers, const char *),
@@ -259,9 +259,10 @@ static int read_authorities(struct authorities *out, const char *name, const cha
 	REQUIRE(store && X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN));
 	*out = (struct authorities){ xstrdup(name), store };
 	ERR_clear_error();
-	if (!file) { /* the system may have none */
-		X509_STORE_load_file(store, SYSTEM_CA_FILE);
-		ERR_clear_error();
+	/* Of the system's each is read when a peer first needs it: to read all of them would take a
+	 * tenth of a second at every start. There may be none. */
+	if (!file) {
+		REQUIRE(X509_STORE_load_path(store, SYSTEM_CA_FOLDER));
 		return 0;
 	}
 	if (X509_STORE_load_file(store, file))
