@@ -58,6 +58,7 @@ void commands_add_messages(void);
 void commands_add_announce(void);
 void commands_add_caps(void);
 void commands_add_clients(void);
+void commands_add_components(void);
 void commands_add_groups(void);
 /* The argument `host`, counted, or NULL and the answer says why. */
 struct host *host_of_args(const json_t *args, struct command_answer *answer);

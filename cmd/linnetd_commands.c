@@ -395,5 +395,6 @@ void commands_add(void)
 	commands_add_announce();
 	commands_add_caps();
 	commands_add_clients();
+	commands_add_components();
 	commands_add_groups();
 }

@@ -21,8 +21,10 @@
 #include "net/c2s.h"
 #include "net/c2s_sm.h"
 #include "net/listener.h"
+#include "net/service.h"
 #include "router/account.h"
 #include "router/auth.h"
+#include "router/component.h"
 #include "router/directory.h"
 #include "router/iq.h"
 #include "router/route.h"
@@ -233,6 +235,33 @@ static int start_c2s(char *why UNUSED)
 }
 
 const struct part part_c2s = { .start = start_c2s, .stop = stop_c2s };
+
+static int start_components(char *why UNUSED)
+{
+	components_start();
+	return 0;
+}
+
+static void stop_components(void)
+{
+	service_kick_all(STREAM_SYSTEM_SHUTDOWN);
+	for (int waited = 0; service_count() > 0 && waited < STOP_MS; waited += STOP_LOOK_MS) {
+		if (atomic_load(&server.hurry))
+			break;
+		look_later();
+	}
+	if (service_count() > 0)
+		log_warning("linnetd", "components were left behind",
+			L_INT("streams", service_count()));
+	components_stop();
+}
+
+int64_t count_components(void *unused UNUSED)
+{
+	return components_count();
+}
+
+const struct part part_components = { start_components, stop_components };
 
 /* Ports that another server serves still are not accepted from, and its own to close. */
 static int start_acceptors(char *why)

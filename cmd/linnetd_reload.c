@@ -20,6 +20,7 @@
 #include "net/c2s.h"
 #include "net/dns.h"
 #include "net/listener.h"
+#include "net/service.h"
 #include "router/access.h"
 #include "router/route.h"
 
@@ -239,6 +240,7 @@ static void commit(struct reload *r)
 	commit_hosts(r);
 	listeners_commit(r->listeners);
 	c2s_shape_all();
+	service_shape_all();
 	atomic_store(&log_level, s->loglevel);
 	pulse_within(s->hang_timeout_ms);
 	server_set_limits(r->new);

@@ -292,6 +292,8 @@ static void check_certfiles(struct top *t, const struct conf_node *root, struct 
 	for (size_t i = 0; i < t->s.tls.certfiles.n; i++, item = next_item(list, item))
 		if (files[i])
 			check_pattern(files[i], item, e);
+	if (t->s.tls.ca_file)
+		check_file(t->s.tls.ca_file, conf_node_get(root, "ca_file"), e);
 	if (t->all_hosts.certfile)
 		check_file(t->all_hosts.certfile, conf_node_get(root, "certfile"), e);
 	if (t->all_hosts.keyfile)
@@ -503,6 +505,8 @@ const struct conf_node *settings_certificate_node(const struct settings *s, cons
 	const struct conf_list *files = &s->tls.certfiles;
 	const struct conf_node *list = settings_option_node(s, "certfiles"), *item;
 
+	if (begins_with(why, s->tls.ca_file))
+		return settings_option_node(s, "ca_file");
 	for (size_t i = 0; i < s->n_tls_hosts; i++) {
 		const struct tls_host_files *h = &s->tls_hosts[i];
 		const struct conf_node *own = conf_node_get(top_of(s)->host_config, h->host);

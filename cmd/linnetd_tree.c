@@ -51,6 +51,8 @@ static const struct child_spec children[] = {
 	/* Client streams belong to a host. They are counted, not children: there may be a million.
 	 */
 	{ .id = "c2s", PART(part_c2s, .holds = count_streams, .waits = count_mail) },
+	/* Streams of external components, and the domains that they serve. */
+	{ .id = "components", PART(part_components, .holds = count_components) },
 	/* Threads that make streams of what comes in by ports; late, as an open port is a promise.
 	 */
 	{ .id = "acceptors", PART(part_acceptors) },

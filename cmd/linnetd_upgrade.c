@@ -29,6 +29,7 @@
 #include "net/c2s.h"
 #include "net/c2s_move.h"
 #include "net/listener.h"
+#include "net/service.h"
 
 #define WAIT_S 60 /* for the new server to be up, unless the command says otherwise */
 #define WAIT_S_MAX 3600
@@ -342,6 +343,7 @@ static void end_rest(void)
 	drain();
 	c2s_follow(upgrade.to);
 	c2s_end_rest(STREAM_RESET); /* RFC 6120 §4.9.3.16: what TLS has agreed on is void */
+	service_kick_all(STREAM_RESET); /* components find the new one by the same port */
 }
 
 /* True: there is another server. */

@@ -91,6 +91,7 @@ struct conf_item {
 	const char *short_for; /* CONF_GROUP: the nested option that one word stands for */
 	const char *example; /* the value as YAML, for the commented default file, of one line or
 			      * several; NULL: made from preset */
+	bool no_example; /* left out of that file: it does not go with all that stands beside it */
 };
 /* The offset of a member, with its type checked at compile time. */
 #define FIELD(type_, member, ctype)                                                  \

@@ -222,6 +222,8 @@ static void print_commented_rows(const struct conf_item *rows, unsigned indent,
 	for (; rows && rows->type; rows++) {
 		struct inherited holds = inherit(around, rows);
 
+		if (rows->no_example)
+			continue;
 		if (rows->help)
 			print_prose(rows->help, indent, out);
 		print_prose(arena_printf(a, "(%s.)", facts_text(rows, holds, a, CONF_ROFF)), indent,

@@ -405,9 +405,15 @@ static void recover_one(struct spool_record *r, void *arg)
 {
 	struct recovery *recovery = arg;
 	const struct message_spooled *m = (const struct message_spooled *)r->bytes;
-	struct message_row row = { .id = m->id, .body = m->body, .body_len = m->body_len };
-	uint32_t state = atomic_load(&m->state);
+	struct message_row row;
+	uint32_t state;
 
+	if (r->len < sizeof(*m) || m->body_len > r->len - sizeof(*m)) {
+		log_error("messages", "one in the spool is damaged");
+		return;
+	}
+	state = atomic_load(&m->state);
+	row = (struct message_row){ .id = m->id, .body = m->body, .body_len = m->body_len };
 	memcpy(row.entries, m->entries, sizeof(row.entries));
 	acks_recover_handled(m->ack_session, m->ack_number, m->ack_check);
 	if (state & MESSAGE_SPOOL_UNWRITTEN ? state & MESSAGE_SPOOL_TAKEN
@@ -431,9 +437,14 @@ static int recover(struct db_tx *tx, void *arg)
 	return recovery->error;
 }
 
+/* It is in the database as it should; what it tells of its sender is for the sessions still. */
 static void forget_one(struct spool_record *r, void *arg UNUSED)
 {
-	spool_free(r);
+	struct message_spooled *m = (struct message_spooled *)r->bytes;
+
+	if (r->len >= sizeof(*m))
+		atomic_store(&m->state, MESSAGE_SPOOL_WRITTEN);
+	acks_recover_free(r);
 }
 
 ON_JOB static int begin_log(void)

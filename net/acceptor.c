@@ -22,6 +22,7 @@
 #include "core/shard.h"
 #include "net/c2s.h"
 #include "net/limits.h"
+#include "net/service.h"
 
 #define ACCEPTORS_MAX 64
 #define ACCEPT_BATCH 64 /* of one listener before the others have their turn */
@@ -52,6 +53,7 @@ static struct metric refused_metric = METRIC_COUNTER("connections_refused_total"
  * the struct accepted: it is freed, and what it holds goes back by accepted_release(). */
 static void (*const services[LISTEN_MODULES])(struct msg *m) = {
 	[LISTEN_C2S] = c2s_accepted,
+	[LISTEN_SERVICE] = service_accepted,
 };
 
 static void address_of(const struct sockaddr_storage *sa, struct conf_prefix *out, uint16_t *port)

@@ -403,7 +403,7 @@ ON_SHARD static struct next begin_starttls(struct c2s *c)
 		stream_close(&c->stream);
 		return fsm_same();
 	}
-	stream_start_tls(&c->stream, c->options->tls);
+	stream_start_tls(&c->stream, c->options->tls, NULL);
 	return fsm_next(WAIT_FOR_STREAM);
 }
 

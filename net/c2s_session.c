@@ -309,20 +309,6 @@ ON_SHARD static void bad_stanza(struct c2s *c, struct stanza *s, int error)
 		refuse(c, s, error);
 }
 
-/* What RFC 6120 §8 asks of any stanza; 0, or the stanza error. */
-static int check_stanza(const struct stanza *s)
-{
-	if (s->faults & STANZA_BAD_TO)
-		return ERR_JID_MALFORMED; /* §8.3.3.8 */
-	if (s->type == TYPE_BAD)
-		return ERR_BAD_REQUEST;
-	if (s->kind == STANZA_IQ && !s->id)
-		return ERR_BAD_REQUEST; /* §8.1.3 */
-	if ((s->type == IQ_GET || s->type == IQ_SET) && !stanza_iq_child(s))
-		return ERR_BAD_REQUEST; /* §8.2.3 */
-	return 0;
-}
-
 /* Its receiver's addresses come from memory while its wire form is made, which it will need. */
 static void prepare_message(struct stanza *s)
 {
@@ -391,7 +377,7 @@ struct next session_established(struct fsm *f, struct term *e)
 		return next;
 	}
 	stamp_from(c, s);
-	error = check_stanza(s);
+	error = route_unfit(s);
 	if (error) {
 		bad_stanza(c, s, error);
 		stanza_unref(s);

@@ -84,6 +84,14 @@ ON_SHARD static void asked_by_client(struct sm *sm)
 		answer(sm);
 }
 
+/* h is kept, and what was there to know it from may go. */
+ON_SHARD static void release(struct sm *sm)
+{
+	acks_release(&sm->acks);
+	if (!sm->acks.n_skip)
+		sm_spool_done_counted(&sm->spool);
+}
+
 static void covered(struct acks *a)
 {
 	struct sm *sm = container_of(a, struct sm, acks);
@@ -92,7 +100,7 @@ static void covered(struct acks *a)
 	if (sm->r_waits && (int32_t)(acks_covered(a) - sm->r_number) >= 0)
 		answer(sm);
 	sm_spool_handled(&sm->spool, acks_covered(a));
-	acks_release(a);
+	release(sm);
 	if (sm->resume && !a->n_open && sm->c->open)
 		c2s_resume_covered(sm);
 }
@@ -171,7 +179,7 @@ void c2s_sm_handled(struct c2s *c, bool may_change_state)
 	if (!sm || c->left)
 		return;
 	sm_spool_handled(&sm->spool, acks_covered(&sm->acks));
-	acks_release(&sm->acks);
+	release(sm);
 	if (may_change_state)
 		sm_spool_state(&sm->spool, &c->session);
 }

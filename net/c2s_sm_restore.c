@@ -37,6 +37,7 @@ static void drop_records(struct sm_found *f)
 	for (uint32_t i = 0; i < f->n_received; i++)
 		spool_free(f->received[i].record);
 	spool_free(f->state_record);
+	spool_free(f->done_record);
 	spool_free(f->record);
 }
 
@@ -128,10 +129,12 @@ ON_SHARD static struct sm *take_management(struct c2s *c, struct sm_found *f)
 	sm->found = f;
 	acks_recovered(&sm->acks, f->handled);
 	sm->out.acked = f->acked;
-	sm->spool = (struct sm_spool){ f->key, f->record, f->state_record };
+	sm->spool = (struct sm_spool){ f->key, f->record, f->state_record, f->done_record };
 	take_stanzas(sm, f);
 	c2s_sm_set_state(sm, ACKS_WAITING);
 	sm_spool_handled(&sm->spool, sm->acks.handled);
+	if (!sm->acks.n_skip)
+		sm_spool_done_counted(&sm->spool);
 	return sm;
 }
 
@@ -199,6 +202,17 @@ static void restore_run(struct msg *m)
 	free(r);
 }
 
+/* Of each, before one is made: what it does may end the records of another's. */
+static void keep_done_run(struct msg *m)
+{
+	struct restore *r = container_of(m, struct restore, msg);
+
+	shard_check(NULL);
+	sm_found_keep_done(r->found);
+	sem_post(&restoring.room);
+	free(r);
+}
+
 static void take_room(unsigned n)
 {
 	bool reading = rcu_offline();
@@ -209,6 +223,22 @@ static void take_room(unsigned n)
 	rcu_online(reading);
 }
 
+/* Runs it for each on the shard that gets it, and returns when all is done. */
+static void for_each_found(struct sm_finds *all, void (*run)(struct msg *m))
+{
+	sem_init(&restoring.room, 0, AT_ONCE);
+	for (uint32_t i = 0; i < all->n; i++) {
+		struct restore *r = xcalloc(1, sizeof(*r));
+
+		take_room(1);
+		r->msg.run = run;
+		r->found = &all->at[i];
+		shard_post(shard_at((unsigned)(all->at[i].key % shards_count())), &r->msg);
+	}
+	take_room(AT_ONCE); /* all of it is back: none is under way */
+	sem_destroy(&restoring.room);
+}
+
 void c2s_sm_restore(void)
 {
 	struct sm_finds all;
@@ -216,17 +246,8 @@ void c2s_sm_restore(void)
 	metric_register(&restored_metric);
 	acks_recover_all();
 	sm_spool_find(&all);
-	sem_init(&restoring.room, 0, AT_ONCE);
-	for (uint32_t i = 0; i < all.n; i++) {
-		struct restore *r = xcalloc(1, sizeof(*r));
-
-		take_room(1);
-		r->msg.run = restore_run;
-		r->found = &all.at[i];
-		shard_post(shard_at((unsigned)(all.at[i].key % shards_count())), &r->msg);
-	}
-	take_room(AT_ONCE); /* all of it is back: none is under way */
-	sem_destroy(&restoring.room);
+	for_each_found(&all, keep_done_run);
+	for_each_found(&all, restore_run);
 	if (all.n)
 		log_info("sm", "sessions wait for their clients again", L_INT("sessions", all.n));
 	sm_spool_free_finds(&all);

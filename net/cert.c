@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "core/mem.h"
+#include "net/cert_names.h"
 #include "xml/jid.h"
 
 #define ID_BYTES 32
@@ -168,46 +169,26 @@ static void add_name(struct cert *c, const char *text, size_t len)
 	c->names[c->n_names++] = xprintf("%.*s%s", (int)star, text, domain);
 }
 
-/* id-on-xmppAddr holds a domain, id-on-dnsSRV "_service.domain". RFC 6120 §13.7.1.2. */
-static void add_other_name(struct cert *c, const OTHERNAME *other)
+/* An SRV-ID is "_service.domain". RFC 6120 §13.7.1.2. */
+static bool add_presented(const struct cert_name *n, void *arg)
 {
-	int kind = OBJ_obj2nid(other->type_id);
-	const ASN1_STRING *value;
-	const char *text;
-	size_t len, service;
+	size_t service = strlen("_xmpp-client.");
 
-	if (!other->value ||
-		(other->value->type != V_ASN1_UTF8STRING && other->value->type != V_ASN1_IA5STRING))
-		return;
-	value = other->value->value.asn1_string;
-	text = (const char *)ASN1_STRING_get0_data(value);
-	len = (size_t)ASN1_STRING_length(value);
-	service = strlen("_xmpp-client.");
-	if (kind == NID_XmppAddr)
-		add_name(c, text, len);
-	else if (kind == NID_SRVName && len > service &&
-		(!memcmp(text, "_xmpp-client.", service) ||
-			!memcmp(text, "_xmpp-server.", service)))
-		add_name(c, text + service, len - service);
+	if (n->kind == CERT_DNS || n->kind == CERT_XMPP)
+		add_name(arg, n->text, n->len);
+	else if (n->kind == CERT_SRV && n->len > service &&
+		(!memcmp(n->text, "_xmpp-client.", service) ||
+			!memcmp(n->text, "_xmpp-server.", service)))
+		add_name(arg, n->text + service, n->len - service);
+	return true;
 }
 
 static void read_names(struct cert *c)
 {
-	GENERAL_NAMES *all = X509_get_ext_d2i(c->leaf, NID_subject_alt_name, NULL, NULL);
 	char common[256];
 	int len;
 
-	for (int i = 0; all && i < sk_GENERAL_NAME_num(all); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
-
-		if (name->type == GEN_DNS)
-			add_name(c, (const char *)ASN1_STRING_get0_data(name->d.dNSName),
-				(size_t)ASN1_STRING_length(name->d.dNSName));
-		else if (name->type == GEN_OTHERNAME)
-			add_other_name(c, name->d.otherName);
-	}
-	GENERAL_NAMES_free(all);
-	if (all)
+	if (cert_each_name(c->leaf, add_presented, c))
 		return;
 	len = X509_NAME_get_text_by_NID(
 		X509_get_subject_name(c->leaf), NID_commonName, common, sizeof(common));

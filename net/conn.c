@@ -617,17 +617,44 @@ void conn_flush(struct conn *c)
 		flush(c);
 }
 
-int conn_start_tls(struct conn *c, struct tls_store *store, const char *host, enum tls_entry entry)
+ON_SHARD static int may_start_tls(struct conn *c)
 {
 	if (c->state != OPEN)
 		return -EPIPE;
-	if (flush(c) || c->out_count)
-		return -EAGAIN;
-	c->tls = tls_new(store, c->watch.fd, host, entry);
+	return flush(c) || c->out_count ? -EAGAIN : 0;
+}
+
+int conn_start_tls(struct conn *c, struct tls_store *store, const char *host, enum tls_entry entry,
+	const struct tls_offer *offer)
+{
+	int rc = may_start_tls(c);
+
+	if (rc)
+		return rc;
+	c->tls = tls_new(store, c->watch.fd, host, entry, offer);
 	if (!c->tls)
 		return -ENOENT;
 	c->state = HANDSHAKE;
 	return 0;
+}
+
+int conn_connect_tls(struct conn *c, struct tls_store *store, const struct tls_target *to)
+{
+	int rc = may_start_tls(c);
+
+	if (rc)
+		return rc;
+	c->tls = tls_connect(store, c->watch.fd, to);
+	if (!c->tls)
+		return -ENOENT;
+	c->state = HANDSHAKE;
+	set_wants_write(c, true); /* it is for us to begin */
+	return 0;
+}
+
+bool conn_in_handshake(const struct conn *c)
+{
+	return c->state == HANDSHAKE;
 }
 
 void conn_hibernate(struct conn *c)

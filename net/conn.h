@@ -1,10 +1,9 @@
-/* net/conn.h - one accepted socket: bytes in, bytes out, through TLS or plain, at its owner's pace.
- * Part of a stream. Everything here is for the owning shard alone and nothing blocks. Output is
- * gathered and written once at the end of the turn; what waits for a reader that does not read is
- * bounded. Input is not read while its owner is busy, while the shaper's bucket is empty or while
- * the shards it feeds are behind: the backlog stays in the kernel.
- * However a connection ends, lost() is called once, from the top of the shard's loop, and the
- * owner frees it then or later. */
+/* net/conn.h - one connected socket: bytes in, bytes out, through TLS or plain, at its owner's
+ * pace. Part of a stream. Everything here is for the owning shard alone and nothing blocks. Output
+ * is gathered and written once at the end of the turn; what waits for a reader that does not read
+ * is bounded. Input is not read while its owner is busy, while the shaper's bucket is empty or
+ * while the shards it feeds are behind: the backlog stays in the kernel. However a connection ends,
+ * lost() is called once, from the top of the shard's loop, and the owner frees it then or later. */
 #pragma once
 
 #include <sys/socket.h>
@@ -85,8 +84,11 @@ ON_SHARD bool conn_closing(const struct conn *c);
 
 /* Writes what waits as plain text and begins a handshake: secured() follows. -EAGAIN when the
  * socket did not take all plain output at once, -ENOENT when there is no certificate. */
-ON_SHARD int conn_start_tls(
-	struct conn *c, struct tls_store *store, const char *host, enum tls_entry entry);
+ON_SHARD int conn_start_tls(struct conn *c, struct tls_store *store, const char *host,
+	enum tls_entry entry, const struct tls_offer *offer);
+/* The same where we are the client. */
+ON_SHARD int conn_connect_tls(struct conn *c, struct tls_store *store, const struct tls_target *to);
+ON_SHARD bool conn_in_handshake(const struct conn *c);
 
 /* The owner is busy: nothing is read until conn_resume(), which first offers what was kept.
  * conn_resume() is not called from within bytes(). */

@@ -55,10 +55,7 @@ static struct listener_options *options_new(const struct listen_conf *conf)
 
 	atomic_init(&o->refs, 1);
 	arena_init(&o->arena, NULL, 0);
-	o->conf = *conf;
-	o->conf.ip = arena_strdup(&o->arena, conf->ip);
-	o->conf.access = conf->access ? arena_strdup(&o->arena, conf->access) : NULL;
-	o->conf.shaper = conf->shaper ? arena_strdup(&o->arena, conf->shaper) : NULL;
+	conf_copy(listen_items, conf, &o->conf, &o->arena);
 	o->tls = open_ports.tls;
 	return o;
 }

@@ -13,7 +13,13 @@
 
 /* Who comes to a port, and so what becomes of a connection. One more is one more name here, its
  * word and its options in net/listener_conf.c, and its row of services[] in net/acceptor.c. */
-enum listen_module { LISTEN_C2S, LISTEN_MODULES };
+enum listen_module { LISTEN_C2S, LISTEN_SERVICE, LISTEN_MODULES };
+
+/* One of `hosts`: a component's domain. */
+struct listen_domain {
+	const char *name; /* prepared */
+	const char *password; /* NULL: the entry's */
+};
 
 /* One entry of `listen`. */
 struct listen_conf {
@@ -32,6 +38,13 @@ struct listen_conf {
 	int64_t negotiation_timeout_ms; /* from accept to a bound resource */
 	int64_t max_connections; /* 0: no limit of its own */
 	int64_t max_unauthenticated_per_address;
+	/* Of LISTEN_SERVICE. */
+	struct conf_list hosts; /* of struct listen_domain; none: any domain */
+	const char *password; /* NULL: none */
+	bool check_from;
+	bool global_routes;
+	int domain_conflict; /* enum component_conflict */
+	int64_t max_out_bytes;
 };
 
 /* A listener's settings as one reload left them; a stream keeps those it was accepted with. */

@@ -4,14 +4,17 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "router/component.h"
+#include "xml/jid.h"
+
 const char *const listen_module_words[] = {
 	[LISTEN_C2S] = "ejabberd_c2s|c2s",
+	[LISTEN_SERVICE] = "ejabberd_service",
 	[LISTEN_MODULES] = NULL,
 };
 /* ejabberd's; a row leaves when its listener or option comes. */
 static const struct conf_hint module_hints[] = {
 	{ "ejabberd_s2s_in", "there are no connections to other servers yet" },
-	{ "ejabberd_service", "there are no components yet" },
 	{ "ejabberd_http|ejabberd_http_ws|ejabberd_xmlrpc", "there is no HTTP yet" },
 	{ "ejabberd_stun|ejabberd_sip|mod_mqtt",
 		"this server does not have it; take the entry out" },
@@ -24,7 +27,9 @@ const struct conf_hint listen_hints[] = {
 	{ "protocol_options", "this is tls_min_version, at the top" },
 	{ "cafile|tls_verify", "clients' certificates are not asked for; take it out" },
 	{ "tls_compression|zlib", "streams are never compressed; take it out" },
-	{ "max_fsm_queue|send_timeout", "max_out_bytes at the top bounds what waits for a client" },
+	{ "max_fsm_queue|send_timeout",
+		"max_out_bytes bounds what waits for who does not read: at the top for clients, "
+		"here for components" },
 	{ "pre_auth_max_stanza_size", "this is max_stanza_size_unauthenticated" },
 	{ "max_stanza_elements|pre_auth_max_stanza_elements|accept_interval|supervisor",
 		"there is nothing of this kind to be set; take it out" },
@@ -33,14 +38,32 @@ const struct conf_hint listen_hints[] = {
 	{ "unix_socket|use_proxy_protocol", "clients come by TCP, and directly; take it out" },
 	{ "request_handlers|custom_headers|default_host|tag", "there is no HTTP yet" },
 	{ "use_turn|turn_*|auth_realm|auth_type|server_name", "there is no STUN yet" },
-	{ "hosts|password|shaper_rule|service_check_from|global_routes",
-		"there are no components yet" },
+	{ "shaper_rule", "this is shaper" },
+	{ "service_check_from", "this is check_from" },
 	{ NULL, NULL },
 };
 
 /* Options that a module does not have, and what to do instead; without a table it has all. */
 static const struct conf_hint *const options_missing[LISTEN_MODULES] = {
-	[LISTEN_C2S] = NULL,
+	[LISTEN_C2S] =
+		(const struct conf_hint[]){
+			{ "max_out_bytes", "it stands at the top, or under host_config" },
+			{ "hosts|password|check_from|global_routes|domain_conflict",
+				"it is one of ejabberd_service" },
+			{ NULL, NULL },
+		},
+	[LISTEN_SERVICE] =
+		(const struct conf_hint[]){
+			{ "starttls|starttls_required",
+				"XEP-0114 has no STARTTLS; tls is TLS from the first byte" },
+			{ NULL, NULL },
+		},
+};
+
+static const char *const conflict_words[] = {
+	[COMPONENT_CLOSE_NEW] = "closenew",
+	[COMPONENT_CLOSE_OLD] = "closeold",
+	NULL,
 };
 
 /* Also brings it to its one canonical form, so that equal addresses are equal texts. */
@@ -56,6 +79,13 @@ static const char *check_ip(const void *value, struct arena *a)
 	return NULL;
 }
 
+static const struct conf_item domain_rows[] = {
+	{ "password", CONF_SECRET, FIELD(struct listen_domain, password, const char *),
+		.help = "The secret of this domain's component; without it, the entry's "
+			"password." },
+	{ 0 }
+};
+
 const struct conf_item listen_items[] = {
 	{ "port", CONF_INT, FIELD(struct listen_conf, port, int64_t), .max = 65535,
 		.required = true, .example = "5222", .help = "The TCP port; 0: any that is free." },
@@ -68,7 +98,8 @@ const struct conf_item listen_items[] = {
 		.help = "Leave IPv4 out where ip is `::`." },
 	{ "module", CONF_ENUM, FIELD(struct listen_conf, module, int), .preset = "ejabberd_c2s",
 		.words = listen_module_words, .hints = module_hints, .example = "ejabberd_c2s",
-		.help = "Who comes to this port: `ejabberd_c2s`, clients." },
+		.help = "Who comes to this port: `ejabberd_c2s`, clients; `ejabberd_service`, "
+			"external components (XEP-0114), such as gateways." },
 	{ "tls", CONF_BOOL, FIELD(struct listen_conf, tls, bool), .preset = "false",
 		.help = "TLS from the first byte (XEP-0368, usually port 5223) instead of "
 			"STARTTLS." },
@@ -104,6 +135,33 @@ const struct conf_item listen_items[] = {
 	{ "backlog", CONF_INT, FIELD(struct listen_conf, backlog, int64_t), .preset = "1024",
 		.min = 1, .max = 65535, .unit = "connections",
 		.help = "Connections that may wait in the kernel to be accepted." },
+	{ "hosts", CONF_MAP, FIELD(struct listen_conf, hosts, struct conf_list),
+		.rows = domain_rows, .item_size = sizeof(struct listen_domain), .no_example = true,
+		.help = "Of ejabberd_service: the domains whose components may connect here, each "
+			"with its password. Without it, any domain that is not this server's." },
+	{ "password", CONF_SECRET, FIELD(struct listen_conf, password, const char *),
+		.no_example = true,
+		.help = "Of ejabberd_service: the secret of all domains that have none of their "
+			"own." },
+	{ "check_from", CONF_BOOL, FIELD(struct listen_conf, check_from, bool), .preset = "true",
+		.no_example = true,
+		.help = "Of ejabberd_service: end the stream of a component that sends as somebody "
+			"outside of its domain. Without it a component may send as anybody." },
+	{ "global_routes", CONF_BOOL, FIELD(struct listen_conf, global_routes, bool),
+		.preset = "false", .no_example = true,
+		.help = "Of ejabberd_service: a component serves all domains of hosts that nobody "
+			"else serves, and not only the one it connects as." },
+	{ "domain_conflict", CONF_ENUM, FIELD(struct listen_conf, domain_conflict, int),
+		.preset = "closenew", .words = conflict_words, .no_example = true,
+		.help = "Of ejabberd_service: whose stream ends when a component comes for a "
+			"domain "
+			"that another one serves. `closeold` suits one that comes back after its "
+			"network was gone." },
+	{ "max_out_bytes", CONF_SIZE, FIELD(struct listen_conf, max_out_bytes, int64_t),
+		.preset = "16 MB", .min = 65536, .max = (int64_t)1 << 32, .no_example = true,
+		.help = "Of ejabberd_service: memory of what may wait for a component that does "
+			"not read; beyond it, its stream ends, and messages are answered with an "
+			"error." },
 	{ 0 }
 };
 
@@ -124,6 +182,27 @@ static void check_options(int module, const struct conf_node *map, struct conf_e
 	}
 }
 
+/* A component's domains are looked up as a stream's `to` is: prepared. */
+static void check_domains(
+	const struct listen_conf *l, const struct conf_node *map, struct conf_errors *e)
+{
+	const struct conf_node *hosts = conf_node_get(map, "hosts"), *item = conf_node_first(hosts);
+	const struct listen_domain *at = l->hosts.at;
+
+	if (!l->hosts.n && !l->password)
+		conf_fail(e, map, "expected hosts or a password, without which no component comes");
+	for (size_t i = 0; i < l->hosts.n; i++, item = conf_node_next(item)) {
+		char domain[JID_PART_MAX + 1];
+
+		if (jid_prep_domain(at[i].name, strlen(at[i].name), domain) <= 0)
+			conf_fail_key(e, item, "expected a domain name, found \"%s\"", at[i].name);
+		else if (strcmp(domain, at[i].name) != 0)
+			conf_fail_key(e, item, "expected \"%s\", as domains are compared", domain);
+		if (!at[i].password && !l->password)
+			conf_fail_key(e, item, "the component %s has no password", at[i].name);
+	}
+}
+
 void listen_conf_finish(struct listen_conf *l, const struct conf_node *map, int64_t all_timeout_ms,
 	struct conf_errors *e)
 {
@@ -132,6 +211,8 @@ void listen_conf_finish(struct listen_conf *l, const struct conf_node *map, int6
 	const struct conf_node *required = conf_node_get(map, "starttls_required");
 
 	check_options(l->module, map, e);
+	if (l->module == LISTEN_SERVICE)
+		check_domains(l, map, e);
 	if (l->module != LISTEN_C2S && !starttls)
 		l->starttls = false; /* clients' alone is on unless it is said */
 	if (!l->negotiation_timeout_ms)

@@ -1,5 +1,6 @@
 /* net/sm_spool.c - records of sessions: a fixed part that is changed in place, and texts behind it
- * that never change; a state that is written anew when it differs; stanzas as they go out. */
+ * that never change; a state that is written anew when it differs; stanzas as they go out; a list
+ * of those that came. */
 #include "net/sm_spool.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "xml/parser.h"
 
 /* Kinds of records; the message log's is 16. */
-enum { SPOOL_SESSION = 32, SPOOL_STATE, SPOOL_STANZA };
+enum { SPOOL_SESSION = 32, SPOOL_STATE, SPOOL_STANZA, SPOOL_DONE };
 #define VERSION 1u
 
 struct sm_kept {
@@ -188,7 +189,8 @@ void sm_spool_end(struct sm_spool *k)
 {
 	spool_free(k->session);
 	spool_free(k->state);
-	k->session = k->state = NULL;
+	spool_free(k->done);
+	k->session = k->state = k->done = NULL;
 }
 
 /* --- finding -------------------------------------------------------------------------------- */
@@ -290,13 +292,13 @@ static void find_stanza(struct spool_record *r, void *arg)
 	const struct kept_stanza *at = stanza_of(r);
 
 	if (!f || r->len < sizeof(*at))
-		spool_free(r);
+		acks_recover_free(r);
 	else if ((int32_t)(at->number - f->acked) > 0)
 		add_stanza(&f->stanzas, &f->n, &f->room, r);
 	else if (at->log_flags & MESSAGE_LOG_WAITS)
 		add_stanza(&f->received, &f->n_received, &f->received_room, r);
 	else
-		spool_free(r);
+		acks_recover_free(r);
 }
 
 static int by_number(const void *left, const void *right)
@@ -324,6 +326,25 @@ void sm_spool_find(struct sm_finds *out)
 	spool_each(SPOOL_STANZA, find_stanza, out);
 	for (uint32_t i = 0; i < out->n; i++)
 		put_in_order(&out->at[i]);
+}
+
+void sm_found_keep_done(struct sm_found *f)
+{
+	uint32_t n = acks_recovered_above(f->key, f->handled, NULL);
+
+	if (!n)
+		return;
+	f->done_record = n > SPOOL_RECORD_MAX / sizeof(struct ack_skip)
+		? NULL
+		: spool_alloc(SPOOL_DONE, f->key, n * sizeof(struct ack_skip));
+	if (f->done_record) {
+		acks_recovered_above(f->key, f->handled, (struct ack_skip *)f->done_record->bytes);
+		spool_publish(f->done_record);
+	} else {
+		log_error("sm",
+			"no room in the spool: after another crash, messages may come twice",
+			L_INT("messages", n));
+	}
 }
 
 void sm_spool_free_finds(struct sm_finds *f)
@@ -366,7 +387,17 @@ static void note_message(struct spool_record *r, void *arg UNUSED)
 		acks_recover_handled(at->ack_session, at->ack_number, at->ack_check);
 }
 
+static void note_done(struct spool_record *r, void *arg UNUSED)
+{
+	const struct ack_skip *at = (const struct ack_skip *)r->bytes;
+
+	for (size_t i = 0; i < r->len / sizeof(*at); i++)
+		acks_recover_handled(r->key, at[i].number, at[i].check);
+	acks_recover_free(r);
+}
+
 void sm_spool_note_messages(void)
 {
 	spool_each(SPOOL_STANZA, note_message, NULL);
+	spool_each(SPOOL_DONE, note_done, NULL);
 }

@@ -104,7 +104,7 @@ ON_SHARD static struct parser_pool *shard_pool(void)
 /* Whether the parser should go on behind the element whose callback just ran. */
 ON_SHARD static bool go_on(const struct stream *st)
 {
-	return !st->waits && !st->starting_tls && !conn_closing(&st->conn);
+	return !st->waits && !conn_closing(&st->conn) && !conn_in_handshake(&st->conn);
 }
 
 static bool parsed_start(void *arg, const struct stanza *head, const char *default_ns)
@@ -165,21 +165,6 @@ static enum stream_condition condition_of(int parser_error)
 	}
 }
 
-/* <starttls/> has been read. What lay behind it in the buffer was not protected and is forgotten.
- */
-ON_SHARD static void enter_tls(struct stream *st)
-{
-	struct builder b;
-
-	st->starting_tls = false;
-	build_begin(&b, "proceed", NS_TLS);
-	stream_send_element(st, &b);
-	st->header_sent = false;
-	parser_reset(st->parser);
-	if (conn_start_tls(&st->conn, st->tls, st->name, TLS_STARTTLS))
-		conn_close(&st->conn);
-}
-
 static size_t stream_bytes(struct conn *c, const char *bytes, size_t len)
 {
 	struct stream *st = container_of(c, struct stream, conn);
@@ -198,11 +183,8 @@ static size_t stream_bytes(struct conn *c, const char *bytes, size_t len)
 			return len;
 		}
 	}
-	if (st->starting_tls) {
-		enter_tls(st);
-		return len;
-	}
-	return conn_closing(&st->conn) ? len : used;
+	/* What lay behind <starttls/> or <proceed/> was not protected and is forgotten. */
+	return conn_closing(&st->conn) || conn_in_handshake(&st->conn) ? len : used;
 }
 
 static void stream_secured(struct conn *c)
@@ -388,10 +370,24 @@ void stream_restart(struct stream *st)
 	parser_reset(st->parser);
 }
 
-void stream_start_tls(struct stream *st, struct tls_store *tls)
+void stream_start_tls(struct stream *st, struct tls_store *tls, const struct tls_offer *offer)
 {
-	st->starting_tls = true;
-	st->tls = tls;
+	struct builder b;
+
+	build_begin(&b, "proceed", NS_TLS);
+	stream_send_element(st, &b);
+	stream_restart(st);
+	if (conn_start_tls(&st->conn, tls, st->name, TLS_STARTTLS, offer))
+		conn_close(&st->conn);
+}
+
+bool stream_connect_tls(struct stream *st, struct tls_store *tls, const struct tls_target *to)
+{
+	stream_restart(st);
+	if (!conn_connect_tls(&st->conn, tls, to))
+		return true;
+	conn_close(&st->conn);
+	return false;
 }
 
 void stream_wait(struct stream *st)
@@ -478,7 +474,7 @@ bool stream_save(const struct stream *st, struct record *r)
 	size_t held_len;
 	AUTO(free_ptr) char *head = parser_save(st->parser, &held, &held_len);
 
-	if (!head || !st->header_sent || st->waits || st->starting_tls)
+	if (!head || !st->header_sent || st->waits || conn_in_handshake(&st->conn))
 		return false;
 	record_number(r, st->id);
 	record_text(r, lang_tag(st->lang));
@@ -512,7 +508,8 @@ bool stream_leave(struct stream *st, struct stream_moving *out)
 {
 	const char *held;
 
-	if (conn_closing(&st->conn) || !st->waits || st->starting_tls || !st->header_sent)
+	if (conn_closing(&st->conn) || !st->waits || conn_in_handshake(&st->conn) ||
+		!st->header_sent)
 		return false;
 	memset(out, 0, sizeof(*out));
 	out->head = parser_save(st->parser, &held, &out->held_len);

@@ -85,12 +85,10 @@ struct stream {
 	struct parser *parser; /* owned */
 	bool header_sent; /* for the present stream */
 	uint8_t waits; /* stream_wait() */
-	bool starting_tls; /* asked for within a callback */
 	uint8_t lang; /* lang_index(): what we say to the peer is in */
 	uint8_t kind; /* enum stream_kind */
 	uint64_t id; /* random, of the present stream; 0 where the peer makes it */
 	const char *name; /* ours, in the last header; not owned, NULL before the first */
-	struct tls_store *tls; /* with starting_tls: not owned */
 };
 
 /* An open stream between two shards: net/conn.h's conn_leave(). */
@@ -122,10 +120,16 @@ ON_SHARD void stream_send_stanza(struct stream *st, struct stanza *s); /* does n
 
 /* The next bytes begin a new stream: after SASL. Whoever initiates then sends its header. */
 ON_SHARD void stream_restart(struct stream *st);
-/* Answers <starttls/> with <proceed/> once the running callback returns; secured() follows, with
- * the certificate of the name in our last header. Bytes that came behind <starttls/> were not
- * protected: they are never looked at (RFC 6120 §5.4.3.3). */
-ON_SHARD void stream_start_tls(struct stream *st, struct tls_store *tls);
+/* Answers <starttls/> with <proceed/>; secured() follows, with the certificate of the name in our
+ * last header. Bytes that came behind <starttls/> were not protected: they are never looked at (RFC
+ * 6120 §5.4.3.3). offer: as tls_new() has it. */
+ON_SHARD void stream_start_tls(
+	struct stream *st, struct tls_store *tls, const struct tls_offer *offer);
+/* The same for who initiates, after the peer's <proceed/>, or, for direct TLS, before its header.
+ * After secured() comes a new header, and tls_peer_check() for st->conn.tls. False: it cannot
+ * begin, and the connection closes. */
+ON_SHARD bool stream_connect_tls(
+	struct stream *st, struct tls_store *tls, const struct tls_target *to);
 /* A waiting stream goes to another shard; st is then good for stream_end() only. False: it is not
  * at a point where it can, and nothing has happened. Arriving it waits still, and goes by a name
  * given anew; false: it is ended. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -11,16 +12,23 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "net/cert.h"
+#include "net/cert_names.h"
+#include "net/tls_inside.h"
+#include "net/tls_peer.h"
 #include "net/tls_store.h"
 #include "net/wire.h"
 #include "xml/jid.h"
+#include "xml/precis.h"
 
 #define RECORD_MAX 16384 /* plain bytes of one record, RFC 8446 §5.1 */
 #define WIRE_MAX (RECORD_MAX * 3) /* what one tls_read() takes from the socket */
 #define OUT_MAX (1 << 18) /* a flight of the handshake, a record, answers to key updates */
 #define EXPORTED_BYTES 32 /* RFC 9266 §2 */
 #define FINISHED_BYTES 12 /* RFC 5246 §7.4.9 */
+#define CHAIN_MAX 10 /* certificates between a peer's and its authority's */
 #define ALPN_XMPP_CLIENT "\x0bxmpp-client"
+#define ALPN_XMPP_SERVER "\x0bxmpp-server"
+#define ALPN_BYTES 12 /* of each */
 
 /* ---- metrics ---- */
 
@@ -35,22 +43,8 @@ static struct metric handshakes_failed =
 static struct metric handshakes_resumed =
 	METRIC_COUNTER("tls_resumed_total", "TLS handshakes that resumed a session");
 
-struct tls {
-	SSL *ssl; /* owned */
-	struct tls_store *store;
-	const char *error; /* static */
-	const uint8_t *wire; /* during tls_read(): what came from the socket and is not decrypted */
-	size_t wire_len;
-	uint8_t *out; /* owned: records the socket did not take; NULL most of the time */
-	uint32_t out_at, out_len; /* the part still to send, and where all ends */
-	uint32_t out_plain; /* bytes of the caller's in there, not yet reported as written */
-	int fd;
-	bool direct;
-	bool host_known; /* the certificate was chosen by the stream's `to` */
-	bool reading; /* the socket is read by tls_read(), in large pieces */
-	bool eof;
-	bool ending; /* what is sent waits for tls_shutdown() */
-};
+const struct tls_offer tls_offer_to_servers = { .from = TLS_FROM_SERVER, .asks = true };
+static const struct tls_offer to_clients = { .from = TLS_FROM_CLIENT };
 
 /* ---- what a client asks for: chosen before anything else of its hello is looked at ---- */
 
@@ -70,6 +64,21 @@ static bool sni_of(SSL *ssl, const uint8_t **name, size_t *len)
 	return *len && *len <= bytes - 5;
 }
 
+/* With its certificate changes what OpenSSL keeps beside it: the authorities for the peer's. */
+static bool change_context(SSL *ssl, SSL_CTX *ctx)
+{
+	X509_STORE *authorities = NULL;
+
+	SSL_get0_verify_cert_store(ssl, &authorities);
+	if (authorities)
+		X509_STORE_up_ref(authorities);
+	if (SSL_set_SSL_CTX(ssl, ctx) &&
+		(!authorities || SSL_set0_verify_cert_store(ssl, authorities)))
+		return true;
+	X509_STORE_free(authorities);
+	return false;
+}
+
 /* Before a session is looked for, because a session belongs to the certificate it was made with. */
 int tls_client_hello(SSL *ssl, int *alert, void *arg)
 {
@@ -84,7 +93,7 @@ int tls_client_hello(SSL *ssl, int *alert, void *arg)
 		jid_prep_domain((const char *)name, len, domain) <= 0)
 		return SSL_CLIENT_HELLO_SUCCESS;
 	ctx = tls_store_find(t->store, domain);
-	if (ctx && ctx != SSL_get_SSL_CTX(ssl) && !SSL_set_SSL_CTX(ssl, ctx))
+	if (ctx && ctx != SSL_get_SSL_CTX(ssl) && !change_context(ssl, ctx))
 		return SSL_CLIENT_HELLO_ERROR;
 	return SSL_CLIENT_HELLO_SUCCESS;
 }
@@ -95,16 +104,17 @@ int tls_server_name(SSL *ssl, int *alert, void *arg)
 	return SSL_TLSEXT_ERR_OK; /* seen in tls_client_hello(); any name is fine */
 }
 
-/* XEP-0368 §4: "xmpp-client", when ALPN is used at all. */
+/* XEP-0368 §4: "xmpp-client" or "xmpp-server", when ALPN is used at all. */
 int tls_choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	const unsigned char *in, unsigned in_len, void *arg)
 {
 	const struct tls *t = SSL_get_app_data(ssl);
+	const char *ours = t->offer->from == TLS_FROM_SERVER ? ALPN_XMPP_SERVER : ALPN_XMPP_CLIENT;
 
 	(void)arg;
 	for (unsigned at = 0; at < in_len; at += 1u + in[at])
-		if (in[at] + at < in_len && in[at] == sizeof(ALPN_XMPP_CLIENT) - 2 &&
-			!memcmp(in + at, ALPN_XMPP_CLIENT, sizeof(ALPN_XMPP_CLIENT) - 1)) {
+		if (in[at] + at < in_len && in[at] == ALPN_BYTES - 1 &&
+			!memcmp(in + at, ours, ALPN_BYTES)) {
 			*out = in + at + 1;
 			*out_len = in[at];
 			return SSL_TLSEXT_ERR_OK;
@@ -228,22 +238,17 @@ static void start(void)
 	metric_register(&handshakes_resumed);
 }
 
-struct tls *tls_new(struct tls_store *st, int fd, const char *host, enum tls_entry entry)
+/* NULL: OpenSSL has no memory left. */
+static struct tls *begin(struct tls_store *st, SSL_CTX *ctx, int fd, enum tls_entry entry)
 {
-	SSL_CTX *ctx = host ? tls_store_find(st, host) : NULL;
-	SSL_CTX *first = tls_store_default(st);
-	struct tls *t;
+	struct tls *t = xcalloc(1, sizeof(*t));
 	BIO *bio;
 
-	if (!first)
-		return NULL;
 	pthread_once(&started, start);
-	t = xcalloc(1, sizeof(*t));
 	t->store = st;
 	t->fd = fd;
 	t->direct = entry == TLS_DIRECT;
-	t->host_known = ctx != NULL;
-	t->ssl = SSL_new(ctx ? ctx : first);
+	t->ssl = SSL_new(ctx);
 	bio = BIO_new(socket_method);
 	if (!t->ssl || !bio || !SSL_set_app_data(t->ssl, t)) {
 		BIO_free(bio);
@@ -253,8 +258,100 @@ struct tls *tls_new(struct tls_store *st, int fd, const char *host, enum tls_ent
 	BIO_set_data(bio, t);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_accept_state(t->ssl);
 	return t;
+}
+
+/* Asks for the peer's certificate, and looks at it in time. No session of such a connection is ever
+ * resumed: a certificate is looked at each time. */
+static bool ask(struct tls *t, const char *ca_file)
+{
+	X509_STORE *authorities = tls_store_authorities(t->store, ca_file);
+
+	SSL_set_verify(t->ssl, SSL_VERIFY_PEER, tls_peer_found);
+	SSL_set_verify_depth(t->ssl, CHAIN_MAX);
+	SSL_set_options(t->ssl, SSL_OP_NO_TICKET);
+	return SSL_set_num_tickets(t->ssl, 0) && authorities &&
+		SSL_set1_verify_cert_store(t->ssl, authorities);
+}
+
+static bool begin_accept(struct tls *t)
+{
+	SSL_set_accept_state(t->ssl);
+	if (!t->offer->asks)
+		return true;
+	/* A server's certificate may be for what it does most, being connected to; which it may be,
+	 * tls_peer_check() sees itself. */
+	if (t->offer->from == TLS_FROM_SERVER && !SSL_set_purpose(t->ssl, X509_PURPOSE_ANY))
+		return false;
+	return ask(t, t->offer->ca_file);
+}
+
+struct tls *tls_new(struct tls_store *st, int fd, const char *host, enum tls_entry entry,
+	const struct tls_offer *offer)
+{
+	SSL_CTX *ctx = host ? tls_store_find(st, host) : NULL;
+	SSL_CTX *first = tls_store_default(st);
+	struct tls *t = first ? begin(st, ctx ? ctx : first, fd, entry) : NULL;
+
+	if (!t)
+		return NULL;
+	t->host_known = ctx != NULL;
+	t->offer = offer ? offer : &to_clients;
+	if (begin_accept(t))
+		return t;
+	tls_free(t);
+	return NULL;
+}
+
+/* A domain that is an address has no SNI (RFC 6066 §3). */
+static bool say_whom(SSL *ssl, const char *domain)
+{
+	char ascii[JID_PART_MAX + 1];
+
+	if (cert_is_address(domain))
+		return true;
+	return precis_domain_ascii(domain, strlen(domain), ascii, JID_PART_MAX) > 0 &&
+		SSL_set_tlsext_host_name(ssl, ascii);
+}
+
+/* Records that OpenSSL does not know of are as if they were not there (RFC 7671 §10.3). Which names
+ * a certificate may have, tls_peer_check() knows: OpenSSL looks at none. */
+static bool expect_tlsa(struct tls *t, const struct tls_target *to)
+{
+	for (unsigned i = 0; i < to->n_tlsa; i++) {
+		const struct tls_tlsa *r = &to->tlsa[i];
+		int added;
+
+		if (!i && SSL_dane_enable(t->ssl, to->host ? to->host : to->domain) <= 0)
+			return false;
+		added = SSL_dane_tlsa_add(
+			t->ssl, r->usage, r->selector, r->matching, r->data, r->len);
+		if (added < 0)
+			return false;
+		t->dane |= added > 0;
+	}
+	return !to->n_tlsa || X509_VERIFY_PARAM_set1_host(SSL_get0_param(t->ssl), NULL, 0);
+}
+
+static bool begin_connect(struct tls *t, const struct tls_target *to)
+{
+	SSL_set_connect_state(t->ssl);
+	t->host = to->host ? xstrdup(to->host) : NULL;
+	if (t->direct && SSL_set_alpn_protos(t->ssl, (const uint8_t *)ALPN_XMPP_SERVER, ALPN_BYTES))
+		return false;
+	return say_whom(t->ssl, to->domain) && expect_tlsa(t, to) && ask(t, NULL);
+}
+
+struct tls *tls_connect(struct tls_store *st, int fd, const struct tls_target *to)
+{
+	SSL_CTX *ours = to->ours ? tls_store_find(st, to->ours) : NULL;
+	SSL_CTX *ctx = ours ? ours : tls_store_bare(st);
+	struct tls *t = ctx ? begin(st, ctx, fd, to->entry) : NULL;
+
+	if (!t || begin_connect(t, to))
+		return t;
+	tls_free(t);
+	return NULL;
 }
 
 void tls_free(struct tls *t)
@@ -262,6 +359,7 @@ void tls_free(struct tls *t)
 	if (!t)
 		return;
 	SSL_free(t->ssl);
+	free(t->host);
 	free(t->out);
 	free(t);
 }
@@ -310,7 +408,7 @@ int tls_handshake(struct tls *t)
 	if (what == TLS_WANT_WRITE)
 		return what;
 	ERR_clear_error();
-	result = SSL_accept(t->ssl);
+	result = SSL_do_handshake(t->ssl);
 	what = result == 1 ? 0 : outcome(t, result);
 	if (what > TLS_WANT_WRITE) {
 		metric_add(&handshakes_failed, 1);

@@ -12,16 +12,19 @@
 
 enum tls_version { TLS_1_2, TLS_1_3, TLS_VERSIONS };
 
-/* The settings `certfiles`, `tls_min_version`, `tls_ciphers`, `tls_ciphersuites`, `tls_groups` and
- * `tls_ticket_lifetime`. NULL texts mean the default. */
+/* The settings `certfiles`, `ca_file`, `tls_min_version`, `tls_ciphers`, `tls_ciphersuites`,
+ * `tls_groups` and `tls_ticket_lifetime`. NULL texts mean the default. */
 struct tls_conf {
 	struct conf_list certfiles; /* of const char *: PEM files or patterns (glob(7)); all keys
 				     * and certificates in them are one heap, matched up by us */
+	const char *ca_file; /* PEM: the authorities that peers' certificates may come from */
 	int min_version; /* enum tls_version */
 	const char *ciphers; /* of TLS 1.2, as `openssl ciphers` writes them */
 	const char *ciphersuites; /* of TLS 1.3 */
 	const char *groups; /* of the key exchange */
 	int64_t ticket_lifetime_ms; /* how long a session may be resumed; 0: no tickets */
+	/* No row, but put together from all ports' own: files as ca_file, of const char *. */
+	struct conf_list more_ca_files;
 };
 extern const struct conf_item tls_items[]; /* rows for struct tls_conf */
 
@@ -76,15 +79,50 @@ enum tls_outcome {
 };
 enum tls_entry {
 	TLS_STARTTLS, /* RFC 6120 §5 */
-	TLS_DIRECT, /* XEP-0368: ALPN, when the client uses it, must hold xmpp-client */
+	TLS_DIRECT, /* XEP-0368: ALPN, when the other end uses it, must hold our protocol */
 };
 
-/* TLS of one accepted connection. Every function on it is for the connection's own thread and never
- * blocks. Neither fd nor store is owned: the first stays open and the second alive until
- * tls_free(). host: the stream's `to` where it is known (STARTTLS), else NULL; certificate by host,
- * then by SNI, then the first one. NULL: the store has no certificate. */
+/* Who comes to a port, and whether the port asks them for a certificate. The handshake does not
+ * fail for want of a good one: net/tls_peer.h says what it is worth. Static, or alive until
+ * tls_free(). */
+struct tls_offer {
+	enum { TLS_FROM_CLIENT, TLS_FROM_SERVER } from; /* ALPN: xmpp-client, xmpp-server */
+	bool asks;
+	const char *ca_file; /* one of more_ca_files; NULL: the authorities of `ca_file` */
+};
+extern const struct tls_offer tls_offer_to_servers; /* asks */
+
+/* TLS of one connection. Every function on it is for the connection's own thread and never blocks.
+ * Neither fd nor store is owned: the first stays open and the second alive until tls_free(). */
 struct tls;
-struct tls *tls_new(struct tls_store *st, int fd, const char *host, enum tls_entry entry);
+/* Of an accepted one. host: the stream's `to` where it is known (STARTTLS), else NULL; certificate
+ * by host, then by SNI, then the first one. offer NULL: to clients, who are not asked. NULL: the
+ * store has no certificate. */
+struct tls *tls_new(struct tls_store *st, int fd, const char *host, enum tls_entry entry,
+	const struct tls_offer *offer);
+
+/* A TLSA record. RFC 6698 §2.1. */
+struct tls_tlsa {
+	uint8_t usage, selector, matching;
+	uint16_t len;
+	const uint8_t *data;
+};
+/* To whom a connection leads that we made; all of it is needed during the call alone. */
+struct tls_target {
+	/* Prepared: whom we want. It is what we say in SNI, and not the name of the SRV record's
+	 * target, so that the server finds the certificate (XEP-0368 §3, RFC 6120 §13.7.2). */
+	const char *domain;
+	const char *ours; /* prepared: whose certificate we show when asked; NULL: nobody's */
+	enum tls_entry entry;
+	/* RFC 7673. Only where DNSSEC has validated all on the way to them, the SRV record too:
+	 * where the connection leads, a name that the certificate may have as well, or NULL; and
+	 * the TLSA records of it, of which one must fit if there is any that OpenSSL can use. */
+	const char *host;
+	const struct tls_tlsa *tlsa;
+	unsigned n_tlsa;
+};
+/* Of one that we made. Its first tls_handshake() begins. NULL: the store was never loaded. */
+struct tls *tls_connect(struct tls_store *st, int fd, const struct tls_target *to);
 void tls_free(struct tls *t); /* NULL is fine */
 
 /* 0: established; or TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED. */
@@ -108,7 +146,8 @@ void tls_ending(struct tls *t);
 void tls_shutdown(struct tls *t); /* sends close_notify if the socket takes it; waits for nothing */
 const char *tls_error(const struct tls *t); /* static or the connection's; no secrets */
 
-/* Channel bindings (RFC 5056), in the order they are announced (XEP-0440). */
+/* Channel bindings (RFC 5056), in the order they are announced (XEP-0440). For accepted
+ * connections. */
 enum tls_binding {
 	TLS_BIND_EXPORTER, /* tls-exporter, RFC 9266: with TLS 1.3 */
 	TLS_BIND_UNIQUE, /* tls-unique, RFC 5929 §3: with TLS 1.2 and the extended master secret */
@@ -132,7 +171,7 @@ size_t tls_channel_binding(struct tls *t, enum tls_binding type, uint8_t *out, s
 struct tls_info {
 	const char *version; /* "TLSv1.3" */
 	const char *cipher; /* "TLS_AES_256_GCM_SHA384" */
-	const char *sni; /* what the client asked for, or NULL; good until tls_free() */
+	const char *sni; /* what the one who connected asked for, or NULL; until tls_free() */
 	bool resumed;
 };
 void tls_info(struct tls *t, struct tls_info *out);

@@ -16,6 +16,8 @@
 #include "net/ticket.h"
 #include "xml/jid.h"
 
+#define SYSTEM_CA_FOLDER "/etc/ssl/certs" /* each in a file of its subject's hash */
+
 static const char *const version_words[] = { "1.2", "1.3", NULL };
 static const struct conf_item certfile_item[] = {
 	{ "file", CONF_PATH, 0, .help = "A PEM file, or a pattern for several." }, { 0 }
@@ -28,6 +30,10 @@ const struct conf_item tls_items[] = {
 		.help = "PEM files with certificates, their chains and their keys, in any order; "
 			"patterns are allowed. A connection gets the certificate that names its "
 			"domain, else the first one." },
+	{ "ca_file", CONF_PATH, FIELD(struct tls_conf, ca_file, const char *),
+		.example = "/etc/ssl/certs/ca-certificates.crt",
+		.help = "A PEM file with the authorities that other servers' certificates may come "
+			"from. Without it: the system's, those in " SYSTEM_CA_FOLDER "." },
 	{ "tls_min_version", CONF_ENUM, FIELD(struct tls_conf, min_version, int), .preset = "1.2",
 		.words = version_words, .help = "The oldest TLS version that is spoken." },
 	{ "tls_ciphers", CONF_STRING, FIELD(struct tls_conf, ciphers, const char *),
@@ -63,8 +69,15 @@ struct named {
 	bool wildcard;
 	SSL_CTX *ctx; /* counted by its cert's place in ctxs */
 };
+struct authorities {
+	char *file; /* owned; "": of `ca_file` */
+	X509_STORE *store; /* owned */
+};
 struct tls_set {
 	struct certs certs;
+	SSL_CTX *bare; /* owned: for connections of ours without a certificate */
+	struct authorities *authorities; /* owned: those of `ca_file` first */
+	size_t n_authorities;
 	SSL_CTX **ctxs; /* owned: one for each certificate; the first is the default */
 	struct named *named; /* owned: open addressing, size a power of two, at most half full */
 	size_t mask;
@@ -136,8 +149,9 @@ static bool ctx_configure(SSL_CTX *ctx, const struct tls_conf *conf, struct tick
 	SSL_CTX_set_client_hello_cb(ctx, tls_client_hello, NULL);
 	SSL_CTX_set_tlsext_servername_callback(ctx, tls_server_name);
 	SSL_CTX_set_alpn_select_cb(ctx, tls_choose_alpn, NULL);
-	return SSL_CTX_set_min_proto_version(
-		       ctx, conf->min_version == TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
+	return SSL_CTX_dane_enable(ctx) > 0 &&
+		SSL_CTX_set_min_proto_version(
+			ctx, conf->min_version == TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
 		SSL_CTX_set_cipher_list(
 			ctx, conf->ciphers ? conf->ciphers : "ECDHE+AESGCM:ECDHE+CHACHA20") &&
 		SSL_CTX_set_ciphersuites(ctx,
@@ -158,18 +172,19 @@ static bool ctx_certify(SSL_CTX *ctx, const struct cert *c)
 		SSL_CTX_set_session_id_context(ctx, id, 32);
 }
 
+/* For either direction. c NULL: without a certificate. */
 static SSL_CTX *ctx_new(
 	const struct tls_conf *conf, struct ticket_keys *tickets, const struct cert *c, char **why)
 {
 	SSL_CTX *ctx;
 
 	ERR_clear_error();
-	ctx = SSL_CTX_new(TLS_server_method());
+	ctx = SSL_CTX_new(TLS_method());
 	if (ctx && !ctx_configure(ctx, conf, tickets))
 		*why = xprintf(
 			"tls_ciphers, tls_ciphersuites, tls_groups: %s", tls_openssl_reason());
-	else if (!ctx || !ctx_certify(ctx, c))
-		*why = xprintf("%s: %s", c->file, tls_openssl_reason());
+	else if (!ctx || (c && !ctx_certify(ctx, c)))
+		*why = xprintf("%s: %s", c ? c->file : "TLS", tls_openssl_reason());
 	else
 		return ctx;
 	SSL_CTX_free(ctx);
@@ -184,6 +199,12 @@ static void set_free(struct tls_set *set)
 		SSL_CTX_free(set->ctxs[i]);
 	for (size_t i = 0; set->named && i <= set->mask; i++)
 		free(set->named[i].name);
+	for (size_t i = 0; i < set->n_authorities; i++) {
+		X509_STORE_free(set->authorities[i].store);
+		free(set->authorities[i].file);
+	}
+	free(set->authorities);
+	SSL_CTX_free(set->bare);
 	free(set->ctxs);
 	free(set->named);
 	certs_fini(&set->certs);
@@ -230,6 +251,39 @@ static int read_certs(const struct tls_conf *conf, const struct tls_host_files *
 	return 0;
 }
 
+/* An authority in the middle of a chain may be trusted without the one above it. */
+static int read_authorities(struct authorities *out, const char *name, const char *file, char **why)
+{
+	X509_STORE *store = X509_STORE_new();
+
+	REQUIRE(store && X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN));
+	*out = (struct authorities){ xstrdup(name), store };
+	ERR_clear_error();
+	/* Of the system's each is read when a peer first needs it: to read all of them would take a
+	 * tenth of a second at every start. There may be none. */
+	if (!file) {
+		REQUIRE(X509_STORE_load_path(store, SYSTEM_CA_FOLDER));
+		return 0;
+	}
+	if (X509_STORE_load_file(store, file))
+		return 0;
+	*why = xprintf("%s: no authorities' certificates in it, or it cannot be read", file);
+	return -EINVAL;
+}
+
+static int set_read_authorities(struct tls_set *set, const struct tls_conf *conf, char **why)
+{
+	const char *const *more = conf->more_ca_files.at;
+	int error;
+
+	set->authorities = xcalloc(1 + conf->more_ca_files.n, sizeof(*set->authorities));
+	error = read_authorities(&set->authorities[set->n_authorities++], "", conf->ca_file, why);
+	for (size_t i = 0; !error && i < conf->more_ca_files.n; i++)
+		error = read_authorities(
+			&set->authorities[set->n_authorities++], more[i], more[i], why);
+	return error;
+}
+
 static int set_build(struct tls_set *set, struct ticket_keys *tickets, const struct tls_conf *conf,
 	const struct tls_host_files *hosts, size_t n_hosts, char **why)
 {
@@ -237,8 +291,13 @@ static int set_build(struct tls_set *set, struct ticket_keys *tickets, const str
 	int error = read_certs(conf, hosts, n_hosts, &set->certs, own, why);
 	size_t names = n_hosts;
 
+	if (!error)
+		error = set_read_authorities(set, conf, why);
 	if (error)
 		return error;
+	set->bare = ctx_new(conf, tickets, NULL, why);
+	if (!set->bare)
+		return -EINVAL;
 	set->ctxs = xcalloc(set->certs.n, sizeof(*set->ctxs));
 	for (size_t i = 0; i < set->certs.n; i++) {
 		names += set->certs.at[i].n_names;
@@ -421,4 +480,21 @@ SSL_CTX *tls_store_default(struct tls_store *st)
 	const struct tls_set *set = rcu_get(st->set);
 
 	return set && set->certs.n ? set->ctxs[0] : NULL;
+}
+
+SSL_CTX *tls_store_bare(struct tls_store *st)
+{
+	const struct tls_set *set = rcu_get(st->set);
+
+	return set ? set->bare : NULL;
+}
+
+X509_STORE *tls_store_authorities(struct tls_store *st, const char *ca_file)
+{
+	const struct tls_set *set = rcu_get(st->set);
+
+	for (size_t i = 0; set && i < set->n_authorities; i++)
+		if (!strcmp(set->authorities[i].file, ca_file ? ca_file : ""))
+			return set->authorities[i].store;
+	return NULL;
 }

@@ -11,6 +11,11 @@
 SSL_CTX *tls_store_find(struct tls_store *st, const char *domain);
 SSL_CTX *tls_store_default(struct tls_store *st);
 
+SSL_CTX *tls_store_bare(struct tls_store *st); /* without a certificate; NULL: never loaded */
+/* Out of that file, one of tls_conf's; NULL: of `ca_file`. Not counted. NULL: never loaded, or not
+ * of this file. */
+X509_STORE *tls_store_authorities(struct tls_store *st, const char *ca_file);
+
 /* Callbacks that every context gets; the connection is the SSL's app data. */
 int tls_client_hello(SSL *ssl, int *alert, void *arg);
 int tls_server_name(SSL *ssl, int *alert, void *arg);

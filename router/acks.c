@@ -104,6 +104,9 @@ void acks_release(struct acks *a)
 			a->marks[left++] = a->marks[i];
 	}
 	a->n_marks = left;
+	if (a->at_skip == a->n_skip && a->n_skip &&
+		(int32_t)(a->skip[a->n_skip - 1].number - h) <= 0)
+		a->n_skip = a->at_skip = 0;
 }
 
 void acks_release_all(struct acks *a)
@@ -128,15 +131,14 @@ static uint32_t check_of(const struct stanza *s)
  * something else, and then so is all that follows. */
 ON_SHARD static bool is_skipped(struct acks *a, uint32_t check)
 {
-	struct ack_skip first = a->skip[0];
+	struct ack_skip next = a->skip[a->at_skip];
 
-	if ((int32_t)(a->handled - first.number) < 0)
+	if ((int32_t)(a->handled - next.number) < 0)
 		return false;
-	a->n_skip--;
-	memmove(a->skip, a->skip + 1, a->n_skip * sizeof(*a->skip));
-	if (first.number == a->handled && first.check == check)
+	a->at_skip++;
+	if (next.number == a->handled && next.check == check)
 		return true;
-	a->n_skip = 0;
+	a->n_skip = a->at_skip = 0;
 	return false;
 }
 
@@ -149,7 +151,7 @@ bool acks_begin_stanza(struct session *ss, struct stanza *s)
 		s->ack_session = a->key;
 		s->ack_number = a->handled;
 		s->ack_check = check_of(s);
-		if (unlikely(a->n_skip) && is_skipped(a, s->ack_check))
+		if (unlikely(a->at_skip < a->n_skip) && is_skipped(a, s->ack_check))
 			return false;
 	}
 	here = a;

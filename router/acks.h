@@ -16,7 +16,10 @@
  * After the process was killed, what was acknowledged must be there, and what is there must not be
  * sent again. So a stanza carries whose and which it was (ack_session, ack_number, ack_check);
  * whoever makes a record of it in the spool keeps these with it, keeps the record until h covers
- * the stanza (ack_keep()), and tells the next process what it finds (acks_recover_handled()). */
+ * the stanza (ack_keep()), and tells the next process what it finds (acks_recover_handled()). What
+ * is known in that way beyond a gap is kept by the session itself until h covers it: records of
+ * others go with their own use, and the next process may be killed, too, before the client comes
+ * back. */
 #pragma once
 
 #include "core/actor.h"
@@ -59,10 +62,11 @@ struct acks {
 	struct actor_id session; /* or the stream that they are of */
 	uint64_t key; /* of a session that can be resumed, for all processes; else 0 */
 	uint32_t handled; /* stanzas so far, modulo 2^32; the last is being handled */
-	uint32_t n_open, open_room, n_marks, marks_room, n_skip;
+	uint32_t n_open, open_room, n_marks, marks_room, n_skip, at_skip;
 	struct ack_open *open; /* owned; in order */
 	struct ack_mark *marks; /* owned */
-	struct ack_skip *skip; /* owned; in order */
+	struct ack_skip
+		*skip; /* owned; in order, until h covers them; those from at_skip on are to come */
 	void (*covered)(struct acks *a); /* acks_covered() has moved */
 };
 
@@ -107,9 +111,13 @@ static inline struct session_origin session_origin(const struct session *ss)
 void acks_recover_handled(uint64_t session, uint32_t number, uint32_t check);
 /* All have been told. */
 void acks_recover_all(void);
-/* Then, on any thread: h as it was kept becomes what it is, with those that are known to be done;
- * those beyond a gap go into a->skip. */
+/* Then, on any thread: those of a session above h, in order, into out; NULL: only how many. */
+uint32_t acks_recovered_above(uint64_t session, uint32_t h, struct ack_skip *out);
+/* h as it was kept becomes what it is, with those that are known to be done; those beyond a gap go
+ * into a->skip. */
 void acks_recovered(struct acks *a, uint32_t h);
+/* A record that has told of a stanza is of no other use: it goes when all sessions know. */
+void acks_recover_free(struct spool_record *r);
 /* A message with this log_id is in the queue of a session that can be resumed. */
 void acks_recover_message(uint64_t log_id);
 bool acks_recovered_message(uint64_t log_id);

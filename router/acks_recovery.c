@@ -21,10 +21,15 @@ static struct {
 	size_t n, room;
 	bool sorted;
 } messages;
+static struct {
+	struct spool_record **at; /* owned, and so are they */
+	size_t n, room;
+} told;
+static bool is_over; /* sessions have been told, and nobody will ask any more */
 
 void acks_recover_handled(uint64_t session, uint32_t number, uint32_t check)
 {
-	if (!session)
+	if (!session || is_over)
 		return;
 	if (handled.n == handled.room) {
 		handled.room = handled.room ? handled.room * 2 : 256;
@@ -65,25 +70,47 @@ static size_t find(uint64_t session)
 	return low;
 }
 
-void acks_recovered(struct acks *a, uint32_t h)
+uint32_t acks_recovered_above(uint64_t session, uint32_t h, struct ack_skip *out)
 {
-	size_t first = find(a->key), end = first;
+	uint32_t n = 0, last = h;
 
-	while (end < handled.n && handled.at[end].session == a->key)
-		end++;
-	a->skip = xcalloc(end - first + 1, sizeof(*a->skip));
-	a->handled = h;
-	for (size_t i = first; i < end; i++) {
+	for (size_t i = find(session); i < handled.n && handled.at[i].session == session; i++) {
 		const struct done *d = &handled.at[i];
 
-		if ((int32_t)(d->number - a->handled) <= 0 ||
-			(a->n_skip && a->skip[a->n_skip - 1].number == d->number))
+		if ((int32_t)(d->number - last) <= 0)
 			continue; /* counted, or found twice */
-		if (d->number == a->handled + 1)
-			a->handled++;
-		else
-			a->skip[a->n_skip++] = (struct ack_skip){ d->number, d->check };
+		last = d->number;
+		if (out)
+			out[n] = (struct ack_skip){ d->number, d->check };
+		n++;
 	}
+	return n;
+}
+
+void acks_recovered(struct acks *a, uint32_t h)
+{
+	uint32_t n = acks_recovered_above(a->key, h, NULL), done = 0;
+
+	a->skip = xcalloc(n + 1, sizeof(*a->skip));
+	acks_recovered_above(a->key, h, a->skip);
+	while (done < n && a->skip[done].number == h + done + 1)
+		done++;
+	a->handled = h + done;
+	a->n_skip = n - done;
+	memmove(a->skip, a->skip + done, a->n_skip * sizeof(*a->skip));
+}
+
+void acks_recover_free(struct spool_record *r)
+{
+	if (is_over) {
+		spool_free(r);
+		return;
+	}
+	if (told.n == told.room) {
+		told.room = told.room ? told.room * 2 : 256;
+		told.at = xrealloc(told.at, told.room * sizeof(*told.at));
+	}
+	told.at[told.n++] = r;
 }
 
 void acks_recover_message(uint64_t log_id)
@@ -117,8 +144,13 @@ bool acks_recovered_message(uint64_t log_id)
 
 void acks_recover_end(void)
 {
+	for (size_t i = 0; i < told.n; i++)
+		spool_free(told.at[i]);
+	free(told.at);
 	free(handled.at);
 	free(messages.at);
+	memset(&told, 0, sizeof(told));
 	memset(&handled, 0, sizeof(handled));
 	memset(&messages, 0, sizeof(messages));
+	is_over = true;
 }

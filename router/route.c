@@ -147,6 +147,13 @@ bool route_replace_service(const char *domain, service_fn *fn, void *arg)
 	return true;
 }
 
+void *route_service_arg(const char *domain, service_fn *fn)
+{
+	const struct route_entry *e = find(domain);
+
+	return e && !e->host && e->fn == fn ? e->arg : NULL;
+}
+
 /* Some host that is still there. */
 static struct route_entry *any_host(void)
 {
@@ -278,6 +285,19 @@ enum verdict route_foreign(struct stanza *s)
 	}
 	stanza_seal(s);
 	return route(s);
+}
+
+int route_unfit(const struct stanza *s)
+{
+	if (s->faults & STANZA_BAD_TO)
+		return ERR_JID_MALFORMED; /* §8.3.3.8 */
+	if (s->type == TYPE_BAD)
+		return ERR_BAD_REQUEST;
+	if (s->kind == STANZA_IQ && !s->id)
+		return ERR_BAD_REQUEST; /* §8.1.3 */
+	if ((s->type == IQ_GET || s->type == IQ_SET) && !stanza_iq_child(s))
+		return ERR_BAD_REQUEST; /* §8.2.3 */
+	return 0;
 }
 
 struct posted {

@@ -33,6 +33,9 @@ int route_register_service(const char *domain, service_fn *fn, void *arg);
 /* Another fn and arg for a service's domain, with no stanza in between that finds neither. After it
  * returns no call of the old one is running or will come. false: the domain is no service's. */
 bool route_replace_service(const char *domain, service_fn *fn, void *arg);
+/* What the domain's service was registered with, if that is fn; NULL: it is not. Good until the
+ * thread's next quiescent state. */
+void *route_service_arg(const char *domain, service_fn *fn);
 /* After it returns no call of fn is running or will come (it waits for a grace period). */
 void route_unregister(const char *domain);
 /* The host, uncounted: good until the thread's next quiescent state. NULL: not ours. */
@@ -54,6 +57,9 @@ ANY_THREAD void route_post(struct stanza *s);
  * have a look at it, then it is sealed. Its from and to are there, and the sender may speak for
  * from. Takes s. */
 ON_SHARD enum verdict route_foreign(struct stanza *s);
+/* What RFC 6120 §8 asks of any stanza that comes in by a stream, whose head has been read; 0, or
+ * the stanza error. */
+int route_unfit(const struct stanza *s);
 /* An error answer to the sender of s, unless s is an error or a result itself. Does not take s. */
 ON_SHARD void route_error(const struct stanza *s, int cond, const char *text);
 

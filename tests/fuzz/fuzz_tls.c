@@ -55,8 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size || size > 65536)
 		return 0;
 	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd) == 0);
-	t = tls_new(
-		store, fd[0], how & 1 ? "localhost" : NULL, how & 2 ? TLS_DIRECT : TLS_STARTTLS);
+	t = tls_new(store, fd[0], how & 1 ? "localhost" : NULL, how & 2 ? TLS_DIRECT : TLS_STARTTLS,
+		NULL);
 	REQUIRE(t);
 	if (feed(t, fd[1], data + 1, size - 1, how & 4 ? 7 : 65536) == TLS_FAILED)
 		REQUIRE(*tls_error(t));

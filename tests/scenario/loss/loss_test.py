@@ -34,7 +34,10 @@ SETTINGS = '''
 scram_iterations: 4096
 stream_management: {resume_timeout: 2 min}
 shards: 3
-modules: {mod_auth_internal: {}, mod_offline: {max_user_messages: 100000}, mod_disco: {}}
+modules:
+    mod_auth_internal: {}
+    mod_offline: {max_user_messages: 100000}
+    mod_disco: {}
 '''
 
 
@@ -244,6 +247,8 @@ class Receiver(Client):
 
 
 class Loss(unittest.TestCase):
+    settings = SETTINGS
+
     def setUp(self):
         self.random = random.Random()
 
@@ -275,7 +280,7 @@ class Loss(unittest.TestCase):
     def begin(self, trouble):
         users = [name % i for name, n in (('there%d', PAIRS // 2), ('away%d', PAIRS - PAIRS // 2),
                                           ('from%d', PAIRS)) for i in range(n)]
-        with Server(SETTINGS) as server:
+        with Server(self.settings) as server:
             server.allowed_errors = ['were not stored yet']
             for user in users:
                 server.register(user + '@localhost', 'secret')
@@ -303,6 +308,12 @@ class Loss(unittest.TestCase):
                     await asyncio.sleep(0.005)
                 self.random.choice(clients).cut(reset=self.random.random() < 0.5)
         self.begin(cuts)
+
+
+class WithArchives(Loss):
+    """Each message is in the log of both, whether its receiver is there or not."""
+    settings = SETTINGS + '    mod_mam: {default: always}\n'
+    test_connections_are_cut = None     # nothing that a process would have to find again
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 the sessions that can be resumed, with their counters, their presence and what was not acknowledged."""
 
 import contextlib
+import sqlite3
 import unittest
 
 from harness.case import main
@@ -180,8 +181,64 @@ class Ends:
                 client.close()
 
 
+def next_message(client):
+    while True:
+        element = next_stanza(client)
+        if element.name == 'message':
+            return element
+
+
 class Killed(Ends, unittest.TestCase):
     end = Server.kill
+
+    def beyond_a_gap(self, archive):
+        """Romeo's first message waits for Mercutio's data, which wait for the database; his second is
+        delivered. Juliet acknowledges that in a server's life in which he does not come."""
+        accounts = ('romeo@localhost', 'juliet@localhost', 'mercutio@localhost')
+        modules = 'mod_auth_internal: {}, mod_roster: {}, mod_offline: {}, mod_mam: {default: %s}' % archive
+        with Server('modules: {%s}' % modules, accounts=[(a, None) for a in accounts]) as server:
+            server.allowed_errors = ['were not stored yet']
+            romeo = server.login('romeo@localhost/orchard')
+            juliet = server.login('juliet@localhost/balcony')
+            mercutio = server.login('mercutio@localhost/street')
+            romeos, juliets = enable(romeo), enable(juliet)
+            enable(mercutio)    # who is read from has been loaded
+            juliet.send('<presence/>')
+            juliet.expect('<presence/>')
+            with contextlib.closing(sqlite3.connect(server.path('linnet.db'))) as database:
+                database.execute('begin immediate')
+                mercutio.send("<iq type='set' id='s'><query xmlns='jabber:iq:roster'>"
+                              "<item jid='tybalt@localhost'/></query></iq>"
+                              "<iq type='get' id='i' to='localhost'><query xmlns='disco:info'/></iq>")
+                self.assertEqual(next_stanza(mercutio).get('id'), 'i')     # and the other one waits
+                sent = ["<message to='%s@localhost' type='chat' id='%s'><body>%s</body></message>"
+                        % (to, to, to) for to in ('mercutio', 'juliet')]
+                romeo.send(''.join(sent))
+                self.assertEqual(next_message(juliet).get('id'), 'juliet')
+                server.kill()
+            server.again()
+            juliet = resume(server, 'juliet@localhost/balcony', juliets, 2)
+            juliet.expect("<resumed xmlns='%s' h='1'/>" % SM)
+            self.assertEqual(handled(juliet), 1)
+            server.kill()
+            server.again()
+            romeo = resume(server, 'romeo@localhost/orchard', romeos, 0)
+            h = int(romeo.expect("<resumed xmlns='%s' h='*'/>" % SM).get('h'))
+            romeo.send(''.join(sent[h:]))
+            self.assertEqual(handled(romeo), 2)
+            romeo.send("<message to='juliet@localhost' type='chat' id='last'><body>x</body></message>")
+            juliet = resume(server, 'juliet@localhost/balcony', juliets, 2)
+            self.assertEqual(next_message(juliet).get('id'), 'last')
+            mercutio = server.login('mercutio@localhost/street')
+            mercutio.send("<presence/><message to='mercutio@localhost/street' id='last'/>")
+            came = [next_message(mercutio).get('id') for _ in range(2)]
+            self.assertEqual(sorted(came), ['last', 'mercutio'])
+            return h
+
+    def test_twice_before_a_client_sends_again(self):
+        for archive in 'never', 'always':
+            with self.subTest(archive=archive):
+                self.beyond_a_gap(archive)
 
 
 class Stopped(Ends, unittest.TestCase):

@@ -21,6 +21,9 @@ HEADER = ("<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
           "xmlns:stream='http://etherx.jabber.org/streams' to='%s' version='1.0'>")
 
 
+NS_COMPONENT = 'jabber:component:accept'
+
+
 class Failure(Exception):
     """The server did not do what was expected of it."""
 
@@ -247,3 +250,24 @@ class Connection:
         self.authenticate(user, password, mechanism)
         self.open(domain)
         return self.bind(resource or None)
+
+    # What a component does, XEP-0114.
+
+    def open_component(self, domain):
+        """Opens a stream and takes the server's header; its id."""
+        self.parser = StreamParser(content=NS_COMPONENT)
+        self.send("<stream:stream xmlns='%s' xmlns:stream='%s' to='%s'>" % (NS_COMPONENT, NS_STREAM, domain))
+        kind, root = self.event()
+        if kind != 'open' or not root.is_('stream', NS_STREAM):
+            raise Failure('%s expected a stream header, came %s' % (self.name, kind))
+        return root.get('id')
+
+    def serve(self, domain, secret):
+        """All of it: from here on the stanzas for the domain come here."""
+        self.shake_hands(self.open_component(domain), secret)
+        self.expect('<handshake/>', exact=True)
+        self.jid = domain
+
+    def shake_hands(self, stream_id, secret):
+        digest = hashlib.sha1((stream_id + secret).encode()).hexdigest()
+        self.send('<handshake>%s</handshake>' % digest)

@@ -101,10 +101,11 @@ def _split(name):
 
 class StreamParser:
     """Feed it bytes; it returns events: ('open', root), ('stanza', element), ('close', None).
-    restarts: what follows a SASL success is a new document (RFC 6120 §6.4.6)."""
+    restarts: what follows a SASL success is a new document (RFC 6120 §6.4.6). content: the content
+    namespace of the stream, which is told as jabber:client (§4.8.3)."""
 
-    def __init__(self, restarts=False):
-        self._restarts = restarts
+    def __init__(self, restarts=False, content=NS_CLIENT):
+        self._restarts, self._content = restarts, content
         self._held = b''            # of a tag that is not whole yet
         self._begin()
         self._events = []
@@ -154,7 +155,8 @@ class StreamParser:
             return
         attrs = {'{%s}%s' % (_split(k)[1], _split(k)[0]) if ' ' in k else k: v
                  for k, v in attrs.items()}
-        element = Element(*_split(name), attrs)
+        local, ns = _split(name)
+        element = Element(local, NS_CLIENT if ns == self._content else ns, attrs)
         if not self._path:
             self._events.append(('open', element))
         elif len(self._path) > 1:

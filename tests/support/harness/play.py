@@ -176,6 +176,7 @@ class Play:
         (r'log may say .+', '_nothing'),
         (r'(\[.+)', '_row'),
         (r'client (\w+) as (\S+)(.*)', '_client'),
+        (r'component (\w+) as (\S+)(.*)', '_component'),
         (r'raw (\w+)(.*)', '_raw'),
         (r'for ([\w/]+) in (.+)', '_for'),
         (r'let (\w+) = (.*)', '_let'),
@@ -192,6 +193,8 @@ class Play:
         (r'(\w+) was shown the certificate of (\S+)', '_certificate'),
         (r'(\w+) sends bytes (.+)', '_send_bytes'),
         (r'(\w+) sends(?: (.*))?', '_send'),
+        (r'(\w+) opens as the component (\S+)', '_open_component'),
+        (r'(\w+) shakes hands by (\S+)', '_shake_hands'),
         (r'(\w+) opens(?: to (\S+))?(?: as (\S+))?', '_open'),
         (r'(\w+) starts tls(?: with (\S+))?', '_start_tls'),
         (r'(\w+) handshakes(?: with (\S+))?(.*)', '_handshake'),
@@ -252,7 +255,7 @@ class Play:
 
     def _options(self, words):
         """`password x tls mechanism y` as a dictionary; a word without a value is its own."""
-        valued = {'password', 'mechanism', 'from', 'with', 'alpn', 'port'}
+        valued = {'password', 'mechanism', 'from', 'with', 'alpn', 'port', 'secret'}
         options, words = {}, iter(words)
         for word in words:
             options[word] = next(words) if word in valued else word
@@ -333,9 +336,21 @@ class Play:
 
     def _raw(self, _s, name, options):
         options = self._options(split(options))
-        port = (self.server.tls_port if 'tls' in options else
+        port = (self.server.component_port if 'component' in options else
+                self.server.tls_port if 'tls' in options else
                 self.server.plain_port if 'plain' in options else self.server.port)
         self._connect(name, port, options)
+
+    def _component(self, _s, name, domain, options):
+        options = self._options(split(options))
+        connection = self._connect(name, self.server.component_port, options)
+        connection.serve(domain, options.get('secret', 'secret'))
+
+    def _open_component(self, _s, name, domain):
+        self.variables['stream'] = self._of(name).open_component(domain)
+
+    def _shake_hands(self, _s, name, secret):
+        self._of(name).shake_hands(self.variables['stream'], secret)
 
     def _connect(self, name, port, options):
         old = self.clients.get(name)
@@ -468,7 +483,8 @@ class Play:
         for sender in senders:
             mark = 'marker-%d' % next(self.markers)
             waiting.add(mark)
-            sender.send("<message type='headline' to='%s' id='%s'/>" % (listener.jid, mark))
+            sender.send("<message type='headline' from='%s' to='%s' id='%s'/>"
+                        % (sender.jid, listener.jid, mark))
         while waiting:
             element = listener.stanza()
             if element.get('id') not in waiting:

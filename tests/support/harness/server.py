@@ -98,6 +98,7 @@ class Server:
                 with open(self.path(domain + '.pem'), encoding='ascii') as pem:
                     ca.write(pem.read().partition('-----BEGIN PRIVATE')[0])
         self.port, self.tls_port, self.plain_port = free_port(), free_port(), free_port()
+        self.component_port = free_port()   # for those whose settings listen there
 
     def __enter__(self):
         try:
@@ -119,7 +120,8 @@ class Server:
 
     def fill_in(self, text):
         return string.Template(text).safe_substitute(
-            dir=self.dir, port=self.port, tls_port=self.tls_port, plain_port=self.plain_port)
+            dir=self.dir, port=self.port, tls_port=self.tls_port, plain_port=self.plain_port,
+            component_port=self.component_port)
 
     # Life.
 

@@ -210,7 +210,8 @@ static const struct {
 		"linnet.yml:2:38: ip: expected an IPv4 or IPv6 address; 0.0.0.0 or :: for all, "
 		"found \"localhost\"\n" },
 	{ "hosts: a\nlisten: [{port: 1, starttls: no, module: ejabberd_s2s_in}]",
-		"linnet.yml:2:42: module: expected ejabberd_c2s, found \"ejabberd_s2s_in\": there "
+		"linnet.yml:2:42: module: expected ejabberd_c2s or ejabberd_service, found "
+		"\"ejabberd_s2s_in\": there "
 		"are no "
 		"connections to other servers yet\n" },
 	{ "hosts: a\nlisten: [{port: 1, starttls: no, shaper: fats}]\nshaper: {fast: 1}",

@@ -833,7 +833,7 @@ static void start_tls_here(void *arg UNUSED)
 {
 	shard_check(NULL);
 	conn_write(&side.conn, buf_of("proceed", 7), NULL);
-	started = conn_start_tls(&side.conn, store, "localhost", TLS_STARTTLS);
+	started = conn_start_tls(&side.conn, store, "localhost", TLS_STARTTLS, NULL);
 }
 
 static void start_tls(void)

@@ -43,6 +43,22 @@ static const struct {
 	{ "{port: 1, negotiation_timeout: 2 h}", "negotiation_timeout" },
 	{ "{port: 1, backlog: 0}", "backlog" },
 	{ "{port: 1, max_connections: -1}", "max_connections" },
+	{ "{port: 1, password: x}",
+		"test.yml:1:11: ejabberd_c2s has no option \"password\": it is one of "
+		"ejabberd_service" },
+	{ "{port: 1, module: ejabberd_service, password: x, starttls: true}",
+		"test.yml:1:50: ejabberd_service has no option \"starttls\": XEP-0114 has no "
+		"STARTTLS" },
+	{ "{port: 1, module: ejabberd_service}",
+		"test.yml:1:1: expected hosts or a password, without which no component comes" },
+	{ "{port: 1, module: ejabberd_service, hosts: {a.example: {}, b.example: {password: x}}}",
+		"test.yml:1:45: the component a.example has no password" },
+	{ "{port: 1, module: ejabberd_service, password: x, hosts: {a b: {}}}",
+		"expected a domain name, found \"a b\"" },
+	{ "{port: 1, module: ejabberd_service, password: x, hosts: {A.example: {}}}",
+		"expected \"a.example\", as domains are compared" },
+	{ "{port: 1, module: ejabberd_service, password: x, domain_conflict: setresource}",
+		"closenew or closeold" },
 	{ "{port: 1, backlgo: 10}", "did you mean \"backlog\"?" },
 };
 
@@ -74,6 +90,10 @@ static const struct {
 		120000 },
 	{ "{port: 0, ip: '0:0::0', negotiation_timeout: 7}", "::", false, true, true, 7000 },
 	{ "{port: 1, ip: '2001:DB8:0::1'}", "2001:db8::1", false, true, true, 120000 },
+	{ "{port: 5347, module: ejabberd_service, password: x}", "0.0.0.0", false, false, false,
+		120000 },
+	{ "{port: 5347, module: ejabberd_service, hosts: {a.example: {password: x}}, tls: true}",
+		"0.0.0.0", true, false, false, 120000 },
 	{ "{port: 1, ip: '::ffff:192.0.2.1'}", "::ffff:192.0.2.1", false, true, true, 120000 },
 };
 

@@ -514,7 +514,7 @@ Test(stream, the_peer_goes_without_a_word)
 
 static void start_tls(struct stream *st)
 {
-	stream_start_tls(st, store);
+	stream_start_tls(st, store, NULL);
 }
 
 /* RFC 6120 §5.4.3.3: what came behind <starttls/> was not protected. */
@@ -719,6 +719,109 @@ Test(stream, a_stanza_has_one_form_on_every_kind_of_stream)
 		tell(room);
 		cr_expect_str_eq(hears(), rows[row].leaves, "%s: %s", ns, room);
 	}
+}
+
+static struct tls *their_tls; /* the peer's, who accepts */
+
+static void connect_tls(struct stream *st)
+{
+	const struct tls_target to = { .domain = "localhost" };
+
+	cr_assert(stream_connect_tls(st, store, &to));
+}
+
+static void connect_direct_tls(struct stream *st)
+{
+	const struct tls_target to = { .domain = "localhost", .entry = TLS_DIRECT };
+
+	cr_assert(stream_connect_tls(st, store, &to));
+}
+
+static void they_accept_tls(enum tls_entry entry)
+{
+	int says = TLS_WANT_READ;
+
+	their_tls = tls_new(store, peer, NULL, entry, &tls_offer_to_servers);
+	for (int turn = 0; turn < 10 && says == TLS_WANT_READ; turn++) {
+		says = tls_handshake(their_tls);
+		settle();
+	}
+	cr_assert_eq(says, 0, "%s", tls_error(their_tls));
+}
+
+static void they_tell(const char *text)
+{
+	struct iovec piece = { (void *)text, strlen(text) };
+	size_t n;
+
+	cr_assert_eq(tls_write(their_tls, &piece, 1, &n), 0);
+	settle();
+}
+
+static const char *they_hear(void)
+{
+	static char room[TLS_READ_ROOM + 1];
+	size_t n;
+
+	tls_read(their_tls, room, TLS_READ_ROOM, &n);
+	room[n] = '\0';
+	return room;
+}
+
+/* RFC 6120 §5.4.3.3: what came behind <proceed/> was not protected. */
+Test(stream_out, nothing_in_the_clear_behind_proceed)
+{
+	store = store_with_certificate("localhost");
+	run(send_header_out);
+	hears();
+	at("proceed", connect_tls);
+	tell(SERVER_HEADER "<stream:features/><proceed/>" SERVER_HEADER "<message/>");
+	expect_log("open a.example jabber:server;features;proceed;");
+	cr_expect(conn_in_handshake(&side.stream.conn));
+	they_accept_tls(TLS_STARTTLS);
+	expect_log("secured;");
+	run(send_header_out);
+	cr_expect_str_eq(they_hear(), OUR_SERVER_HEADER, "§5.4.3.3");
+	they_tell(SERVER_HEADER "<stream:features/>");
+	expect_log("open a.example jabber:server;features;");
+	tls_free(their_tls);
+}
+
+/* XEP-0368. */
+Test(stream_out, direct_tls_first)
+{
+	store = store_with_certificate("localhost");
+	run(connect_direct_tls);
+	they_accept_tls(TLS_DIRECT);
+	expect_log("secured;");
+	run(send_header_out);
+	cr_expect_str_eq(they_hear(), OUR_SERVER_HEADER);
+	tls_free(their_tls);
+}
+
+Test(stream_out, the_peer_goes_during_the_handshake)
+{
+	store = store_with_certificate("localhost");
+	run(connect_direct_tls);
+	close(peer);
+	peer = -1;
+	settle();
+	expect_log("lost: closed by peer;");
+}
+
+static void connect_tls_in_vain(struct stream *st)
+{
+	const struct tls_target to = { .domain = "localhost" };
+
+	cr_expect_not(stream_connect_tls(st, store, &to));
+}
+
+Test(stream_out, tls_that_cannot_begin)
+{
+	store = tls_store_new();
+	run(connect_tls_in_vain);
+	cr_expect_str_eq(hears(), "EOF");
+	cr_expect(stream_closing(&side.stream));
 }
 
 /* --- rest --- */

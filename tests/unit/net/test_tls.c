@@ -154,7 +154,7 @@ static void pair_open(struct pair *p, const char *host, enum tls_entry entry)
 {
 	*p = (struct pair){ 0 };
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p->fd), 0);
-	p->server = tls_new(store, p->fd[0], host, entry);
+	p->server = tls_new(store, p->fd[0], host, entry, NULL);
 	cr_assert_not_null(p->server);
 	p->ctx = SSL_CTX_new(TLS_client_method());
 	SSL_CTX_set_session_cache_mode(p->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -906,7 +906,7 @@ Test(tls, files_that_do_not_serve)
 		free(why);
 	}
 	cr_expect_not(tls_store_ready(store));
-	cr_expect_null(tls_new(store, 0, NULL, TLS_DIRECT));
+	cr_expect_null(tls_new(store, 0, NULL, TLS_DIRECT, NULL));
 	X509_free(x);
 	EVP_PKEY_free(key);
 }

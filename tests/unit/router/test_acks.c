@@ -123,6 +123,22 @@ Test(acks, cover_in_order)
 		on_shard(0, check_order, &from[i]);
 }
 
+/* What a session keeps of it. */
+static void check_above(const uint32_t checks[])
+{
+	struct ack_skip above[5];
+
+	cr_assert_eq(acks_recovered_above(7, 4, NULL), 4);
+	acks_recovered_above(7, 4, above);
+	for (size_t i = 0; i < 4; i++) {
+		static const uint32_t numbers[] = { 5, 6, 8, 10 };
+
+		cr_expect_eq(above[i].number, numbers[i]);
+		cr_expect_eq(above[i].check, checks[numbers[i] - 5]);
+	}
+	cr_expect_eq(acks_recovered_above(9, 0, NULL), 0);
+}
+
 /* What a process before has handled of the session's stanzas, found in any order, and twice. */
 static void check_recovered(void *unused UNUSED)
 {
@@ -151,18 +167,58 @@ static void check_recovered(void *unused UNUSED)
 	acks_recover_handled(7, 3, 0);
 	acks_recover_handled(0, 7, checks[2]);
 	acks_recover_all();
+	check_above(checks);
 	acks_recovered(&client.acks, 4);
 	cr_expect_eq(h(), 6);
+	cr_expect_eq(client.acks.n_skip, 2);
 	cr_expect(comes("7"));
 	cr_expect_not(comes("8"));
 	cr_expect_eq(h(), 8);
+	acks_release(&client.acks);
+	cr_expect_eq(client.acks.n_skip, 2, "one is to come");
 	cr_expect(comes("9"));
 	cr_expect(comes("something else"), "a client that does not send again");
 	cr_expect(comes("10"));
 	acks_end_stanza();
 	cr_expect_eq(h(), 11);
+	cr_expect_eq(client.acks.n_skip, 0);
 	acks_recover_end();
 	unmake(NULL);
+}
+
+/* They are known until h covers them, not until they have come: the process may be killed again. */
+static void check_kept(void *unused UNUSED)
+{
+	uint32_t zero = 0;
+	struct ack_ticket first;
+
+	make(&zero);
+	comes("");
+	acks_recover_handled(7, 4, 2166136261u);
+	acks_recover_handled(7, 3, 2166136261u);
+	acks_recover_all();
+	acks_recovered(&client.acks, 1);
+	cr_expect_eq(client.acks.n_skip, 2);
+	cr_expect(comes(""));
+	first = ack_begin();
+	acks_end_stanza();
+	cr_expect_not(comes(""));
+	cr_expect_not(comes(""));
+	acks_release(&client.acks);
+	cr_expect_eq(client.acks.n_skip, 2, "the second is being stored");
+	ack_complete(first);
+	acks_release(&client.acks);
+	cr_expect_eq(h(), 4);
+	cr_expect_eq(client.acks.n_skip, 0);
+	cr_expect(comes(""), "h has passed them");
+	acks_end_stanza();
+	acks_recover_end();
+	unmake(NULL);
+}
+
+Test(acks, what_was_done_beyond_a_gap_is_kept)
+{
+	on_shard(0, check_kept, NULL);
 }
 
 Test(acks, what_was_done_is_not_done_again)
