@@ -4,6 +4,7 @@
 import base64
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -11,6 +12,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness import play, sasl, settings            # noqa: E402
+from harness.ca import Authority, self_signed     # noqa: E402
 from harness.element import NotXML, StreamParser, parse  # noqa: E402
 from harness.pattern import Pattern                 # noqa: E402
 from harness.server import TREE                     # noqa: E402
@@ -162,6 +164,49 @@ class Sasl(unittest.TestCase):
                                's=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096'),
             'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,'
             'p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=')
+
+
+class Authorities(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.root = Authority(self.folder, 'Root')
+
+    def verdict(self, path, purpose='sslserver'):
+        """What openssl(1) thinks of it: OK, or its number of the first fault."""
+        done = subprocess.run(['openssl', 'verify', '-purpose', purpose, '-CAfile', self.root.path,
+                               '-untrusted', path, path], capture_output=True, text=True, timeout=60, check=False)
+        found = re.search(r'error (\d+) at', done.stderr)
+        return int(found.group(1)) if found else 'OK'
+
+    def names(self, path):
+        shown = subprocess.run(['openssl', 'x509', '-in', path, '-noout', '-ext', 'subjectAltName'],
+                               capture_output=True, text=True, timeout=60, check=True).stdout
+        return [n.strip() for n in shown.splitlines()[-1].split(',')]
+
+    def test_good_and_bad(self):
+        middle = Authority(self.folder, 'Middle', self.root)
+        stranger = Authority(self.folder, 'Stranger')
+        for path, wanted in (
+                (self.root.certificate('a.example'), 'OK'),
+                (middle.certificate('a.example'), 'OK'),
+                (self.root.certificate('a.example', days=(-9, -1), file='old'), 10),
+                (self.root.certificate('a.example', days=(1, 9), file='new'), 9),
+                (stranger.certificate('a.example'), 20),
+                (self_signed(self.folder, 'a.example'), 18)):
+            self.assertEqual(self.verdict(path), wanted, path)
+        client = self.root.certificate('romeo', 'XMPP:romeo@a.example', use='clientAuth')
+        self.assertEqual(self.verdict(client, 'sslclient'), 'OK')
+        self.assertEqual(self.verdict(client), 26)
+
+    def test_names(self):
+        self.assertEqual(self.names(self.root.certificate('a.example')), ['DNS:a.example'])
+        path = self.root.certificate('x', 'b.example', 'DNS:*.b.example', 'XMPP:b.example',
+                                     'SRV:_xmpp-server.b.example', 'IP:192.0.2.1')
+        self.assertCountEqual(self.names(path), [
+            'DNS:b.example', 'DNS:*.b.example', 'IP Address:192.0.2.1', 'othername: XmppAddr::b.example',
+            'othername: SRVName::_xmpp-server.b.example'])
 
 
 class Language(unittest.TestCase):
