@@ -1,7 +1,7 @@
 /* Answers that are kept: for how long, and which go when there is no room. */
 #include <criterion/criterion.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/mem.h"
 #include "net/dns_cache.h"
@@ -55,8 +55,8 @@ Test(dns_cache, how_long)
 				rows[i].what);
 			cr_expect_eq(left_s, 0);
 		}
-		cr_expect_null(dns_cache_find(c, "a.example", DNS_A, end_ms, &left_s), "%s",
-			rows[i].what);
+		cr_expect_null(
+			dns_cache_find(c, "a.example", DNS_A, end_ms, &left_s), "%s", rows[i].what);
 		cr_expect_eq(dns_cache_count(c), 0);
 		dns_cache_free(c);
 	}
@@ -95,7 +95,8 @@ Test(dns_cache, the_longest_unasked_goes_first)
 	for (unsigned i = 0; i < 10000; i++) {
 		snprintf(name, sizeof(name), "%u.example", i);
 		put(c, name, DNS_A, DNS_FOUND, 100);
-		cr_assert_not_null(dns_cache_find(c, "asked.example", DNS_A, 1000, &left_s), "%u", i);
+		cr_assert_not_null(
+			dns_cache_find(c, "asked.example", DNS_A, 1000, &left_s), "%u", i);
 	}
 	n = dns_cache_count(c);
 	cr_expect(n > 100 && n < 2000, "%u", n);

@@ -117,7 +117,8 @@ Test(outgoing_conf, places)
 	char *text;
 
 	arena_init(&a, NULL, 0);
-	text = fill("s2s_places:\n  M\u00dcNCHEN.example:\n    - host: Stra\u00dfe.example\n      port: 5270\n"
+	text = fill("s2s_places:\n  M\u00dcNCHEN.example:\n    - host: Stra\u00dfe.example\n      "
+		    "port: 5270\n"
 		    "      tls: true\n    - {}\n",
 		&a, &c);
 	cr_assert_str_eq(text, "");
