@@ -53,5 +53,5 @@ Test(srv, order)
 			cr_expect_eq(at[j].index, rows[i].want[j], "%s: at %u stands %u",
 				rows[i].what, j, at[j].index);
 	}
-	srv_order(NULL, 0, scripted);
+	srv_order((struct srv_choice[1]){ { 0 } }, 0, scripted);
 }
