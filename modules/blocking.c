@@ -179,7 +179,7 @@ static void take_reports(const struct blocking_change *c, const struct elem *lis
 ON_JOB static int run_change(struct account_request *w)
 {
 	const struct blocking_conf *conf = w->conf;
-	const struct elem *list = stanza_iq_child(w->stanza);
+	const struct elem *list = w->payload;
 	struct blocking_change c = { .owner = privacy_owner_of(
 					     w, PRIVACY_LISTS_MAX, conf->max_items),
 		.work = w,
@@ -251,7 +251,7 @@ static int blocking_iq(const struct iq *iq, struct builder *answer UNUSED)
 
 	if (!known)
 		return ERR_BAD_REQUEST;
-	return account_request_submit(iq, iq->set ? run_change : run_get);
+	return account_request_iq(iq, iq->set ? run_change : run_get);
 }
 
 /* ---- Life */

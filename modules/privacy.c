@@ -474,7 +474,7 @@ ON_JOB static int serve(struct asked *q)
 ON_JOB static int run(struct account_request *w)
 {
 	const struct privacy_conf *conf = w->conf;
-	const struct elem *query = stanza_iq_child(w->stanza);
+	const struct elem *query = w->payload;
 	struct asked q = { .work = w,
 		.owner = privacy_owner_of(w, conf->max_lists, conf->max_items),
 		.elem = elem_first(query) };
@@ -501,7 +501,7 @@ static int privacy_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
 	if (!elem_is(iq->payload, "query", NS_PRIVACY))
 		return ERR_BAD_REQUEST;
-	return account_request_submit(iq, run);
+	return account_request_iq(iq, run);
 }
 
 /* ---- Life */

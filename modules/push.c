@@ -215,7 +215,7 @@ int push_withdraw(struct host *h, const struct jid *bare, const char *service, c
 
 ON_JOB static int run(struct account_request *r)
 {
-	const struct elem *e = stanza_iq_child(r->stanza);
+	const struct elem *e = r->payload;
 	const char *service = elem_attr(e, "jid"), *node = elem_attr(e, "node");
 	struct change c = { .request = r };
 	struct jid *jid;
@@ -244,7 +244,7 @@ static int push_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
 	if (!elem_is(iq->payload, "enable", NS_PUSH) && !elem_is(iq->payload, "disable", NS_PUSH))
 		return ERR_BAD_REQUEST;
-	return account_request_submit(iq, run);
+	return account_request_iq(iq, run);
 }
 
 /* ---- For operators */
