@@ -278,9 +278,9 @@ const struct module module_blocking = {
 	.account_features = (const char *const[]){ NS_BLOCKING, NULL },
 	.conf = blocking_items,
 	.conf_size = sizeof(struct blocking_conf),
-	.iq =
-		(const struct iq_row[]){
-			{ IQ_FOR_BOTH, IQ_SM, NS_BLOCKING, IQ_NO_QUEUE, blocking_iq }, { 0 } },
+	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_BLOCKING, IQ_NO_QUEUE, blocking_iq,
+					       .lane = true },
+		{ 0 } },
 	.start = blocking_start,
 	.stop = blocking_stop,
 };

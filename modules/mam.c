@@ -242,7 +242,9 @@ const struct module module_mam = {
 		"urn:xmpp:mam:2#groupchat-field", NS_SID, NULL },
 	.conf = mam_items,
 	.conf_size = sizeof(struct mam_conf),
-	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_MAM, IQ_NO_QUEUE, mam_iq }, { 0 } },
+	.iq =
+		(const struct iq_row[]){
+			{ IQ_FOR_BOTH, IQ_SM, NS_MAM, IQ_NO_QUEUE, mam_iq, .lane = true }, { 0 } },
 	.hooks = (const struct hook_row[]){ { &archive_message_hook, 50, mam_archive },
 		{ &account_removed_hook, 50, mam_removed }, { &bind_prepare_hook, 50, mam_prepare },
 		{ &bind_inline_hook, 50, mam_inline }, { 0 } },

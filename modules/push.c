@@ -358,8 +358,9 @@ const struct module module_push = {
 	.features = (const char *const[]){ NS_PUSH, NULL },
 	.conf = push_items,
 	.conf_size = sizeof(struct push_conf),
-	.iq = (const struct iq_row[]){ { IQ_FOR_SET, IQ_SM, NS_PUSH, IQ_NO_QUEUE, push_iq },
-		{ 0 } },
+	.iq =
+		(const struct iq_row[]){
+			{ IQ_FOR_SET, IQ_SM, NS_PUSH, IQ_NO_QUEUE, push_iq, .lane = true }, { 0 } },
 	.hooks = (const struct hook_row[]){ { &message_kept_hook, 50, push_kept },
 		{ &session_away_hook, 50, push_away }, { &host_answer_hook, 50, push_answered },
 		{ &account_removed_hook, 50, push_removed }, { 0 } },
