@@ -73,6 +73,8 @@ struct host *account_of_args(const json_t *args, char *user, struct command_answ
 /* The same, where the module runs whose tables are looked at (linnetd_stored.c). */
 struct host *account_of_module(
 	const char *module, const json_t *args, char *user, struct command_answer *answer);
+/* What went wrong with the database: a negative errno. */
+void command_fail_db(struct command_answer *answer, int64_t error);
 unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const char *text);
 enum hook_next end_removed_sessions(void *subject, void *arg); /* hangs on account_removed_hook */
 enum hook_next end_revoked_sessions(void *subject, void *arg); /* on user_agent_revoked_hook */

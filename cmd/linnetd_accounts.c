@@ -99,6 +99,17 @@ static void run_unregister(const json_t *args, struct command_answer *answer)
 		answer_account(answer, auth_remove(h, user), h, user, "removed");
 }
 
+static void run_unregister_with(const json_t *args, struct command_answer *answer)
+{
+	char user[JID_PART_MAX + 1];
+	struct host *h = account_of_args(args, user, answer);
+
+	job_check();
+	if (h)
+		answer_account(answer, auth_remove_with(h, user, command_text(args, "password")), h,
+			user, "removed");
+}
+
 static void run_change_password(const json_t *args, struct command_answer *answer)
 {
 	char user[JID_PART_MAX + 1];
@@ -108,6 +119,72 @@ static void run_change_password(const json_t *args, struct command_answer *answe
 	if (h)
 		answer_account(answer, auth_set_password(h, user, command_text(args, "password")),
 			h, user, "changed");
+}
+
+/* Where accounts come from: each source of a host, in the order of auth_method. */
+static void add_source(const struct auth_source_row *row, void *list)
+{
+	json_array_append_new(list,
+		json_pack("{s:s, s:s, s:i, s:i, s:i, s:I}", "source", row->name, "state",
+			!row->here                      ? "missing"
+				: row->silent_ms > 1000 ? "silent"
+							: "up",
+			"threads", (int)row->threads, "running", (int)row->running, "waiting",
+			(int)row->waiting, "silent_ms", (json_int_t)row->silent_ms));
+}
+
+static void run_sources(const json_t *args, struct command_answer *answer)
+{
+	struct host *h = host_of_args(args, answer);
+
+	job_check();
+	if (!h)
+		return;
+	answer->result = json_array();
+	auth_sources_each(h, NULL, add_source, answer->result);
+	host_unref(h);
+}
+
+/* The first that says yes has the account; one before it that does not answer might. */
+struct owner {
+	json_t *list;
+	bool known;
+};
+
+static void add_answer(const struct auth_source_row *row, void *arg)
+{
+	struct owner *o = arg;
+	const char *says = row->knows < 0 ? strerror(-row->knows) : row->knows ? "no" : "yes";
+
+	json_array_append_new(o->list,
+		json_pack("{s:s, s:s, s:b}", "source", row->name, "knows", says, "account",
+			!o->known && row->knows == 0));
+	o->known |= row->knows <= 0;
+}
+
+static void run_account_sources(const json_t *args, struct command_answer *answer)
+{
+	char user[JID_PART_MAX + 1];
+	struct host *h = account_of_args(args, user, answer);
+	struct owner o = { 0 };
+
+	job_check();
+	if (!h)
+		return;
+	answer->result = o.list = json_array();
+	auth_sources_each(h, user, add_answer, &o);
+	host_unref(h);
+}
+
+static void run_forget_answers(const json_t *args, struct command_answer *answer)
+{
+	struct host *h = host_of_args(args, answer);
+
+	if (!h)
+		return;
+	auth_forget_answers(h);
+	answer->result = json_pack("{s:s, s:b}", "host", h->name, "cleared", 1);
+	host_unref(h);
 }
 
 static void add_account(const char *user, void *list)
@@ -155,6 +232,7 @@ static const struct command_arg register_args[] = { USER_ARG, HOST_ARG, PASSWORD
 	{ "if-absent", ARG_FLAG, .help = "Leave an account that exists as it is, without error." },
 	{ 0 } };
 static const struct command_arg account_args[] = { USER_ARG, HOST_ARG, { 0 } };
+static const struct command_arg sources_args[] = { HOST_ARG, { 0 } };
 static const struct command_arg password_args[] = { USER_ARG, HOST_ARG, PASSWORD_ARG, { 0 } };
 static const struct command_arg accounts_args[] = { HOST_ARG,
 	{ "after", ARG_STRING, .optional = true, .option = true,
@@ -167,8 +245,18 @@ static const struct command commands[] = {
 	{ "register", "accounts", "Make an account.", register_args, run_register },
 	{ "unregister", "accounts", "Remove an account and all that is stored for it.",
 		account_args, run_unregister },
+	{ "unregister-with-password", "accounts", "Remove an account if this is its password.",
+		password_args, run_unregister_with },
 	{ "change-password", "accounts", "Give an account another password.", password_args,
 		run_change_password },
+	{ "auth-sources", "accounts", "Show where a host's accounts come from, in order.",
+		sources_args, run_sources },
+	{ "account-sources", "accounts",
+		"Ask each source of a host's accounts whether it knows one, and show whose it is.",
+		account_args, run_account_sources },
+	{ "auth-cache-clear", "accounts",
+		"Forget what other systems have said about a host's accounts and passwords.",
+		sources_args, run_forget_answers },
 	{ "accounts", "accounts", "List the accounts of a host, in order.", accounts_args,
 		run_accounts },
 };

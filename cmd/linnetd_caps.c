@@ -68,7 +68,7 @@ static void run_caps_clear(const json_t *args UNUSED, struct command_answer *ans
 	}
 	result = caps_cache_clear();
 	if (result < 0)
-		command_fail(answer, "the database: %s", strerrordesc_np(-result));
+		command_fail_db(answer, result);
 	else
 		answer->result = json_pack("{s:i}", "cleared", result);
 }

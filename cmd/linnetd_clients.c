@@ -1,18 +1,11 @@
 /* cmd/linnetd_clients.c - commands about the clients of accounts and their tokens
  * (modules/clients.h). */
-#include <errno.h>
 #include <string.h>
 #include <time.h>
 
 #include "cmd/linnetd.h"
 #include "core/job.h"
 #include "modules/clients.h"
-
-static void answer_failure(struct command_answer *answer, int error)
-{
-	command_fail(
-		answer, "%s", error == -ENOSYS ? "there is no database" : strerrordesc_np(-error));
-}
 
 static json_t *text_value(const char *text)
 {
@@ -52,7 +45,7 @@ static void run_clients(const json_t *args, struct command_answer *answer)
 	answer->result = json_array();
 	error = clients_each(h, user, add_client, answer->result);
 	if (error)
-		answer_failure(answer, error);
+		command_fail_db(answer, error);
 	host_unref(h);
 }
 
@@ -67,7 +60,7 @@ static void run_client_revoke(const json_t *args, struct command_answer *answer)
 		return;
 	result = clients_revoke(h, user, command_text(args, "id"), CLIENTS_EVEN_SO);
 	if (result < 0)
-		answer_failure(answer, result);
+		command_fail_db(answer, result);
 	else if (result == CLIENT_UNKNOWN)
 		command_fail(answer, "%s@%s has no such client", user, h->name);
 	else if (result == CLIENT_HAS_PASSWORD)
@@ -96,7 +89,7 @@ static void run_tokens_revoke(const json_t *args, struct command_answer *answer)
 	}
 	result = user_agents_revoke_tokens(h, given ? user : NULL, command_text(args, "software"));
 	if (result < 0)
-		answer_failure(answer, result);
+		command_fail_db(answer, result);
 	else
 		answer->result = json_pack("{s:i}", "clients", result);
 	host_unref(h);

@@ -26,7 +26,7 @@ static void answer_result(
 	else if (result == -EDQUOT)
 		command_fail(answer, "there are too many groups already");
 	else if (result)
-		command_fail(answer, "the database: %s", strerrordesc_np(-result));
+		command_fail_db(answer, result);
 }
 
 /* ---- Looking */

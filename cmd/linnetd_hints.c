@@ -17,8 +17,9 @@ const struct conf_hint settings_hints[] = {
 	  "auth_password_types_hidden_in_sasl1",
 		"passwords are always kept as verifiers for all SCRAM mechanisms; "
 		"disable_sasl_mechanisms says what is not offered" },
-	{ "auth_external_user_exists_check|extauth_*",
-		"this stands under modules.mod_auth_external" },
+	{ "auth_external_user_exists_check",
+		"scripts are always asked whether there is a user; take it out" },
+	{ "extauth_*", "this stands under modules.mod_auth_external" },
 	{ "*cache_life_time|*cache_missed|*cache_size|*use_cache|oauth_cache_*",
 		"there is no cache to be set; take it out" },
 	{ "c2s_ciphers", "this is tls_ciphers, and for TLS 1.3 tls_ciphersuites" },

@@ -16,7 +16,7 @@
 static void answer_number(struct command_answer *answer, const char *what, int64_t n)
 {
 	if (n < 0)
-		command_fail(answer, "the database: %s", strerrordesc_np((int)-n));
+		command_fail_db(answer, n);
 	else
 		answer->result = json_pack("{s:I}", what, (json_int_t)n);
 }
@@ -54,7 +54,7 @@ static void run_offline_list(const json_t *args, struct command_answer *answer)
 	answer->result = json_array();
 	result = offline_each(h->name, user, add_offline, answer->result);
 	if (result < 0)
-		command_fail(answer, "the database: %s", strerrordesc_np(-result));
+		command_fail_db(answer, result);
 	host_unref(h);
 }
 

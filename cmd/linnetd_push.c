@@ -1,7 +1,5 @@
 /* cmd/linnetd_push.c - commands about the app servers that accounts have notified (modules/push.h).
  */
-#include <errno.h>
-#include <string.h>
 
 #include "cmd/linnetd.h"
 #include "core/job.h"
@@ -27,7 +25,7 @@ static void run_push(const json_t *args, struct command_answer *answer)
 	answer->result = json_array();
 	result = push_each(h->name, user, add_entry, answer->result);
 	if (result < 0)
-		command_fail(answer, "%s", strerrordesc_np(-result));
+		command_fail_db(answer, result);
 	host_unref(h);
 }
 
@@ -46,7 +44,7 @@ static void run_push_remove(const json_t *args, struct command_answer *answer)
 	result = push_remove(h, account, service, node);
 	jid_free(account);
 	if (result < 0)
-		command_fail(answer, "%s", strerrordesc_np(-result));
+		command_fail_db(answer, result);
 	else
 		answer->result = json_pack("{s:i}", "removed", result);
 	host_unref(h);

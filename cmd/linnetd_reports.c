@@ -30,7 +30,7 @@ static bool module_runs(struct command_answer *answer)
 static void answer_rows(struct command_answer *answer, int rows, int64_t id)
 {
 	if (rows < 0)
-		command_fail(answer, "the database: %s", strerrordesc_np(-rows));
+		command_fail_db(answer, rows);
 	else if (!rows)
 		command_fail(answer, "there is no report %lld", (long long)id);
 }

@@ -39,7 +39,7 @@ static void answer_result(struct command_answer *answer, const struct host *h, i
 	if (result == -ENOSYS)
 		command_fail(answer, "mod_roster does not run on %s", h->name);
 	else if (result < 0)
-		command_fail(answer, "the database: %s", strerrordesc_np(-result));
+		command_fail_db(answer, result);
 	else if (result > 0)
 		command_fail(answer, "refused: %s", stanza_error_name(result));
 }

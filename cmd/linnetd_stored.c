@@ -1,5 +1,6 @@
 /* cmd/linnetd_stored.c - commands about what accounts keep on the server: private XML and
  * vCards. */
+#include <errno.h>
 #include <string.h>
 
 #include "cmd/linnetd.h"
@@ -23,9 +24,10 @@ struct host *account_of_module(
 	return NULL;
 }
 
-static void answer_failure(struct command_answer *answer, int result)
+void command_fail_db(struct command_answer *answer, int64_t error)
 {
-	command_fail(answer, "the database: %s", strerrordesc_np(-result));
+	command_fail(answer, "the database: %s",
+		error == -ENOSYS ? "there is none" : strerrordesc_np((int)-error));
 }
 
 static void add_private(const struct private_item *item, void *list)
@@ -47,7 +49,7 @@ static void run_private(const json_t *args, struct command_answer *answer)
 	answer->result = json_array();
 	result = private_each(h->name, user, add_private, answer->result);
 	if (result < 0)
-		answer_failure(answer, result);
+		command_fail_db(answer, result);
 	host_unref(h);
 }
 
@@ -68,7 +70,7 @@ static void run_private_delete(const json_t *args, struct command_answer *answer
 		return;
 	result = private_delete(h->name, user, element, ns);
 	if (result < 0)
-		answer_failure(answer, result);
+		command_fail_db(answer, result);
 	else
 		answer->result = json_pack("{s:i}", "deleted", result);
 	host_unref(h);
@@ -89,7 +91,7 @@ static void run_vcard(const json_t *args, struct command_answer *answer)
 		result = vcard_find_hash(h->name, user, hash);
 	wanted = result >= 0 ? vcard_is_wanted(h->name, user) : result;
 	if (wanted < 0)
-		answer_failure(answer, wanted);
+		command_fail_db(answer, wanted);
 	else if (!xml)
 		command_fail(answer, "%s@%s has no vCard", user, h->name);
 	else
@@ -112,7 +114,7 @@ static void run_vcard_delete(const json_t *args, struct command_answer *answer)
 	result = vcard_remove(h, account);
 	jid_free(account);
 	if (result < 0)
-		answer_failure(answer, result);
+		command_fail_db(answer, result);
 	else
 		answer->result = json_pack("{s:i}", "deleted", result);
 	host_unref(h);

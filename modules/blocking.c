@@ -179,7 +179,7 @@ static void take_reports(const struct blocking_change *c, const struct elem *lis
 ON_JOB static int run_change(struct account_request *w)
 {
 	const struct blocking_conf *conf = w->conf;
-	const struct elem *list = stanza_iq_child(w->stanza);
+	const struct elem *list = w->payload;
 	struct blocking_change c = { .owner = privacy_owner_of(
 					     w, PRIVACY_LISTS_MAX, conf->max_items),
 		.work = w,
@@ -251,7 +251,7 @@ static int blocking_iq(const struct iq *iq, struct builder *answer UNUSED)
 
 	if (!known)
 		return ERR_BAD_REQUEST;
-	return account_request_submit(iq, iq->set ? run_change : run_get);
+	return account_request_iq(iq, iq->set ? run_change : run_get);
 }
 
 /* ---- Life */
@@ -278,9 +278,9 @@ const struct module module_blocking = {
 	.account_features = (const char *const[]){ NS_BLOCKING, NULL },
 	.conf = blocking_items,
 	.conf_size = sizeof(struct blocking_conf),
-	.iq =
-		(const struct iq_row[]){
-			{ IQ_FOR_BOTH, IQ_SM, NS_BLOCKING, IQ_NO_QUEUE, blocking_iq }, { 0 } },
+	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_BLOCKING, IQ_NO_QUEUE, blocking_iq,
+					       .lane = true },
+		{ 0 } },
 	.start = blocking_start,
 	.stop = blocking_stop,
 };

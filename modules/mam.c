@@ -62,12 +62,12 @@ static enum hook_next mam_archive(void *subject, void *arg)
 
 /* ---- Requests */
 
-static lane_request_fn *mam_function(const struct iq *iq)
+static account_request_fn *mam_function(const struct iq *iq)
 {
 	static const struct {
 		const char *name;
 		bool set;
-		lane_request_fn *run;
+		account_request_fn *run;
 	} all[] = {
 		{ "query", true, mam_query_set },
 		{ "query", false, mam_query_get },
@@ -84,35 +84,31 @@ static lane_request_fn *mam_function(const struct iq *iq)
 
 /* XEP-0313 §6.1.1: who reads the archive before it is available is not handed what waits and is in
  * there, too. On its shard, so that it holds for a presence right behind the request. */
-ON_SHARD static bool reads_instead(const struct session_entry *e, const struct iq *iq)
+ON_SHARD static bool reads_instead(const struct iq *iq)
 {
-	struct session *ss = (struct session *)e->session;
+	const struct session_entry *e = directory_find_full(iq->from);
 
-	if (!iq->set || !elem_is(iq->payload, "query", NS_MAM))
+	if (!e || !iq->set || !elem_is(iq->payload, "query", NS_MAM) ||
+		!jid_equal_bare(iq->from, iq->to))
 		return false;
-	session_reads(ss, SESSION_READS_ARCHIVE);
+	session_reads((struct session *)e->session, SESSION_READS_ARCHIVE);
 	return !e->available;
 }
 
 static int mam_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
-	lane_request_fn *run = mam_function(iq);
-	const struct session_entry *e = directory_find_full(iq->from);
-	int error = 0;
+	account_request_fn *run = mam_function(iq);
+	int result = ERR_BAD_REQUEST;
 
 	shard_check(NULL);
 	metric_add(&requests_metric, 1);
-	if (!run)
-		error = ERR_BAD_REQUEST;
-	else if (!jid_equal_bare(iq->from, iq->to) || !e)
-		error = ERR_FORBIDDEN; /* XEP-0313 §8.1 */
-	else if (reads_instead(e, iq))
+	if (run && reads_instead(iq))
 		run = mam_query_instead;
-	if (!error)
-		error = lane_request(iq->arg, e->id, iq->stanza, iq->payload, run);
-	if (error)
+	if (run)
+		result = account_request_iq(iq, run); /* of one's own alone: XEP-0313 §8.1 */
+	if (result != IQ_LATER)
 		metric_add(&refused_metric, 1);
-	return error ? error : IQ_LATER;
+	return result;
 }
 
 /* ---- With a session's beginning: XEP-0386 §3.2 */
@@ -246,7 +242,9 @@ const struct module module_mam = {
 		"urn:xmpp:mam:2#groupchat-field", NS_SID, NULL },
 	.conf = mam_items,
 	.conf_size = sizeof(struct mam_conf),
-	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_MAM, IQ_NO_QUEUE, mam_iq }, { 0 } },
+	.iq =
+		(const struct iq_row[]){
+			{ IQ_FOR_BOTH, IQ_SM, NS_MAM, IQ_NO_QUEUE, mam_iq, .lane = true }, { 0 } },
 	.hooks = (const struct hook_row[]){ { &archive_message_hook, 50, mam_archive },
 		{ &account_removed_hook, 50, mam_removed }, { &bind_prepare_hook, 50, mam_prepare },
 		{ &bind_inline_hook, 50, mam_inline }, { 0 } },

@@ -4,7 +4,7 @@
  * their account's lane (router/account.h), behind what came for the account before them. */
 #pragma once
 
-#include "modules/lane_request.h"
+#include "modules/account_request.h"
 #include "modules/message_archive.h"
 #include "modules/message_log.h"
 
@@ -20,11 +20,11 @@ struct mam_conf {
 uint64_t mam_oldest_id(const struct mam_conf *conf);
 
 /* --- mam_query.c */
-ON_JOB int mam_query_set(struct lane_request *r);
+ON_JOB int mam_query_set(struct account_request *r);
 /* The same, by who is not handed what it could page through. */
-ON_JOB int mam_query_instead(struct lane_request *r);
-ON_JOB int mam_query_get(struct lane_request *r); /* the form */
-ON_JOB int mam_metadata_get(struct lane_request *r);
+ON_JOB int mam_query_instead(struct account_request *r);
+ON_JOB int mam_query_get(struct account_request *r); /* the form */
+ON_JOB int mam_metadata_get(struct account_request *r);
 /* For a client that begins a session: what waits counts as offered to it, since it reads the
  * archive; and the archive's ends, sealed, or NULL when they cannot be had. XEP-0386 §3.2 */
 ON_JOB struct stanza *mam_begin(
@@ -35,8 +35,8 @@ void mam_build_result(
 	struct builder *b, const char *queryid, const struct message_found *m, struct stanza *s);
 
 /* --- mam_prefs.c */
-ON_JOB int mam_prefs_get(struct lane_request *r);
-ON_JOB int mam_prefs_set(struct lane_request *r);
+ON_JOB int mam_prefs_get(struct account_request *r);
+ON_JOB int mam_prefs_set(struct account_request *r);
 ON_JOB int mam_prefs_open(void); /* makes the tables */
 void mam_prefs_use(struct module_instance *mi);
 void mam_prefs_unuse(struct module_instance *mi);

@@ -182,15 +182,14 @@ static void build_list(struct builder *b, const struct prefs *p, const char *nam
 	build_close(b);
 }
 
-ON_JOB static int answer_prefs(struct lane_request *r)
+ON_JOB static int answer_prefs(struct account_request *r)
 {
-	struct jid *bare = jid_bare(r->stanza->from, &r->arena);
 	const struct mam_conf *conf = r->conf;
 	struct account_part *part = NULL;
 	const struct prefs *p;
 	struct builder b;
 
-	if (prefs_load(NULL, r->host, bare, &part))
+	if (prefs_load(NULL, r->host, r->bare, &part))
 		return ERR_INTERNAL_SERVER_ERROR;
 	p = part ? container_of(part, struct prefs, part) : NULL;
 	build_iq_result(&b, r->stanza);
@@ -202,17 +201,17 @@ ON_JOB static int answer_prefs(struct lane_request *r)
 	build_close(&b);
 	if (part)
 		prefs_free(part);
-	lane_request_send(r, NULL, 0, build_end(&b));
+	account_request_answer(r, build_end(&b));
 	return 0;
 }
 
-int mam_prefs_get(struct lane_request *r)
+int mam_prefs_get(struct account_request *r)
 {
 	return answer_prefs(r);
 }
 
 struct choice {
-	const struct lane_request *request;
+	const struct account_request *request;
 	int otherwise;
 	struct buf *lists[2]; /* owned: never, always */
 	unsigned n;
@@ -274,8 +273,7 @@ static int store_choice(struct db_tx *tx, void *arg)
 
 ON_JOB static int set_prefs(struct choice *c)
 {
-	const struct lane_request *r = c->request;
-	struct jid *bare;
+	const struct account_request *r = c->request;
 	int error = read_default(r->payload, &c->otherwise);
 
 	if (!error)
@@ -286,11 +284,10 @@ ON_JOB static int set_prefs(struct choice *c)
 		return error;
 	if (db_write(db_main(), store_choice, c) < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
-	bare = jid_bare(r->stanza->from, (struct arena *)&r->arena);
-	return account_changed(r->host, bare, &prefs_kind) ? ERR_INTERNAL_SERVER_ERROR : 0;
+	return account_changed(r->host, r->bare, &prefs_kind) ? ERR_INTERNAL_SERVER_ERROR : 0;
 }
 
-int mam_prefs_set(struct lane_request *r)
+int mam_prefs_set(struct account_request *r)
 {
 	struct choice c = { .request = r };
 	int error = set_prefs(&c);

@@ -23,7 +23,7 @@ static struct metric sent_metric =
 	METRIC_COUNTER("archive_messages_sent_total", "Archived messages sent to clients.");
 
 struct query {
-	struct lane_request *request;
+	struct account_request *request;
 	struct message_range range;
 	uint64_t oldest; /* what is below is not there any more */
 	struct rsm rsm;
@@ -225,12 +225,11 @@ ON_JOB static int read_pages(struct query *q)
 	return error;
 }
 
-ON_JOB static int find_archive(struct lane_request *r, int64_t *no)
+ON_JOB static int find_archive(struct account_request *r, int64_t *no)
 {
 	struct account *account;
-	struct jid *bare = jid_bare(r->stanza->from, &r->arena);
 
-	if (account_hold(r->host, bare, &account))
+	if (account_hold(r->host, r->bare, &account))
 		return ERR_INTERNAL_SERVER_ERROR;
 	*no = message_account(account);
 	account_drop(account);
@@ -444,7 +443,7 @@ ON_JOB static int answer_count(struct query *q)
 		page.count = message_archive_count(db_main(), &q->range);
 	if (page.count < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
-	lane_request_send(q->request, NULL, 0, build_fin(q, &page, page.count == 0));
+	account_request_answer(q->request, build_fin(q, &page, page.count == 0));
 	return 0;
 }
 
@@ -472,11 +471,12 @@ ON_JOB static int answer_page(struct query *q)
 	metric_add(&sent_metric, q->n);
 	if (elem_child(q->request->payload, "flip-page", NS_MAM))
 		turn_around(q);
-	lane_request_send(q->request, q->at, q->n, build_fin(q, &page, !q->more));
+	account_request_send(q->request, q->at, q->n);
+	account_request_answer(q->request, build_fin(q, &page, !q->more));
 	return 0;
 }
 
-int mam_query_set(struct lane_request *r)
+int mam_query_set(struct account_request *r)
 {
 	const struct elem *form = form_in(r->payload);
 	struct query q = { .request = r, .queryid = elem_attr(r->payload, "queryid") };
@@ -513,7 +513,7 @@ ON_JOB static int offer(int64_t account)
 	return waiting > 0 ? db_write(db_main(), run_offer, &account) : waiting;
 }
 
-int mam_query_instead(struct lane_request *r)
+int mam_query_instead(struct account_request *r)
 {
 	int64_t account;
 	int error = find_archive(r, &account);
@@ -540,7 +540,7 @@ static void build_fields(struct builder *b)
 	build_close(b);
 }
 
-int mam_query_get(struct lane_request *r)
+int mam_query_get(struct account_request *r)
 {
 	struct builder b;
 
@@ -550,7 +550,7 @@ int mam_query_get(struct lane_request *r)
 	build_fields(&b);
 	build_close(&b);
 	build_close(&b);
-	lane_request_send(r, NULL, 0, build_end(&b));
+	account_request_answer(r, build_end(&b));
 	return 0;
 }
 
@@ -582,7 +582,7 @@ ON_JOB static int build_ends(struct builder *b, int64_t account, const struct ma
 	return found;
 }
 
-int mam_metadata_get(struct lane_request *r)
+int mam_metadata_get(struct account_request *r)
 {
 	int64_t account;
 	struct builder b;
@@ -597,7 +597,7 @@ int mam_metadata_get(struct lane_request *r)
 		return ERR_INTERNAL_SERVER_ERROR;
 	}
 	build_close(&b);
-	lane_request_send(r, NULL, 0, build_end(&b));
+	account_request_answer(r, build_end(&b));
 	return 0;
 }
 

@@ -57,8 +57,6 @@ static struct db_stmt waiting_count =
 static struct db_stmt waiting_take = DB_STMT("message_waiting_take",
 	"UPDATE message_waiting SET state = 2 WHERE account = ? AND id <= ?"
 	" AND state <> 2 AND state <= ?");
-static struct db_stmt waiting_let_go = DB_STMT("message_waiting_let_go",
-	"UPDATE message_waiting SET state = 1 WHERE account = ? AND id = ?");
 static struct db_stmt waiting_let_go_all = DB_STMT(
 	"message_waiting_let_go_all", "UPDATE message_waiting SET state = 1 WHERE state = 2");
 
@@ -330,11 +328,6 @@ int message_db_take(struct db_tx *tx, int64_t account, enum message_wait up_to, 
 {
 	return db_run(tx, &waiting_take,
 		DB_PARAMS(db_int(account), db_int((int64_t)last), db_int(up_to)));
-}
-
-int message_db_let_go(struct db_tx *tx, int64_t account, uint64_t id)
-{
-	return db_run(tx, &waiting_let_go, DB_PARAMS(db_int(account), db_int((int64_t)id)));
 }
 
 int message_db_let_go_all(struct db_tx *tx)

@@ -94,5 +94,4 @@ ON_JOB int message_db_waiting(struct db *db, int64_t account, enum message_wait 
 ON_JOB int64_t message_db_count_waiting(struct db *db, int64_t account);
 /* The same ones, as far as that id: taken. */
 int message_db_take(struct db_tx *tx, int64_t account, enum message_wait up_to, uint64_t last);
-int message_db_let_go(struct db_tx *tx, int64_t account, uint64_t id); /* a taken one: free */
 int message_db_let_go_all(struct db_tx *tx); /* at the start, before sessions are recovered */

@@ -63,6 +63,7 @@ struct iq_row { /* ends with a NULL ns */
 	iq_handler *fn; /* arg: the struct module_instance */
 	unsigned queues; /* IQ_QUEUES: default number of lanes; 0: IQ_ROW_QUEUES */
 	bool blocks; /* calls ON_JOB functions: no_queue is refused */
+	bool lane; /* modules/account_request.h: anything but no_queue is refused */
 };
 #define IQ_ROW_QUEUES 4
 struct hook_row { /* ends with a NULL hook */

@@ -2,7 +2,7 @@
  * it is handed out), offline_retrieval.c (XEP-0013). */
 #pragma once
 
-#include "modules/lane_request.h"
+#include "modules/account_request.h"
 #include "modules/message_log.h"
 
 struct offline_conf {

@@ -28,12 +28,11 @@ static void write_node(uint64_t id, char out[NODE_BYTES])
 	snprintf(out, NODE_BYTES, "%019" PRIu64, id);
 }
 
-ON_JOB static int find_account(struct lane_request *r, int64_t *no)
+ON_JOB static int find_account(struct account_request *r, int64_t *no)
 {
-	struct jid *bare = jid_bare(r->stanza->from, &r->arena);
 	struct account *account;
 
-	if (account_hold(r->host, bare, &account))
+	if (account_hold(r->host, r->bare, &account))
 		return ERR_INTERNAL_SERVER_ERROR;
 	*no = message_account(account);
 	account_drop(account);
@@ -46,7 +45,7 @@ ON_JOB static int find_account(struct lane_request *r, int64_t *no)
 /* ---- What waits, page by page */
 
 struct walk {
-	struct lane_request *request;
+	struct account_request *request;
 	uint64_t last;
 	/* Of the page. */
 	unsigned n;
@@ -114,7 +113,7 @@ static struct stanza *with_node(struct stanza *s, const struct host *h, uint64_t
 
 /* ---- How many, and their headers: §2.2, §2.3 */
 
-ON_JOB static int answer_number(struct lane_request *r)
+ON_JOB static int answer_number(struct account_request *r)
 {
 	static const struct form_row number = { "number_of_messages", FORM_TEXT_SINGLE };
 	char text[NODE_BYTES];
@@ -137,7 +136,7 @@ ON_JOB static int answer_number(struct lane_request *r)
 	form_result(&b, NULL, &number, text);
 	build_close(&b);
 	build_close(&b);
-	lane_request_send(r, NULL, 0, build_end(&b));
+	account_request_answer(r, build_end(&b));
 	return 0;
 }
 
@@ -150,7 +149,7 @@ static void build_header(struct builder *b, const char *own, const struct stanza
 	disco_item(b, own, node, from);
 }
 
-ON_JOB static int answer_headers(struct lane_request *r)
+ON_JOB static int answer_headers(struct account_request *r)
 {
 	struct walk *w;
 	char own[JID_TEXT_MAX];
@@ -177,21 +176,13 @@ ON_JOB static int answer_headers(struct lane_request *r)
 		build_drop(&b);
 		return ERR_INTERNAL_SERVER_ERROR;
 	}
-	lane_request_send(r, NULL, 0, build_end(&b));
+	account_request_answer(r, build_end(&b));
 	return 0;
 }
 
 /* ---- Taking them: §2.4, §2.6 */
 
-static struct stanza *empty_result(const struct lane_request *r)
-{
-	struct builder b;
-
-	build_iq_result(&b, r->stanza);
-	return build_end(&b);
-}
-
-ON_JOB static int answer_fetch(struct lane_request *r)
+ON_JOB static int answer_fetch(struct account_request *r)
 {
 	struct walk *w;
 	int64_t account;
@@ -204,13 +195,13 @@ ON_JOB static int answer_fetch(struct lane_request *r)
 	while ((n = next_page(w, account)) > 0) {
 		for (unsigned i = 0; i < w->n; i++)
 			with_node(w->at[i], r->host, w->ids[i]);
-		lane_request_send(r, w->at, w->n, NULL);
+		account_request_send(r, w->at, w->n);
 		w->n = 0; /* they are sent */
 	}
 	free(w);
 	if (n < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
-	lane_request_send(r, NULL, 0, empty_result(r));
+	account_request_answer(r, NULL);
 	return 0;
 }
 
@@ -221,7 +212,8 @@ struct nodes {
 	uint64_t at[PAGE];
 };
 
-ON_JOB static int read_nodes(const struct lane_request *r, const char *action, struct nodes *nodes)
+ON_JOB static int read_nodes(
+	const struct account_request *r, const char *action, struct nodes *nodes)
 {
 	elem_each_child (r->payload, item) {
 		const char *what = elem_attr(item, "action"), *node = elem_attr(item, "node");
@@ -240,7 +232,7 @@ ON_JOB static int read_nodes(const struct lane_request *r, const char *action, s
 	return nodes->n ? 0 : ERR_BAD_REQUEST;
 }
 
-ON_JOB static int answer_view(struct lane_request *r)
+ON_JOB static int answer_view(struct account_request *r)
 {
 	struct nodes nodes = { 0 };
 	struct walk *w;
@@ -266,7 +258,8 @@ ON_JOB static int answer_view(struct lane_request *r)
 	if (error)
 		drop_page(w);
 	else
-		lane_request_send(r, w->at, w->n, empty_result(r));
+		account_request_send(r, w->at, w->n);
+	account_request_answer(r, NULL);
 	free(w);
 	return error;
 }
@@ -283,7 +276,7 @@ static int run_removal(struct db_tx *tx, void *arg)
 	return n;
 }
 
-ON_JOB static int answer_removal(struct lane_request *r)
+ON_JOB static int answer_removal(struct account_request *r)
 {
 	struct nodes nodes = { 0 };
 	int error = find_account(r, &nodes.account);
@@ -294,7 +287,7 @@ ON_JOB static int answer_removal(struct lane_request *r)
 		return error;
 	if (db_write(db_main(), run_removal, &nodes) < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
-	lane_request_send(r, NULL, 0, empty_result(r));
+	account_request_answer(r, NULL);
 	return 0;
 }
 
@@ -303,7 +296,7 @@ static int run_purge(struct db_tx *tx, void *account)
 	return message_archive_give_up(tx, *(int64_t *)account, INT64_MAX, PAGE);
 }
 
-ON_JOB static int answer_purge(struct lane_request *r)
+ON_JOB static int answer_purge(struct account_request *r)
 {
 	int64_t account;
 	int n, error = find_account(r, &account);
@@ -315,13 +308,13 @@ ON_JOB static int answer_purge(struct lane_request *r)
 	while (n == PAGE);
 	if (n < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
-	lane_request_send(r, NULL, 0, empty_result(r));
+	account_request_answer(r, NULL);
 	return 0;
 }
 
 /* ---- Requests */
 
-static lane_request_fn *function_of(const struct iq *iq)
+static account_request_fn *function_of(const struct iq *iq)
 {
 	const struct elem *first = elem_first(iq->payload);
 
@@ -339,18 +332,13 @@ static lane_request_fn *function_of(const struct iq *iq)
 int offline_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
 	const struct session_entry *e = directory_find_full(iq->from);
-	lane_request_fn *run = function_of(iq);
-	int error;
+	account_request_fn *run = function_of(iq);
 
 	shard_check(NULL);
 	metric_add(&requests_metric, 1);
-	if (!jid_equal_bare(iq->from, iq->to) || !e)
-		return ERR_FORBIDDEN;
-	if (!run)
-		return ERR_BAD_REQUEST;
-	session_reads((struct session *)e->session, SESSION_READS_OFFLINE);
-	error = lane_request(iq->arg, e->id, iq->stanza, iq->payload, run);
-	return error ? error : IQ_LATER;
+	if (e && run && jid_equal_bare(iq->from, iq->to))
+		session_reads((struct session *)e->session, SESSION_READS_OFFLINE);
+	return run ? account_request_iq(iq, run) : ERR_BAD_REQUEST;
 }
 
 /* The node that a request of service discovery is about; NULL: it is none. */
@@ -386,7 +374,7 @@ enum hook_next offline_asked(void *subject, void *arg)
 	metric_add(&requests_metric, 1);
 	if (jid_equal_bare(s->to, p->session->jid)) {
 		session_reads(p->session, SESSION_READS_OFFLINE);
-		error = lane_request(arg, p->session->id, s, query,
+		error = account_request(arg, p->session->id, s, query,
 			query->ns == NS_DISCO_INFO ? answer_number : answer_headers);
 	}
 	if (error)

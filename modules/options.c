@@ -95,12 +95,16 @@ static void disc_read(struct options *o, const struct conf_node *n, struct conf_
 static void disc_check(const struct options *o, const struct module *m, const struct conf_node *at,
 	struct conf_errors *e)
 {
-	if (!o->disc_given || o->disc.kind != IQ_NO_QUEUE)
-		return;
-	for (const struct iq_row *row = m->iq; row->ns; row++) {
-		if (!row->blocks)
+	bool queues = o->disc.kind != IQ_NO_QUEUE;
+
+	for (const struct iq_row *row = o->disc_given ? m->iq : NULL; row && row->ns; row++) {
+		if (queues ? !row->lane : !row->blocks)
 			continue;
-		conf_fail(e, at, "iqdisc: %s asks the database, so it cannot be no_queue", m->name);
+		conf_fail(e, at,
+			queues ? "iqdisc: %s has queues of its own, one for each account, so it is "
+				 "no_queue"
+			       : "iqdisc: %s asks the database, so it cannot be no_queue",
+			m->name);
 		return;
 	}
 }

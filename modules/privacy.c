@@ -474,7 +474,7 @@ ON_JOB static int serve(struct asked *q)
 ON_JOB static int run(struct account_request *w)
 {
 	const struct privacy_conf *conf = w->conf;
-	const struct elem *query = stanza_iq_child(w->stanza);
+	const struct elem *query = w->payload;
 	struct asked q = { .work = w,
 		.owner = privacy_owner_of(w, conf->max_lists, conf->max_items),
 		.elem = elem_first(query) };
@@ -501,7 +501,7 @@ static int privacy_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
 	if (!elem_is(iq->payload, "query", NS_PRIVACY))
 		return ERR_BAD_REQUEST;
-	return account_request_submit(iq, run);
+	return account_request_iq(iq, run);
 }
 
 /* ---- Life */
@@ -529,7 +529,8 @@ const struct module module_privacy = {
 	.account_features = (const char *const[]){ NS_PRIVACY, NULL },
 	.conf = privacy_items,
 	.conf_size = sizeof(struct privacy_conf),
-	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_PRIVACY, IQ_NO_QUEUE, privacy_iq },
+	.iq = (const struct iq_row[]){ { IQ_FOR_BOTH, IQ_SM, NS_PRIVACY, IQ_NO_QUEUE, privacy_iq,
+					       .lane = true },
 		{ 0 } },
 	.start = privacy_start,
 	.stop = privacy_stop,

@@ -215,7 +215,7 @@ int push_withdraw(struct host *h, const struct jid *bare, const char *service, c
 
 ON_JOB static int run(struct account_request *r)
 {
-	const struct elem *e = stanza_iq_child(r->stanza);
+	const struct elem *e = r->payload;
 	const char *service = elem_attr(e, "jid"), *node = elem_attr(e, "node");
 	struct change c = { .request = r };
 	struct jid *jid;
@@ -244,7 +244,7 @@ static int push_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
 	if (!elem_is(iq->payload, "enable", NS_PUSH) && !elem_is(iq->payload, "disable", NS_PUSH))
 		return ERR_BAD_REQUEST;
-	return account_request_submit(iq, run);
+	return account_request_iq(iq, run);
 }
 
 /* ---- For operators */
@@ -358,8 +358,9 @@ const struct module module_push = {
 	.features = (const char *const[]){ NS_PUSH, NULL },
 	.conf = push_items,
 	.conf_size = sizeof(struct push_conf),
-	.iq = (const struct iq_row[]){ { IQ_FOR_SET, IQ_SM, NS_PUSH, IQ_NO_QUEUE, push_iq },
-		{ 0 } },
+	.iq =
+		(const struct iq_row[]){
+			{ IQ_FOR_SET, IQ_SM, NS_PUSH, IQ_NO_QUEUE, push_iq, .lane = true }, { 0 } },
 	.hooks = (const struct hook_row[]){ { &message_kept_hook, 50, push_kept },
 		{ &session_away_hook, 50, push_away }, { &host_answer_hook, 50, push_answered },
 		{ &account_removed_hook, 50, push_removed }, { 0 } },

@@ -15,6 +15,7 @@
 #include "core/timer.h"
 #include "router/auth_cache.h"
 #include "router/auth_source.h"
+#include "router/host_conf.h"
 #include "xml/jid.h"
 
 /* Lanes share the job pool. A password check burns milliseconds of a core, so few run at once, and
@@ -53,6 +54,7 @@ struct auth_walk {
 	uint8_t order[AUTH_SOURCES];
 	unsigned n, at;
 	bool anonymous; /* nobody is asked about those who come without a name */
+	bool recalled; /* whether it is remembered that the password is right has been looked up */
 	bool doubt; /* its password was refused: is it an account of this source? */
 	bool done;
 	int result; /* done */
@@ -153,6 +155,7 @@ static bool walk_on(struct auth_walk *w)
 static void not_here(struct auth_walk *w)
 {
 	w->at++;
+	w->recalled = false;
 	w->doubt = false;
 }
 
@@ -205,12 +208,44 @@ static void walk_told(struct auth_walk *w, int result, const struct auth_account
 	walk_take(w, result, found);
 }
 
+/* A password that was right a short while ago: hashing takes too long for a shard. */
+static bool may_be_recalled(const struct auth_walk *w)
+{
+	return w->deed == AUTH_DO_CHECK && !w->recalled && auth_source_is_slow(w->source) &&
+		auth_source_part(w->source)->conf.remember_ms > 0;
+}
+
+/* Nobody on a job thread can take the step. */
+static bool must_be_called(const struct auth_walk *w)
+{
+	return auth_source_is_slow(w->source) && !may_be_recalled(w);
+}
+
+ON_JOB static bool recall(struct auth_walk *w, const char *password)
+{
+	const struct auth_account found = { .source = (enum auth_method)w->order[w->at] };
+	bool right = auth_cache_recall(w->host, found.source, w->user, password,
+		auth_source_part(w->source)->conf.remember_ms);
+
+	w->recalled = true;
+	if (right) {
+		w->ready = false;
+		walk_take(w, 0, &found);
+	}
+	return right;
+}
+
 /* The calling thread waits for it. */
 ON_JOB static void walk_step(struct auth_walk *w, const char *password)
 {
 	struct auth_account found;
-	int result = auth_source_do(w->source, w->deed, w->host, w->user, password, &found);
+	int result;
 
+	if (may_be_recalled(w)) { /* else it is the next step to call */
+		recall(w, password);
+		return;
+	}
+	result = auth_source_do(w->source, w->deed, w->host, w->user, password, &found);
 	walk_told(w, result, &found);
 	wipe(&found, sizeof(found));
 }
@@ -364,22 +399,24 @@ ON_JOB static void wait_for_writes(void)
 		db_write(db_main(), write_nothing, NULL); /* if it fails, they have said so */
 }
 
-int auth_remove(struct host *h, const char *user)
+/* password NULL: whatever it is. */
+ON_JOB static int remove_account(struct host *h, const char *user, const char *password)
 {
 	struct auth_source *s = NULL;
 	struct jid *jid;
 	int result;
 
-	job_check();
 	if (!is_name(user) || jid_make(user, h->name, NULL, NULL, &jid))
 		return AUTH_NO_SUCH_USER;
 	result = source_of(h, user, &s);
 	if (!result && !auth_source_part(s)->backend->remove)
 		result = AUTH_READ_ONLY;
+	if (!result && password)
+		result = auth_check(h, user, password);
 	if (!result)
 		result = user_agents_remove(h, user);
 	if (!result)
-		result = do_in(s, AUTH_DO_REMOVE, h, user, NULL);
+		result = do_in(s, AUTH_DO_REMOVE, h, user, password);
 	if (!result) {
 		hook_run(h->hooks, &account_removed_hook, jid);
 		wait_for_writes();
@@ -387,6 +424,18 @@ int auth_remove(struct host *h, const char *user)
 	auth_source_drop(s);
 	jid_free(jid);
 	return result;
+}
+
+int auth_remove(struct host *h, const char *user)
+{
+	job_check();
+	return remove_account(h, user, NULL);
+}
+
+int auth_remove_with(struct host *h, const char *user, const char *password)
+{
+	job_check();
+	return remove_account(h, user, password);
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */
@@ -532,6 +581,40 @@ int auth_enable(struct host *h, const char *user)
 	return set_disabled(h, user, false);
 }
 
+/* --- for operators --------------------------------------------------------------------------- */
+
+void auth_sources_each(struct host *h, const char *user,
+	void (*fn)(const struct auth_source_row *row, void *arg), void *arg)
+{
+	struct host_conf *conf = host_conf_hold(h);
+
+	job_check();
+	for (unsigned i = 0; i < conf->n_sources; i++) {
+		enum auth_method m = (enum auth_method)conf->sources[i];
+		struct auth_source *s = auth_source_hold(h, m);
+		struct auth_source_row row = { .name = auth_method_name(m), .here = s != NULL };
+		struct auth_source_state state = { 0 };
+
+		if (s)
+			auth_source_state(s, &state);
+		if (user)
+			row.knows = s ? auth_source_do(s, AUTH_DO_EXISTS, h, user, NULL, NULL)
+				      : -ENOSYS;
+		row.threads = state.threads;
+		row.running = state.running;
+		row.waiting = state.waiting;
+		row.silent_ms = state.silent_ms;
+		fn(&row, arg);
+		auth_source_drop(s);
+	}
+	host_conf_drop(conf);
+}
+
+void auth_forget_answers(struct host *h)
+{
+	auth_cache_clear(h);
+}
+
 /* --- asking from a shard --------------------------------------------------------------------- */
 
 /* A request's way: steps at sources that answer at once are taken by jobs, those at slow ones are
@@ -590,7 +673,7 @@ static void request_work(struct job *j)
 		r->result = auth_set_verifier(r->host, r->user, &r->account, r->hash, &r->verifier);
 		return;
 	}
-	while (walk_on(w) && !auth_source_is_slow(w->source))
+	while (walk_on(w) && !must_be_called(w))
 		walk_step(w, r->password);
 	if (w->done && r->ask == AUTH_ASK_TOKEN)
 		find_agent(r);
@@ -646,7 +729,7 @@ static int request_step(struct auth_request *r)
 	struct auth_walk *w = r->walk;
 	struct auth_call *c;
 
-	if (!walk_on(w) || !auth_source_is_slow(w->source))
+	if (!walk_on(w) || !must_be_called(w))
 		return submit_job(r);
 	c = auth_source_ask(w->source, w->deed, r->host, r->user, r->password, call_answered, r);
 	if (c && shard_self()) { /* else the answer may have come */

@@ -57,6 +57,8 @@ struct auth_backend {
 	int (*create)(void *arg, struct host *h, const char *user, const char *password);
 	int (*set_password)(void *arg, struct host *h, const char *user, const char *password);
 	int (*remove)(void *arg, struct host *h, const char *user);
+	/* Only if this is the password; NULL: check(), then remove(). */
+	int (*remove_with)(void *arg, struct host *h, const char *user, const char *password);
 	/* Users in order after `after` ("" first), at most max, fn for each. */
 	int (*list)(void *arg, struct host *h, const char *after, unsigned max,
 		void (*fn)(const char *user, void *fn_arg), void *fn_arg);
@@ -84,6 +86,9 @@ struct auth_source_conf {
 	/* SASL mechanisms that all its accounts can log in with: bits of router/host.h. 0: PLAIN,
 	 * and without check() SCRAM of all kinds too. */
 	uint32_t sasl;
+	/* How long a password that was right is not asked for again, by sources with threads; what
+	 * is kept of it is a hash. 0: not at all. */
+	uint64_t remember_ms;
 	void (*free)(void *arg); /* once the last call has returned; NULL: nothing */
 };
 /* From a module's start() and stop(). One of the same method takes the place of the one before,
@@ -113,6 +118,8 @@ ON_JOB int auth_set_password(struct host *h, const char *user, const char *passw
 ON_JOB int auth_set_verifier(struct host *h, const char *user, const struct auth_account *was,
 	enum scram_hash hash, const struct scram_verifier *v);
 ON_JOB int auth_remove(struct host *h, const char *user); /* also runs account_removed_hook */
+/* The same for whoever shows the password: AUTH_WRONG. */
+ON_JOB int auth_remove_with(struct host *h, const char *user, const char *password);
 ON_JOB int auth_list(struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 ON_JOB int auth_list_disabled(struct host *h, const char *after, unsigned max,
@@ -120,6 +127,18 @@ ON_JOB int auth_list_disabled(struct host *h, const char *after, unsigned max,
 ON_JOB int auth_count(struct host *h, uint64_t *out);
 ON_JOB int auth_disable(struct host *h, const char *user); /* logins fail; sessions are not ended */
 ON_JOB int auth_enable(struct host *h, const char *user);
+
+/* For operators: the sources of a host in order. user NULL: nobody is asked for. */
+struct auth_source_row {
+	const char *name; /* as in auth_method */
+	int knows; /* 0, AUTH_NO_SUCH_USER or a negative errno */
+	bool here; /* its module runs */
+	unsigned threads, running, waiting; /* of its own; calls */
+	uint64_t silent_ms; /* since when it has left calls without an answer */
+};
+ON_JOB void auth_sources_each(struct host *h, const char *user,
+	void (*fn)(const struct auth_source_row *row, void *arg), void *arg);
+ANY_THREAD void auth_forget_answers(struct host *h); /* what sources have said of accounts */
 
 /* After the account is gone, on a job thread. subject: struct jid, bare. */
 extern struct hook account_removed_hook;

@@ -11,11 +11,16 @@
 
 #define WAYS 8
 #define KEY 16
+#define SALT 16 /* of a password */
+#define HASH 32
 
 struct entry {
 	uint8_t key[KEY];
 	uint64_t said_ms, used_ms; /* clock_ms(); used 0: empty */
 	bool exists;
+	/* A password that was right: SCRAM's stored key of it. */
+	uint64_t right_ms; /* 0: none */
+	uint8_t salt[SALT], hash[HASH];
 };
 struct auth_cache {
 	pthread_mutex_t lock;
@@ -102,6 +107,7 @@ static struct entry *place(struct auth_cache *c, const uint8_t key[KEY])
 	for (unsigned i = 1; i < WAYS; i++)
 		if (set[i].used_ms < e->used_ms)
 			e = &set[i];
+	*e = (struct entry){ 0 };
 	memcpy(e->key, key, KEY);
 	return e;
 }
@@ -146,11 +152,70 @@ void auth_cache_note(struct host *h, enum auth_method source, const char *user, 
 			e->used_ms = 0;
 		} else if (e) {
 			e->exists = exists;
+			e->right_ms = exists ? e->right_ms : 0;
 			e->said_ms = e->used_ms = clock_ms();
 		}
 		pthread_mutex_unlock(&c->lock);
 	}
 	host_conf_drop(conf);
+}
+
+static uint32_t rounds(const struct host_conf *conf)
+{
+	return (uint32_t)conf->scram_iterations;
+}
+
+void auth_cache_remember(
+	struct host *h, enum auth_method source, const char *user, const char *password)
+{
+	struct host_conf *conf = host_conf_hold(h);
+	struct auth_cache *c = cache_of(h, conf);
+	struct scram_verifier v;
+	uint8_t key[KEY];
+	struct entry *e;
+
+	if (c && scram_make(SCRAM_SHA_256, password, rounds(conf), &v) == 0) {
+		make_key(source, user, key);
+		pthread_mutex_lock(&c->lock);
+		e = place(c, key);
+		e->exists = true;
+		e->said_ms = e->used_ms = e->right_ms = clock_ms();
+		memcpy(e->salt, v.salt, SALT);
+		memcpy(e->hash, v.stored_key, HASH);
+		pthread_mutex_unlock(&c->lock);
+		wipe(&v, sizeof(v));
+	}
+	host_conf_drop(conf);
+}
+
+bool auth_cache_recall(struct host *h, enum auth_method source, const char *user,
+	const char *password, uint64_t within_ms)
+{
+	struct host_conf *conf = host_conf_hold(h);
+	struct auth_cache *c = cache_of(h, conf);
+	struct scram_verifier v = { .salt_len = SALT, .iterations = rounds(conf) };
+	bool there = false, right = false;
+	uint8_t key[KEY];
+	struct entry *e;
+
+	if (v.iterations < SCRAM_ITERATIONS_MIN)
+		v.iterations = SCRAM_ITERATIONS_MIN;
+	if (c) {
+		make_key(source, user, key);
+		pthread_mutex_lock(&c->lock);
+		e = find(c, key);
+		there = e && e->right_ms && clock_ms() - e->right_ms < within_ms;
+		if (there) {
+			memcpy(v.salt, e->salt, SALT);
+			memcpy(v.stored_key, e->hash, HASH);
+			e->used_ms = clock_ms();
+		}
+		pthread_mutex_unlock(&c->lock);
+		right = scram_check(SCRAM_SHA_256, password, &v) && there;
+		wipe(&v, sizeof(v));
+	}
+	host_conf_drop(conf);
+	return right;
 }
 
 void auth_cache_forget(struct host *h, const char *user)

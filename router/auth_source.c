@@ -12,6 +12,7 @@
 #include "core/rcu.h"
 #include "core/shard.h"
 #include "core/thread.h"
+#include "router/auth_cache.h"
 #include "router/host_conf.h"
 
 #define MAX_WAITING 1000
@@ -154,6 +155,14 @@ ON_JOB static int with_password(const struct auth_source_part *p, password_fn *f
 	return result;
 }
 
+ON_JOB static int do_remove(
+	const struct auth_source_part *p, struct host *h, const char *user, const char *password)
+{
+	if (password && p->backend->remove_with)
+		return p->backend->remove_with(p->arg, h, user, password);
+	return p->backend->remove ? p->backend->remove(p->arg, h, user) : AUTH_READ_ONLY;
+}
+
 ON_JOB static int do_deed(const struct auth_source *s, enum auth_deed deed, struct host *h,
 	const char *user, const char *password, struct auth_account *out)
 {
@@ -178,12 +187,14 @@ ON_JOB static int do_deed(const struct auth_source *s, enum auth_deed deed, stru
 		result = with_password(p, p->backend->set_password, h, user, password);
 		break;
 	case AUTH_DO_REMOVE:
-		result = p->backend->remove ? p->backend->remove(p->arg, h, user) : AUTH_READ_ONLY;
+		result = do_remove(p, h, user, password);
 		break;
 	}
 	out->source = p->backend->method;
 	out->takes_verifiers = p->backend->set_verifier != NULL;
 	count(s, deed, result, clock_us() - began_us);
+	if (deed == AUTH_DO_CHECK && result == 0 && auth_source_is_slow(s) && p->conf.remember_ms)
+		auth_cache_remember(h, p->backend->method, user, password);
 	return result;
 }
 

@@ -183,7 +183,7 @@ class Changing(ConsoleCase):
             refused = self.refused(FAILED, 'dns-lookup', 'capulet.example')
             self.assertIn('Timeout while contacting DNS servers', refused)
             # The next one is asked when the first keeps silent.
-            self.server.write_settings('dns_servers: ["%s", "%s"]\ns2s_dns_timeout: 200 ms'
+            self.server.write_settings('dns_servers: ["%s", "%s"]\ns2s_dns_timeout: 4 s'
                                        % (address, self.dns.address))
             self.done('reload')
             self.assertEqual(self.addresses(), ['127.0.0.2:5269'])

@@ -22,6 +22,8 @@ static const struct {
 		"iqdisc: expected no_queue, one_queue, parallel or {queues: N}" },
 	{ "mod_version: {max_queue: 0}", "max_queue" },
 	{ "mod_register: {iqdisc: no_queue}", "cannot be no_queue" },
+	{ "mod_mam: {iqdisc: parallel}", "so it is no_queue" },
+	{ "mod_blocking: {iqdisc: {queues: 4}}", "so it is no_queue" },
 	{ "mod_echo: {iqdisc: no_queue}", "iqdisc" }, /* it has no requests to answer */
 	{ "[mod_ping]", "expected a map of modules" },
 };
@@ -49,6 +51,7 @@ static const char *const right[] = {
 	"mod_ping: {}\nversion: {show_os: true, iqdisc: parallel, max_queue: 17}",
 	"mod_version: {iqdisc: {queues: 8}}",
 	"mod_register: {iqdisc: one_queue}",
+	"mod_mam: {iqdisc: no_queue}",
 };
 
 Test(registry, right_settings)
