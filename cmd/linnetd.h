@@ -42,13 +42,14 @@ struct tls_change;
 void certificate_differences(
 	struct tls_store *store, const struct tls_change *change, difference_fn *fn, void *arg);
 
-/* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c, linnetd_dns.c, linnetd_supervisor.c,
- * linnetd_stored.c, linnetd_reports.c, linnetd_roster.c, linnetd_caps.c,
+/* linnetd_commands.c, linnetd_accounts.c, linnetd_sessions.c, linnetd_dns.c, linnetd_s2s.c,
+ * linnetd_supervisor.c, linnetd_stored.c, linnetd_reports.c, linnetd_roster.c, linnetd_caps.c,
  * linnetd_groups.c */
 void commands_add(void); /* all of them; once */
 void commands_add_accounts(void);
 void commands_add_sessions(void);
 void commands_add_dns(void);
+void commands_add_s2s(void);
 void commands_add_supervisor(void);
 void commands_add_push(void);
 void commands_add_stored(void);

@@ -386,6 +386,7 @@ void commands_add(void)
 	commands_add_accounts();
 	commands_add_sessions();
 	commands_add_dns();
+	commands_add_s2s();
 	commands_add_supervisor();
 	commands_add_push();
 	commands_add_stored();

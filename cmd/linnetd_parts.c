@@ -20,7 +20,9 @@
 #include "net/acceptor.h"
 #include "net/c2s.h"
 #include "net/c2s_sm.h"
+#include "net/dialback.h"
 #include "net/listener.h"
+#include "net/s2s_out.h"
 #include "net/service.h"
 #include "router/account.h"
 #include "router/auth.h"
@@ -28,9 +30,11 @@
 #include "router/directory.h"
 #include "router/iq.h"
 #include "router/route.h"
+#include "router/s2s.h"
 
 #define STOP_MS 10000 /* how long clients have to take what waits for them */
 #define STOP_LOOK_MS 5
+#define S2S_STOP_MS 3000 /* the same for other servers */
 
 int part_failed(char *why, const char *format, ...)
 {
@@ -262,6 +266,40 @@ int64_t count_components(void *unused UNUSED)
 }
 
 const struct part part_components = { start_components, stop_components };
+
+/* --- other servers --- */
+
+int64_t count_s2s_links(void *unused UNUSED)
+{
+	return s2s_count();
+}
+
+int64_t count_s2s_out(void *unused UNUSED)
+{
+	return s2s_out_count();
+}
+
+static int start_s2s_out(char *why UNUSED)
+{
+	const char *secret = server.settings->s2s.dialback_secret;
+
+	if (secret)
+		dialback_set_secret(secret);
+	s2s_out_start(server.tls);
+	s2s_start();
+	return 0;
+}
+
+/* What waits for a server comes back to its senders. */
+static void stop_s2s_out(void)
+{
+	s2s_stop();
+	s2s_out_stop(atomic_load(&server.hurry) ? 0 : S2S_STOP_MS);
+}
+
+const struct part part_s2s_out = { start_s2s_out, stop_s2s_out };
+
+/* --- ports --- */
 
 /* Ports that another server serves still are not accepted from, and its own to close. */
 static int start_acceptors(char *why)

@@ -23,6 +23,7 @@
 #include "net/service.h"
 #include "router/access.h"
 #include "router/route.h"
+#include "router/s2s.h"
 
 #define LOGGED_MAX 100 /* changes that get a line of their own in the log */
 
@@ -246,6 +247,8 @@ static void commit(struct reload *r)
 	server_set_limits(r->new);
 	outgoing_conf_publish(&r->new->outgoing);
 	dns_reload();
+	s2s_conf_set(&r->new->s2s);
+	s2s_recheck();
 	server.settings = r->new;
 	rcu_wait(); /* modules' handlers may still look at their options as they were */
 	settings_free(r->old);

@@ -251,6 +251,7 @@ static int start_tree(void)
 	server_set_limits(server.settings);
 	outgoing_conf_publish(&server.settings->outgoing);
 	dns_reload();
+	s2s_conf_set(&server.settings->s2s);
 	return tree_start();
 }
 

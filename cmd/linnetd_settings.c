@@ -13,6 +13,7 @@
 #include "modules/registry.h"
 #include "net/listener_conf.h"
 #include "router/host_conf.h"
+#include "router/s2s_conf.h"
 #include "xml/conf_jid.h"
 
 #define LISTENERS_MAX 1000
@@ -99,6 +100,8 @@ const struct chapter chapters[CHAPTERS + 1] = {
 	{ "Certificates and TLS", tls_items, offsetof(struct top, s.tls) },
 	{ "Logging in and sessions", host_conf_items, offsetof(struct top, all_hosts) },
 	{ "Finding other servers", outgoing_conf_items, offsetof(struct top, s.outgoing) },
+	{ "Speaking with other servers", s2s_conf_items, offsetof(struct top, s.s2s),
+		.waits = true },
 	{ "Who may do what", access_rows, 0, .apart = true },
 	{ "Storage", database_rows, 0, .waits = true },
 	{ "The server", server_conf_items, offsetof(struct top, s.server), .waits = true },

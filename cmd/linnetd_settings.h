@@ -13,6 +13,7 @@
 #include "net/tls.h"
 #include "router/access.h"
 #include "router/host.h"
+#include "router/s2s_conf.h"
 
 struct settings_host {
 	const char *name; /* a prepared domain */
@@ -26,6 +27,7 @@ struct settings {
 	struct spool_conf spool;
 	struct tls_conf tls;
 	struct outgoing_conf outgoing;
+	struct s2s_conf s2s;
 	const struct settings_host *hosts; /* as in the file */
 	size_t n_hosts;
 	const struct listen_conf *listen;

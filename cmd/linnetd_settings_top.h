@@ -37,7 +37,7 @@ static inline struct top *top_of(const struct settings *s)
 }
 
 /* The tables of the file, in the order of the manual. */
-#define CHAPTERS 9
+#define CHAPTERS 10
 extern const struct chapter {
 	const char *title; /* in the manual; NULL behind the last */
 	const struct conf_item *rows;

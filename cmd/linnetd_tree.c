@@ -27,7 +27,7 @@
 #define TABLE(...) PART_CHILD(__VA_ARGS__) /* in memory: there with the process */
 
 /* REST_FOR_ONE: who comes later may use all that comes before, so it is stopped and started with
- * it. Names as in ejabberd's tree; what is to come (s2s, HTTP) finds its place here. */
+ * it. Names as in ejabberd's tree; what is to come (HTTP) finds its place here. */
 static const struct child_spec children[] = {
 	/* First, so that who looks and mends can get in while all the rest is down. */
 	{ .id = "control", PART(part_control) },
@@ -53,6 +53,9 @@ static const struct child_spec children[] = {
 	{ .id = "c2s", PART(part_c2s, .holds = count_streams, .waits = count_mail) },
 	/* Streams of external components, and the domains that they serve. */
 	{ .id = "components", PART(part_components, .holds = count_components) },
+	/* Streams to other servers: ended first, while those who are told so are still there. */
+	{ .id = "s2s manager", TABLE(.holds = count_s2s_links) },
+	{ .id = "s2s out", PART(part_s2s_out, .holds = count_s2s_out) },
 	/* Threads that make streams of what comes in by ports; late, as an open port is a promise.
 	 */
 	{ .id = "acceptors", PART(part_acceptors) },

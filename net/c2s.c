@@ -67,12 +67,13 @@ void c2s_leave(struct c2s *c, const char *status)
 {
 	if (!c->bound || c->left)
 		return;
-	c->left = true;
+	c->left = c->leaving = true;
+	session_hold(&c->session);
 	if (!c2s_sm_is_parked(c))
 		session_unavailable(&c->session, status);
 	directory_leave(&c->session);
-	if (sessions_holding)
-		session_let_go(c->session.id); /* to whoever is there now */
+	c->leaving = false;
+	session_let_go(c->session.id); /* to whoever is there now */
 	if (c->open)
 		hook_run(c->session.host->hooks, &session_closed_hook, &c->session);
 	c2s_csi_end(c);
@@ -253,6 +254,10 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
 
 	shard_check(NULL);
+	if (unlikely(c->leaving)) { /* the router would send it here again and again */
+		session_held(&c->session, s, copies);
+		return true;
+	}
 	if (stream_closing(&c->stream) && !c2s_sm_stays(c)) {
 		c2s_leave(c, NULL); /* before the router looks for another receiver */
 		return false;

@@ -48,6 +48,7 @@ struct c2s {
 	bool limited : 1; /* counts in net/limits.h */
 	bool bound : 1; /* in the directory */
 	bool left : 1; /* was bound and has left it */
+	bool leaving : 1; /* left, and in the directory still: what comes of that is held */
 	bool open : 1; /* bound, and its account's data is there: session_opened_hook has run */
 	struct timer timer; /* the negotiation's end; afterwards, idleness */
 	uint64_t idle_heard_ms; /* the last byte when the idle hook was last asked */

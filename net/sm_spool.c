@@ -202,6 +202,7 @@ static bool read_identity(struct sm_found *f)
 	size_t len;
 
 	if (f->record->len < sizeof(*at) || at->version != VERSION ||
+		sm_key(at->id) != f->record->key ||
 		record_open(&in, at->identity, f->record->len - sizeof(*at)) ||
 		in.version != VERSION)
 		return false;
@@ -254,6 +255,20 @@ static int by_key(const void *left, const void *right)
 	const struct sm_found *a = left, *b = right;
 
 	return a->key < b->key ? -1 : a->key > b->key;
+}
+
+/* Of several with one key, which only a damaged file has, one stays. */
+static void leave_out_doubled(struct sm_finds *all)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < all->n; i++) {
+		if (n && all->at[n - 1].key == all->at[i].key)
+			spool_free(all->at[i].record);
+		else
+			all->at[n++] = all->at[i];
+	}
+	all->n = n;
 }
 
 static struct sm_found *found_of(struct sm_finds *all, uint64_t key)
@@ -322,6 +337,7 @@ void sm_spool_find(struct sm_finds *out)
 	spool_each(SPOOL_SESSION, find_session, out);
 	if (out->n)
 		qsort(out->at, out->n, sizeof(*out->at), by_key);
+	leave_out_doubled(out);
 	spool_each(SPOOL_STATE, find_state, out);
 	spool_each(SPOOL_STANZA, find_stanza, out);
 	for (uint32_t i = 0; i < out->n; i++)
@@ -398,6 +414,7 @@ static void note_done(struct spool_record *r, void *arg UNUSED)
 
 void sm_spool_note_messages(void)
 {
+	acks_recover_begin();
 	spool_each(SPOOL_STANZA, note_message, NULL);
 	spool_each(SPOOL_DONE, note_done, NULL);
 }

@@ -107,6 +107,7 @@ static inline struct session_origin session_origin(const struct session *ss)
 
 /* --- at the start, before there are sessions; one thread at a time --- */
 
+void acks_recover_begin(void); /* without it, nothing of this is of use to anybody */
 /* That stanza of that session was handled: a record in the spool came of it. */
 void acks_recover_handled(uint64_t session, uint32_t number, uint32_t check);
 /* All have been told. */

@@ -25,11 +25,16 @@ static struct {
 	struct spool_record **at; /* owned, and so are they */
 	size_t n, room;
 } told;
-static bool is_over; /* sessions have been told, and nobody will ask any more */
+static bool recovering;
+
+void acks_recover_begin(void)
+{
+	recovering = true;
+}
 
 void acks_recover_handled(uint64_t session, uint32_t number, uint32_t check)
 {
-	if (!session || is_over)
+	if (!session || !recovering)
 		return;
 	if (handled.n == handled.room) {
 		handled.room = handled.room ? handled.room * 2 : 256;
@@ -102,7 +107,7 @@ void acks_recovered(struct acks *a, uint32_t h)
 
 void acks_recover_free(struct spool_record *r)
 {
-	if (is_over) {
+	if (!recovering) {
 		spool_free(r);
 		return;
 	}
@@ -152,5 +157,5 @@ void acks_recover_end(void)
 	memset(&told, 0, sizeof(told));
 	memset(&handled, 0, sizeof(handled));
 	memset(&messages, 0, sizeof(messages));
-	is_over = true;
+	recovering = false;
 }

@@ -70,8 +70,7 @@ void s2s_set_opener(const struct s2s_opener *o)
 
 /* --- policy -------------------------------------------------------------------------------- */
 
-/* The host itself, or the one that a service's domain stands under; else the first. */
-static struct host *host_of(const char *ours)
+struct host *s2s_host(const char *ours)
 {
 	struct host *h = NULL;
 
@@ -83,7 +82,7 @@ static struct host *host_of(const char *ours)
 bool s2s_allowed(const char *ours, const char *theirs)
 {
 	struct access_subject who = { 0 };
-	struct host *h = host_of(ours);
+	struct host *h = s2s_host(ours);
 	struct jid *jid = NULL;
 	bool allowed;
 
@@ -353,12 +352,14 @@ ON_SHARD static void send_out(struct s2s_link *l, struct stanza *s)
 	opener->send(l->out, s);
 }
 
+static const char too_much[] = "Too much waits for that server.";
+
 ON_SHARD static void enqueue(struct s2s_link *l, struct stanza *s)
 {
 	const struct s2s_conf *conf = s2s_conf();
 
 	if (l->queue.n >= conf->queue_stanzas || (int64_t)l->queue.bytes >= conf->queue_bytes) {
-		bounce(s, ERR_RESOURCE_CONSTRAINT, "Too much waits for that server.");
+		bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
 		return;
 	}
 	queue_add(&l->queue, s, false);
@@ -368,12 +369,20 @@ ON_SHARD static void enqueue(struct s2s_link *l, struct stanza *s)
 		opener->wanted(l->out);
 }
 
+/* Its server does not read as fast as it is written to. */
+static bool is_full(const struct s2s_link *l)
+{
+	return opener->held_bytes && (int64_t)opener->held_bytes(l->out) >= s2s_conf()->queue_bytes;
+}
+
 ON_SHARD static void send_by(struct s2s_link *l, struct stanza *s)
 {
 	if (l->on_incoming)
 		send_to_incoming(l, s);
-	else if (l->state == S2S_UP)
+	else if (l->state == S2S_UP && !is_full(l))
 		send_out(l, s);
+	else if (l->state == S2S_UP)
+		bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
 	else if (l->state == S2S_RETRYING)
 		bounce(s, l->error, l->why);
 	else if (!s2s_allowed(l->ours, l->theirs))
@@ -476,12 +485,6 @@ ON_SHARD static void let_out_go(struct s2s_link *l)
 	enter(l, S2S_IDLE);
 	if (out)
 		opener->close(out);
-}
-
-void s2s_link_idle(struct s2s_link *l)
-{
-	let_out_go(l);
-	settle(l);
 }
 
 ON_SHARD static void bounce_late(struct s2s_link *l)
@@ -728,6 +731,11 @@ void s2s_each(void (*fn)(const struct s2s_link *l, void *arg), void *arg)
 	tour(&(struct tour){ .fn = show, .look = fn, .arg = arg });
 }
 
+char *s2s_describe(const struct s2s_link *l)
+{
+	return opener->describe ? opener->describe(l->out) : xstrdup("");
+}
+
 /* Its queue gets an error, its way out ends by itself. */
 ON_SHARD static void end_link(struct s2s_link *l, int error, const char *why)
 {
@@ -764,6 +772,11 @@ static void recheck_one(struct s2s_link *l, struct tour *t UNUSED)
 void s2s_recheck(void)
 {
 	tour(&(struct tour){ .fn = recheck_one });
+}
+
+int64_t s2s_count(void)
+{
+	return metric_value(&up_metric);
 }
 
 void s2s_start(void)

@@ -14,6 +14,8 @@
 #include "core/attr.h"
 #include "xml/stanza.h"
 
+struct host;
+
 /* --- for the router, and for whoever gives a stanza back --- */
 
 /* A sealed stanza whose `to` is no domain of ours. Does not take s. */
@@ -23,8 +25,11 @@ ON_SHARD void s2s_route(struct stanza *s);
 
 /* The setting s2s_use_starttls of a host. */
 enum s2s_starttls { S2S_TLS_NO, S2S_TLS_OPTIONAL, S2S_TLS_REQUIRED, S2S_TLS_REQUIRED_TRUSTED };
-/* Whether the rule s2s_access of our domain lets it speak with that one, in either direction. ours
- * may be a service's domain: its host's rule counts then, or that of the first host. */
+/* Whose settings hold for a domain of ours: the host itself, or, of a service, the host that its
+ * domain stands under, or the first. Good until the thread's next quiescent state; NULL: there is
+ * no host. */
+struct host *s2s_host(const char *ours);
+/* Whether its rule s2s_access lets a domain of ours speak with that one, in either direction. */
 ANY_THREAD bool s2s_allowed(const char *ours, const char *theirs);
 
 /* --- for incoming streams that go both ways: XEP-0288 --- */
@@ -42,11 +47,14 @@ ANY_THREAD void s2s_link_remove(const char *ours, const char *theirs, struct act
 struct s2s_link; /* router/s2s_link.h */
 /* Every link that is remembered, on its shard; fn is quick. */
 void s2s_each(void (*fn)(const struct s2s_link *l, void *arg), void *arg);
+/* How its way out is connected, from within that; there is one. The caller frees. */
+ON_SHARD char *s2s_describe(const struct s2s_link *l);
 /* Ends the links to theirs (NULL: all). What waits for them gets an error. How many there were. */
 unsigned s2s_close(const char *theirs);
 /* The rules or settings have changed: links that are not allowed any more end, and those that have
  * failed may be tried again. */
 void s2s_recheck(void);
+ANY_THREAD int64_t s2s_count(void); /* links that are established */
 void s2s_start(void);
 /* Ends all links and forgets them; from then on no other server is found. */
 void s2s_stop(void);

@@ -29,8 +29,8 @@ const struct conf_item s2s_conf_items[] = {
 			"of more are told `resource-constraint`." },
 	{ "s2s_queue_bytes", CONF_SIZE, FIELD(struct s2s_conf, queue_bytes, int64_t),
 		.preset = "4 MB", .min = 65536, .max = 1 << 30,
-		.help = "Memory that these may hold; and what may wait in an open connection whose "
-			"server does not read." },
+		.help = "Memory that these may hold, and what waits in an open connection to a "
+			"server that does not read as fast as it is written to." },
 	{ "s2s_queue_timeout", CONF_TIME, FIELD(struct s2s_conf, queue_ms, int64_t),
 		.preset = "90 s", .min = 1000, .max = 3600000,
 		.help = "How long they wait; then their senders are told "

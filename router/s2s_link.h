@@ -60,6 +60,8 @@ struct s2s_opener {
 	void *(*open)(struct s2s_link *l);
 	/* A stanza came for a link that is opening. May be NULL. */
 	void (*wanted)(void *out);
+	/* The link is up: memory that waits in it, which its peer does not read. May be NULL. */
+	uint64_t (*held_bytes)(void *out);
 	/* The link is up. Does not take s. */
 	void (*send)(void *out, struct stanza *s);
 	/* It ends by itself: l knows it no more, nor it l. What it has not sent it gives to
@@ -77,8 +79,6 @@ ON_SHARD void s2s_link_unsent(struct s2s_link *l, struct stanza *s);
 /* It is gone, or could not be opened. error: what senders are told (enum stanza_error), with why,
  * which is copied. 0: it ended in order, and may be opened again at once. */
 ON_SHARD void s2s_link_down(struct s2s_link *l, int error, const char *why);
-/* Nothing was sent for long: the way out goes. */
-ON_SHARD void s2s_link_idle(struct s2s_link *l);
 /* Whether it would send something as soon as it is up. */
 static inline bool s2s_link_waits(const struct s2s_link *l)
 {

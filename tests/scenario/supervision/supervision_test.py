@@ -17,8 +17,8 @@ from harness.console import FAILED, Console, ConsoleCase, main  # noqa: E402
 from harness.server import START_S, free_port  # noqa: E402
 
 TOP = ['control', 'hooks', 'router', 'services', 'session manager', 'local router', 'iq handlers',
-       'database', 'temporary tasks', 'accounts', 'hosts', 'c2s', 'components', 'acceptors', 'listener',
-       'dns', 'system monitor']
+       'database', 'temporary tasks', 'accounts', 'hosts', 'c2s', 'components', 's2s manager',
+       's2s out', 'acceptors', 'listener', 'dns', 'system monitor']
 AFTER_DATABASE = TOP[TOP.index('database'):]
 PROCESSES = 'hosts/localhost/processes'
 

@@ -1,0 +1,602 @@
+/* net/s2s_out.c - the life of a stream to another server: found, connected, ended; and what comes
+ * to it from its link. */
+#include "net/s2s_out.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metric.h"
+#include "core/rcu.h"
+#include "net/s2s_out_stream.h"
+#include "net/tls_peer.h"
+#include "router/s2s_conf.h"
+
+#define STANZA_MAX 262144 /* bytes; what is read here is short */
+#define SILENCE_MS 60000 /* what the peer's kernel does not acknowledge for so long is lost */
+#define LOOK_MS 5
+#define WHY_MAX 300
+
+static struct tls_store *store; /* constant while streams may be opened */
+static _Atomic int64_t count;
+
+static int64_t read_count(void)
+{
+	return s2s_out_count();
+}
+
+static struct metric count_metric = METRIC_GAUGE_READ(
+	"s2s_out_streams", "Streams to other servers, established or not.", read_count);
+
+int64_t s2s_out_count(void)
+{
+	return atomic_load_explicit(&count, memory_order_relaxed);
+}
+
+void s2s_out_say(struct s2s_out *o, const char *format, ...)
+{
+	char text[2 * WHY_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (o->link)
+		s2s_trace_say(&o->link->trace, "%s", text);
+	log_debug("s2s_out", text, L_STR("from", o->ours), L_STR("to", o->theirs));
+}
+
+static void telling_step(struct telling *t, const char *line)
+{
+	shard_check(NULL);
+	s2s_out_say(container_of(t, struct s2s_out, telling), "%s", line);
+}
+
+/* --- places -------------------------------------------------------------------------------- */
+
+/* There is no way to them, or no more need of one. error 0: that is in order. */
+ON_SHARD static void leave_link(struct s2s_out *o, int error, const char *why)
+{
+	struct s2s_link *l = o->link;
+
+	o->link = NULL;
+	if (l)
+		s2s_link_down(l, error, why);
+}
+
+ON_SHARD static void give_up(struct s2s_out *o, int error, const char *why)
+{
+	if (error == ERR_REMOTE_SERVER_NOT_FOUND)
+		s2s_out_no_answers(o, S2S_REMOTE_NOT_FOUND, "its server is not to be found");
+	else
+		s2s_out_no_answers(o, S2S_REMOTE_TIMEOUT, "its server cannot be reached");
+	leave_link(o, error, why);
+	fsm_stop_now(&o->fsm, STOP_NORMAL);
+}
+
+static void dialled(int fd, const struct place *place, void *arg)
+{
+	struct s2s_out *o = arg;
+	struct s2s_out_connected c = { fd, place };
+
+	shard_check(NULL);
+	if (fd >= 0)
+		fsm_event_now(&o->fsm, &(struct term){ .kind = S2S_OUT_CONNECTED, .data = &c });
+	else
+		fsm_event_now(&o->fsm, &TERM(S2S_OUT_NOWHERE));
+}
+
+static void looked_up(const struct places *p, void *arg)
+{
+	struct s2s_out *o = arg;
+
+	shard_check(NULL);
+	o->lookup = NULL;
+	if (p->outcome == PLACES_FOUND)
+		o->dial = dial_start(p, &o->telling, dialled, o);
+	else
+		give_up(o,
+			p->outcome == PLACES_NONE ? ERR_REMOTE_SERVER_NOT_FOUND
+						  : ERR_REMOTE_SERVER_TIMEOUT,
+			p->why);
+}
+
+/* The stream that has failed goes, with its last words if the socket takes them. */
+static void reopen(struct timer *t)
+{
+	struct s2s_out *o = container_of(t, struct s2s_out, reopen);
+
+	shard_check(NULL);
+	timer_cancel(&o->timer);
+	if (o->has_stream) {
+		conn_flush(&o->stream.conn);
+		stream_end(&o->stream);
+		o->has_stream = false;
+	}
+	dial_next(o->dial, o->why);
+}
+
+struct next s2s_out_fail(struct s2s_out *o, const char *format, ...)
+{
+	char why[WHY_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	free(o->why);
+	o->why = xstrdup(why);
+	s2s_out_say(o, "%s", why);
+	if (o->has_stream)
+		stream_close(&o->stream);
+	timer_set(&o->reopen, 0);
+	return fsm_next(S2S_OUT_REOPEN_SOCKET);
+}
+
+struct next s2s_out_refuse(struct s2s_out *o, enum stream_condition c, const char *why)
+{
+	stream_error(&o->stream, c, NULL);
+	return s2s_out_fail(o, "%s", why);
+}
+
+void s2s_out_send_header(struct s2s_out *o)
+{
+	stream_send_header(&o->stream, o->ours, o->theirs, NULL);
+}
+
+int s2s_out_begin_tls(struct s2s_out *o)
+{
+	const struct place *p = o->place;
+	struct tls_tlsa tlsa[DNS_RECORDS_MAX];
+	struct tls_target to = {
+		.domain = o->theirs,
+		.ours = o->ours,
+		.entry = p->direct_tls ? TLS_DIRECT : TLS_STARTTLS,
+		.host = p->secure ? p->host : NULL,
+		.tlsa = tlsa,
+		.n_tlsa = p->tlsa ? p->tlsa->n : 0,
+	};
+
+	for (unsigned i = 0; i < to.n_tlsa; i++) {
+		const struct dns_tlsa *from = &p->tlsa->at[i].tlsa;
+
+		tlsa[i] = (struct tls_tlsa){ from->usage, from->selector, from->matching, from->len,
+			from->data };
+	}
+	return stream_connect_tls(&o->stream, store, &to) ? 0 : -EPIPE;
+}
+
+/* The same outside of the machine's own functions. */
+ON_SHARD static void fail_now(struct s2s_out *o, enum stream_condition c, const char *why)
+{
+	if (c < STREAM_CONDITIONS)
+		s2s_out_refuse(o, c, why);
+	else
+		s2s_out_fail(o, "%s", why);
+	gen_now(&o->fsm.gen, MAIL_CAST_ANY, &TERM(S2S_OUT_FAILED));
+}
+#define WITHOUT_A_WORD STREAM_CONDITIONS
+
+static struct next any_state(struct fsm *f UNUSED, struct term *e)
+{
+	return e->kind == S2S_OUT_FAILED ? fsm_next(S2S_OUT_REOPEN_SOCKET) : fsm_same();
+}
+
+/* --- what comes from the other server ------------------------------------------------------ */
+
+static void opened(struct stream *st, const struct stanza *head, const char *default_ns)
+{
+	struct s2s_out *o = container_of(st, struct s2s_out, stream);
+	struct s2s_out_opened data = { head, default_ns };
+
+	shard_check(NULL);
+	fsm_event_now(&o->fsm, &(struct term){ .kind = S2S_OUT_OPENED, .data = &data });
+}
+
+static void drop_stanza(void *s)
+{
+	stanza_unref(s);
+}
+
+static void stanza(struct stream *st, struct stanza *s)
+{
+	struct s2s_out *o = container_of(st, struct s2s_out, stream);
+	struct term e = TERM_OF(S2S_OUT_STANZA, s, drop_stanza);
+
+	shard_check(NULL);
+	fsm_event_now(&o->fsm, &e);
+	term_drop(&e);
+}
+
+static void secured(struct stream *st)
+{
+	struct s2s_out *o = container_of(st, struct s2s_out, stream);
+
+	shard_check(NULL);
+	fsm_event_now(&o->fsm, &TERM(S2S_OUT_SECURED));
+}
+
+static bool is_established(const struct s2s_out *o)
+{
+	return o->fsm.gen.state == S2S_OUT_STREAM_ESTABLISHED;
+}
+
+/* The peer's last word. */
+static void refused(struct stream *st, const struct stanza *error)
+{
+	struct s2s_out *o = container_of(st, struct s2s_out, stream);
+	const char *text;
+	struct arena a;
+
+	shard_check(NULL);
+	arena_init(&a, NULL, 0);
+	text = elem_child_text(error->root, "text", NS_STREAMS, &a);
+	o->peer_error = (uint8_t)(stream_condition_of(error) + 1);
+	free(o->why);
+	o->why = xprintf("That server ends the stream: %s%s%.200s",
+		stream_condition_name(stream_condition_of(error)), text ? ", " : "",
+		text ? text : "");
+	arena_fini(&a);
+	s2s_out_say(o, "%s", o->why);
+}
+
+/* Whether it may be opened anew at once. */
+static bool is_in_order(const struct s2s_out *o)
+{
+	return !o->peer_error || o->peer_error == STREAM_CONNECTION_TIMEOUT + 1 ||
+		o->peer_error == STREAM_RESET + 1 || o->peer_error == STREAM_SYSTEM_SHUTDOWN + 1;
+}
+
+/* RFC 6120 §4.4: what it has not begun to get it does not get any more. */
+static void ended(struct stream *st)
+{
+	struct s2s_out *o = container_of(st, struct s2s_out, stream);
+
+	shard_check(NULL);
+	if (is_established(o)) {
+		s2s_out_say(o, "that server ends the stream");
+		s2s_out_no_answers(o, S2S_REMOTE_FAILED, "its server ended the stream");
+		conn_drop_output(&st->conn);
+		leave_link(o, is_in_order(o) ? 0 : ERR_REMOTE_SERVER_TIMEOUT, o->why);
+		stream_close(st);
+	} else if (!timer_armed(&o->reopen)) {
+		AUTO(free_ptr) char *why = o->peer_error ? xstrdup(o->why) : NULL;
+
+		fail_now(o, WITHOUT_A_WORD, why ? why : "That server ends the stream.");
+	}
+}
+
+static void broken(struct stream *st, enum stream_condition condition, const char *text)
+{
+	struct s2s_out *o = container_of(st, struct s2s_out, stream);
+
+	shard_check(NULL);
+	s2s_out_say(o, "what that server says is wrong: %s", text);
+	if (is_established(o)) {
+		stream_error(st, condition, text);
+		return; /* lost() follows */
+	}
+	fail_now(o, condition, "That server does not speak XMPP as it should.");
+}
+
+static void unsent(struct stream *st, struct stanza *s)
+{
+	struct s2s_out *o = container_of(st, struct s2s_out, stream);
+
+	shard_check(NULL);
+	if (o->link)
+		s2s_link_unsent(o->link, s);
+	else
+		s2s_route(s);
+}
+
+static void lost(struct stream *st, enum conn_loss why)
+{
+	struct s2s_out *o = container_of(st, struct s2s_out, stream);
+
+	shard_check(NULL);
+	s2s_out_say(o, "connection %s", conn_loss_text(why));
+	if (o->link && !is_established(o)) {
+		AUTO(free_ptr)
+		char *text = xprintf("The connection to that server %s%s%s.",
+			why == CONN_PEER_CLOSED ? "was closed by it" : "failed",
+			st->conn.tls ? ": " : "", st->conn.tls ? tls_error(st->conn.tls) : "");
+
+		if (!timer_armed(&o->reopen))
+			fail_now(o, WITHOUT_A_WORD, text);
+		return;
+	}
+	s2s_out_no_answers(o, S2S_REMOTE_FAILED, "the connection to its server was lost");
+	leave_link(o, 0, NULL);
+	fsm_stop_now(&o->fsm, STOP_NORMAL);
+}
+
+static const struct stream_events stream_calls = {
+	.opened = opened,
+	.stanza = stanza,
+	.ended = ended,
+	.broken = broken,
+	.secured = secured,
+	.unsent = unsent,
+	.lost = lost,
+	.refused = refused,
+};
+
+/* --- connections --------------------------------------------------------------------------- */
+
+/* A peer that has vanished is found out by the kernel. */
+static void expect_answers(int fd)
+{
+	int on = 1;
+	unsigned silence_ms = SILENCE_MS;
+
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof(silence_ms));
+}
+
+/* Nothing is known of the peer at this place. */
+static void begin_anew(struct s2s_out *o)
+{
+	o->versioned = o->secure = o->authenticated = o->tried_external = o->usable = false;
+	o->calling_back = false;
+	o->offers = o->peer_error = 0;
+	free(o->peer_id);
+	o->peer_id = NULL;
+}
+
+ON_SHARD static struct next connected(struct s2s_out *o, const struct s2s_out_connected *c)
+{
+	static const struct parser_limits limits = { STANZA_MAX, PARSER_DEPTH, PARSER_ATTRS };
+	int rc;
+
+	begin_anew(o);
+	o->place = c->place;
+	expect_answers(c->fd);
+	rc = stream_begin(&o->stream, c->fd, STREAM_TO_SERVER, &limits, &stream_calls);
+	if (rc)
+		return s2s_out_fail(o, "no connection: %s", strerror(-rc));
+	o->has_stream = true;
+	timer_set(&o->timer, (uint64_t)s2s_conf()->negotiation_ms);
+	if (!o->place->direct_tls)
+		s2s_out_send_header(o);
+	else if (s2s_out_begin_tls(o))
+		return s2s_out_fail(o, "TLS cannot begin.");
+	return fsm_next(S2S_OUT_WAIT_FOR_STREAM);
+}
+
+struct next s2s_out_open_socket(struct fsm *f, struct term *e)
+{
+	struct s2s_out *o = s2s_out_of(f);
+
+	if (e->kind == S2S_OUT_CONNECTED)
+		return connected(o, e->data);
+	if (e->kind == S2S_OUT_NOWHERE)
+		give_up(o, ERR_REMOTE_SERVER_TIMEOUT, o->why ? o->why : dial_why(o->dial));
+	return fsm_same();
+}
+
+struct next s2s_out_reopen_socket(struct fsm *f, struct term *e)
+{
+	return s2s_out_open_socket(f, e);
+}
+
+struct next s2s_out_established(struct s2s_out *o)
+{
+	s2s_out_say(o, "established");
+	log_info("s2s_out", "established", L_STR("from", o->ours), L_STR("to", o->theirs),
+		L_STR("tls", o->secure ? "yes" : "no"),
+		L_STR("by", o->calling_back ? "dialback" : "certificate"));
+	o->used_ms = shard_now_ms();
+	timer_set(&o->timer, (uint64_t)s2s_conf()->idle_ms);
+	s2s_out_ask(o);
+	if (o->link)
+		s2s_link_up(o->link);
+	return fsm_next(S2S_OUT_STREAM_ESTABLISHED);
+}
+
+struct next s2s_out_finish(struct s2s_out *o)
+{
+	s2s_out_say(o, "nothing more is needed of it");
+	leave_link(o, 0, NULL);
+	stream_close(&o->stream);
+	return fsm_same();
+}
+
+/* Somebody needs it before it is established. */
+static bool is_needed(const struct s2s_out *o)
+{
+	return o->waiting || o->asked || s2s_link_waits(o->link);
+}
+
+ON_SHARD static void look_whether_idle(struct s2s_out *o)
+{
+	uint64_t idle_ms = (uint64_t)s2s_conf()->idle_ms, silent_ms;
+
+	silent_ms = shard_now_ms() - o->used_ms;
+	if (silent_ms < idle_ms)
+		timer_set(&o->timer, idle_ms - silent_ms);
+	else
+		s2s_out_finish(o);
+}
+
+static void time_is_up(struct timer *t)
+{
+	struct s2s_out *o = container_of(t, struct s2s_out, timer);
+
+	shard_check(NULL);
+	if (!o->link || timer_armed(&o->reopen))
+		return;
+	if (is_established(o))
+		look_whether_idle(o);
+	else if (!is_needed(o))
+		s2s_out_finish(o);
+	else
+		fail_now(o, STREAM_CONNECTION_TIMEOUT, "That server does not answer.");
+}
+
+static void no_answer_in_time(struct timer *t)
+{
+	struct s2s_out *o = container_of(t, struct s2s_out, answers);
+
+	shard_check(NULL);
+	s2s_out_no_answers(o, S2S_REMOTE_TIMEOUT, "its server does not answer");
+}
+
+/* --- what comes from its link -------------------------------------------------------------- */
+
+static const struct fsm_class class;
+
+static void *open_out(struct s2s_link *l)
+{
+	struct s2s_out *o = xcalloc(1, sizeof(*o));
+
+	shard_check(NULL);
+	o->link = l;
+	o->ours = xstrdup(l->ours);
+	o->theirs = xstrdup(l->theirs);
+	o->telling.step = telling_step;
+	timer_init(&o->timer, time_is_up);
+	timer_init(&o->reopen, reopen);
+	timer_init(&o->answers, no_answer_in_time);
+	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+	fsm_start(&o->fsm, &class, NULL, NULL);
+	o->lookup = lookup_start(o->theirs, &o->telling, looked_up, o);
+	return o;
+}
+
+static void wanted(void *out)
+{
+	struct s2s_out *o = out;
+
+	shard_check(NULL);
+	fsm_event_now(&o->fsm, &TERM(S2S_OUT_WANTED));
+}
+
+static uint64_t held_bytes(void *out)
+{
+	const struct s2s_out *o = out;
+
+	shard_check(NULL);
+	return conn_held_bytes(&o->stream.conn);
+}
+
+static void send_out(void *out, struct stanza *s)
+{
+	struct s2s_out *o = out;
+
+	shard_check(NULL);
+	o->used_ms = shard_now_ms();
+	conn_write(&o->stream.conn, stanza_wire(s), s);
+}
+
+static void close_out(void *out)
+{
+	struct s2s_out *o = out;
+
+	shard_check(NULL);
+	s2s_out_say(o, "closed");
+	o->link = NULL;
+	if (is_established(o) && !stream_closing(&o->stream))
+		stream_close(&o->stream);
+	else if (!is_established(o))
+		fsm_stop_now(&o->fsm, STOP_NORMAL);
+}
+
+static char *describe(void *out)
+{
+	struct s2s_out *o = out;
+	char at[PLACE_TEXT_MAX];
+
+	shard_check(NULL);
+	return xprintf("%s%s%s%s%s", fsm_state_name(&o->fsm), o->place ? ", " : "",
+		o->place ? place_text(o->place, at) : "", o->secure ? ", TLS" : "",
+		o->authenticated          ? ", certificate"
+			: o->calling_back ? ", dialback"
+					  : "");
+}
+
+static const struct s2s_opener opener = {
+	.open = open_out,
+	.wanted = wanted,
+	.held_bytes = held_bytes,
+	.send = send_out,
+	.close = close_out,
+	.describe = describe,
+};
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+static void terminate(struct fsm *f, const char *reason UNUSED)
+{
+	struct s2s_out *o = s2s_out_of(f);
+
+	shard_check(NULL);
+	timer_cancel(&o->timer);
+	timer_cancel(&o->reopen);
+	s2s_out_no_answers(o, S2S_REMOTE_FAILED, "the connection to its server was closed");
+	lookup_cancel(o->lookup);
+	if (o->has_stream)
+		stream_end(&o->stream);
+	dial_end(o->dial);
+	leave_link(o, ERR_REMOTE_SERVER_TIMEOUT, "The connection to that server was closed.");
+	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
+}
+
+static void drop(struct fsm *f)
+{
+	struct s2s_out *o = s2s_out_of(f);
+
+	free((char *)o->ours);
+	free((char *)o->theirs);
+	free(o->peer_id);
+	free(o->why);
+	free(o);
+}
+
+static const struct fsm_state states[] = {
+	[S2S_OUT_OPEN_SOCKET] = { "open_socket", s2s_out_open_socket },
+	[S2S_OUT_WAIT_FOR_STREAM] = { "wait_for_stream", s2s_out_wait_for_stream },
+	[S2S_OUT_WAIT_FOR_FEATURES] = { "wait_for_features", s2s_out_wait_for_features },
+	[S2S_OUT_WAIT_FOR_STARTTLS_PROCEED] = { "wait_for_starttls_proceed",
+		s2s_out_wait_for_starttls_proceed },
+	[S2S_OUT_WAIT_FOR_AUTH_RESULT] = { "wait_for_auth_result", s2s_out_wait_for_auth_result },
+	[S2S_OUT_WAIT_FOR_VALIDATION] = { "wait_for_validation", s2s_out_wait_for_validation },
+	[S2S_OUT_STREAM_ESTABLISHED] = { "stream_established", s2s_out_stream_established },
+	[S2S_OUT_REOPEN_SOCKET] = { "reopen_socket", s2s_out_reopen_socket },
+};
+static const struct fsm_class class = {
+	FSM_CLASS("s2s_out", 1, struct s2s_out),
+	FSM_STATES(states),
+	.event = any_state,
+	.terminate = terminate,
+	.drop = drop,
+};
+
+void s2s_out_start(struct tls_store *tls)
+{
+	store = tls;
+	metric_register(&count_metric);
+	s2s_set_opener(&opener);
+}
+
+void s2s_out_stop(unsigned max_ms)
+{
+	const struct timespec look = { .tv_nsec = LOOK_MS * 1000000L };
+
+	for (unsigned waited = 0; s2s_out_count() > 0 && waited < max_ms; waited += LOOK_MS) {
+		bool reading = rcu_offline();
+
+		nanosleep(&look, NULL);
+		rcu_online(reading);
+	}
+	if (s2s_out_count() > 0)
+		log_warning("s2s_out", "streams were left behind", L_INT("n", s2s_out_count()));
+}

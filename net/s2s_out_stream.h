@@ -1,0 +1,122 @@
+/* net/s2s_out_stream.h - the inside of a stream to another server, shared by the files that make it
+ * up: s2s_out.c (its life: places, connections, ends), s2s_out_login.c (from the header to the
+ * established stream), s2s_out_verify.c (questions of dialback), s2s_out_sm.c (XEP-0198). All of it
+ * is for its link's shard.
+ *
+ * One s2s_out tries the places of the other server one after the other until one serves, or none is
+ * left; then its link is told, and it ends. */
+#pragma once
+
+#include "core/fsm.h"
+#include "core/timer.h"
+#include "net/dial.h"
+#include "net/lookup.h"
+#include "net/s2s.h"
+#include "net/s2s_out.h"
+#include "net/stream.h"
+#include "router/host.h"
+#include "router/s2s.h"
+#include "router/s2s_link.h"
+
+/* What the other server's features offer. */
+enum s2s_offer {
+	OFFERS_STARTTLS = 1,
+	REQUIRES_STARTTLS = 2,
+	OFFERS_EXTERNAL = 4,
+	OFFERS_SM = 8,
+};
+
+struct s2s_out {
+	struct fsm fsm; /* the actor is in it */
+	struct stream stream; /* where has_stream */
+	struct s2s_link *link; /* NULL: it was let go, and ends */
+	const char *ours, *theirs; /* owned */
+	struct telling telling; /* to the link's trace */
+	struct lookup *lookup; /* owned; NULL: none under way */
+	struct dial *dial; /* owned; NULL: not yet */
+	const struct place *place; /* where the stream leads to; dial's */
+	struct timer timer; /* the negotiation's end; established: is it idle? */
+	struct timer reopen; /* the stream ends and the next place is tried */
+	struct timer answers; /* for questions that are out */
+	struct s2s_verify *waiting, *asked; /* questions to be asked, and asked on this stream */
+	char *peer_id; /* owned: the id of the stream, which the peer gives; NULL: none */
+	char *why; /* owned: what was wrong with the last place */
+	bool has_stream : 1;
+	bool versioned : 1; /* the peer speaks XMPP 1.0 */
+	bool secure : 1; /* TLS */
+	bool authenticated : 1;
+	bool tried_external : 1; /* in vain, at this place */
+	bool usable : 1; /* negotiated as far as dialback needs it */
+	bool calling_back : 1; /* our key has been sent: dialback */
+	uint8_t offers; /* bits of enum s2s_offer, in the last features */
+	uint8_t peer_error; /* enum stream_condition + 1 of the peer's stream error; 0: none */
+	uint64_t used_ms; /* shard_now_ms() at the last stanza */
+};
+
+enum s2s_out_event {
+	S2S_OUT_CONNECTED, /* data: struct s2s_out_connected */
+	S2S_OUT_NOWHERE, /* no place is left */
+	S2S_OUT_OPENED, /* data: struct s2s_out_opened */
+	S2S_OUT_STANZA, /* data: struct stanza, taken by the state */
+	S2S_OUT_SECURED,
+	S2S_OUT_FAILED, /* this place, whatever the state */
+	S2S_OUT_WANTED, /* a stanza waits, or a question, or there is one question less */
+};
+struct s2s_out_connected {
+	int fd; /* taken */
+	const struct place *place;
+};
+struct s2s_out_opened {
+	const struct stanza *head;
+	const char *default_ns;
+};
+
+/* The states, in order of their numbers. */
+enum s2s_out_state {
+	S2S_OUT_OPEN_SOCKET,
+	S2S_OUT_WAIT_FOR_STREAM,
+	S2S_OUT_WAIT_FOR_FEATURES,
+	S2S_OUT_WAIT_FOR_STARTTLS_PROCEED,
+	S2S_OUT_WAIT_FOR_AUTH_RESULT,
+	S2S_OUT_WAIT_FOR_VALIDATION,
+	S2S_OUT_STREAM_ESTABLISHED,
+	S2S_OUT_REOPEN_SOCKET,
+};
+ON_SHARD struct next s2s_out_open_socket(struct fsm *f, struct term *e);
+ON_SHARD struct next s2s_out_wait_for_stream(struct fsm *f, struct term *e);
+ON_SHARD struct next s2s_out_wait_for_features(struct fsm *f, struct term *e);
+ON_SHARD struct next s2s_out_wait_for_starttls_proceed(struct fsm *f, struct term *e);
+ON_SHARD struct next s2s_out_wait_for_auth_result(struct fsm *f, struct term *e);
+ON_SHARD struct next s2s_out_wait_for_validation(struct fsm *f, struct term *e);
+ON_SHARD struct next s2s_out_stream_established(struct fsm *f, struct term *e);
+ON_SHARD struct next s2s_out_reopen_socket(struct fsm *f, struct term *e);
+
+static inline struct s2s_out *s2s_out_of(struct fsm *f)
+{
+	return container_of(f, struct s2s_out, fsm);
+}
+
+/* --- net/s2s_out.c --- */
+
+/* A line for who asks later what happened. */
+PRINTF_LIKE(2, 3) ON_SHARD void s2s_out_say(struct s2s_out *o, const char *format, ...);
+/* This place is of no use: why, in words for senders, too. The next one is tried once the running
+ * callback returns. The state to be in. */
+PRINTF_LIKE(2, 3) ON_SHARD struct next s2s_out_fail(struct s2s_out *o, const char *format, ...);
+/* The same, and the peer is told by a stream error. */
+ON_SHARD struct next s2s_out_refuse(struct s2s_out *o, enum stream_condition c, const char *why);
+/* Stanzas may be sent. */
+ON_SHARD struct next s2s_out_established(struct s2s_out *o);
+/* Nothing more is to be done: it ends in order. */
+ON_SHARD struct next s2s_out_finish(struct s2s_out *o);
+ON_SHARD void s2s_out_send_header(struct s2s_out *o);
+/* TLS begins now. 0, or a negative errno. */
+ON_SHARD int s2s_out_begin_tls(struct s2s_out *o);
+
+/* --- net/s2s_out_verify.c --- */
+
+ON_SHARD void s2s_out_question(struct s2s_out *o, struct s2s_verify *v); /* takes v */
+ON_SHARD void s2s_out_ask(struct s2s_out *o); /* what waits, on a stream that is usable */
+ON_SHARD void s2s_out_answer(struct s2s_out *o, const struct stanza *s); /* <db:verify/> */
+/* None of them will be answered. */
+ON_SHARD void s2s_out_no_answers(struct s2s_out *o, enum s2s_verdict verdict, const char *why);

@@ -1,0 +1,330 @@
+#!/usr/bin/python3
+"""Streams to other servers, RFC 6120 §4 to §6 and XEP-0220, with peers that do as they should and
+peers that do not: each stanza is delivered once, or its sender is told once why it is not."""
+
+import os
+import socket
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
+
+from harness.callee import DIALBACK, REQUIRED, STARTTLS, Callee     # noqa: E402
+from harness.case import ServerCase, main   # noqa: E402
+
+MESSAGE = "<message to='%s' id='%s' type='chat'><body>%s</body></message>"
+ERROR = "<message from='%s' id='%s' type='error'><error><e:%s/></error></message>"
+
+
+class Out(ServerCase):
+    """Each test has a domain of its own, so that none meets what another has left behind."""
+
+    over = ''
+
+    @classmethod
+    def setUpClass(cls):
+        cls.names = [n[5:].replace('_', '-') + '.example' for n in dir(cls) if n.startswith('test_')]
+        cls.callees = {name: Callee(name) for name in cls.names}
+        cls.settings = ('s2s_max_retry_delay: 1 hour\n' + cls.over + 's2s_places:\n' + ''.join(
+            '  %s: [%s]\n' % (n, ', '.join(c.place() for c in cls.places(n))) for n in cls.names))
+        super().setUpClass()
+
+    @classmethod
+    def places(cls, name):
+        return [cls.callees[name]]
+
+    @classmethod
+    def tearDownClass(cls):
+        for callee in cls.callees.values():
+            callee.close()
+        super().tearDownClass()
+
+    def setUp(self):
+        self.domain = self._testMethodName[5:].replace('_', '-') + '.example'
+        self.callee = self.callees[self.domain]
+        self.to = 'juliet@' + self.domain
+        self.romeo = self.server.login('romeo@localhost/orchard')
+        self.addCleanup(self.romeo.close)
+
+    def say(self, id_, to=None):
+        self.romeo.send(MESSAGE % (to or self.to, id_, id_))
+
+    def told(self, id_, condition, to=None):
+        return self.romeo.expect(ERROR % (to or self.to, id_, condition))
+
+    def came(self, link, id_):
+        link.expect("<message from='romeo@localhost/orchard' to='%s' id='%s' type='chat'>"
+                    '<body>%s</body></message>' % (self.to, id_, id_))
+
+    def explained(self):
+        return [row['what'] for row in
+                self.server.control('s2s', action='explain', domain=self.domain)]
+
+
+class Plain(Out):
+    """Without encryption, to see what is said."""
+
+    over = 's2s_use_starttls: false\ns2s_negotiation_timeout: 1 s\n'
+
+    @classmethod
+    def places(cls, name):
+        if name == 'dead-then-live.example':
+            return [cls.dead, cls.callees[name]]
+        return [cls.callees[name]]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.dead = Callee('dead.example')
+        cls.dead.close()
+        super().setUpClass()
+
+    def test_good(self):
+        """XEP-0220 §2.1.1: the header, the key, what has waited, in order; then what comes."""
+        self.say('one')
+        self.say('two')
+        link = self.callee.accept()
+        root = link.greet()
+        self.assertEqual((root.get('from'), root.get('to'), root.get('version')),
+                         ('localhost', self.domain, '1.0'))
+        self.assertEqual(len(link.key()), 64)
+        link.judge('valid')
+        self.came(link, 'one')
+        self.came(link, 'two')
+        self.say('three')
+        self.came(link, 'three')
+        rows = [r for r in self.server.control('s2s', action='list') if r['to'] == self.domain]
+        self.assertEqual([(r['state'], r['sent'], r['waiting']) for r in rows],
+                         [('established', 3, 0)])
+        self.assertEqual(self.server.control('s2s', action='close', domain=self.domain),
+                         {'closed': 1})
+        link.expect_close()
+        link.close()
+
+    def test_old(self):
+        """RFC 6120 §4.7.5: a server of before XMPP 1.0 has no features, and dialback."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(features=None, version=None)
+        link.validate()
+        self.came(link, 'one')
+        link.close()
+
+    def test_wrong_key(self):
+        """XEP-0220 §2.1.2."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet()
+        link.key()
+        link.judge('invalid')
+        self.told('one', 'remote-server-timeout')
+        link.expect_close()
+        self.say('two')     # at once, without another attempt
+        error = self.told('two', 'remote-server-timeout')
+        self.assertIn('invalid', error.show())
+        self.assertTrue(any('invalid' in what for what in self.explained()), self.explained())
+
+    def test_error_for_a_key(self):
+        """XEP-0220 §2.4."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet()
+        link.key()
+        link.judge('error', "<error type='cancel'><item-not-found "
+                            "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>")
+        self.assertIn('item-not-found', self.told('one', 'remote-server-timeout').show())
+        link.close()
+
+    def test_of_somebody_else(self):
+        """XEP-0220 §2.1.2: who says that another pair is valid has said nothing."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet()
+        link.key()
+        link.send("<db:result from='somebody.example' to='localhost' type='valid'/>")
+        link.judge('valid')
+        self.came(link, 'one')
+        link.close()
+
+    def test_silent(self):
+        """It accepts the connection and says nothing."""
+        self.say('one')
+        link = self.callee.accept()
+        self.told('one', 'remote-server-timeout')
+        link.header()
+        link.expect_stream_error('connection-timeout')
+        link.close()
+
+    def test_silent_about_the_key(self):
+        self.say('one')
+        link = self.callee.accept()
+        link.greet()
+        link.key()
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def test_closes(self):
+        """Without a word."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet()
+        link.close()
+        self.told('one', 'remote-server-timeout')
+
+    def test_closes_in_order(self):
+        self.say('one')
+        link = self.callee.accept()
+        link.greet()
+        link.send('</stream:stream>')
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def test_says_why(self):
+        """RFC 6120 §4.9.3.6: senders hear it, and the operator."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(features=None)
+        link.send("<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                  "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>nobody here</text>"
+                  '</stream:error></stream:stream>')
+        self.assertIn('host-unknown, nobody here', self.told('one', 'remote-server-timeout').show())
+        self.assertTrue(any('nobody here' in what for what in self.explained()))
+        link.close()
+
+    def test_no_xml(self):
+        self.say('one')
+        link = self.callee.accept()
+        link.send('220 mail.example ESMTP\r\n')
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def test_no_server(self):
+        """A stream, but one for clients."""
+        self.say('one')
+        link = self.callee.accept()
+        link.header()
+        link.send("<stream:stream xmlns='jabber:client' "
+                  "xmlns:stream='http://etherx.jabber.org/streams' id='1' version='1.0'>")
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def test_needs_encryption(self):
+        """RFC 6120 §5.3.1: it insists on what is off here."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(REQUIRED)
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def test_dead_then_live(self):
+        """RFC 6120 §3.2.1: the next place is tried."""
+        self.say('one')
+        link = self.callee.accept().serve()
+        self.came(link, 'one')
+        link.close()
+
+    def test_away(self):
+        """Nobody listens there any more."""
+        self.callee.close()
+        self.say('one')
+        self.told('one', 'remote-server-timeout')
+        self.romeo.send("<iq type='get' to='%s' id='two'><ping xmlns='urn:xmpp:ping'/></iq>"
+                        % self.domain)
+        self.romeo.expect("<iq type='error' id='two'><error><e:remote-server-timeout/></error></iq>")
+        # RFC 6120 §8.3.1: never an answer to an answer. What comes next is the error for "three".
+        self.romeo.send("<message type='error' to='%s'/><iq type='result' id='r' to='%s'/>"
+                        % (self.to, self.to))
+        self.say('three')
+        self.told('three', 'remote-server-timeout')
+
+    def test_leaves_in_order(self):
+        """What comes after its stream has ended goes by a new one."""
+        self.say('one')
+        link = self.callee.accept().serve()
+        self.came(link, 'one')
+        link.send('</stream:stream>')
+        link.expect_close()
+        link.close()
+        self.say('two')
+        link = self.callee.accept().serve()
+        self.came(link, 'two')
+        link.close()
+
+    def test_vanishes(self):
+        """More is queued for a server that does not read than may be; and then it is gone: each
+        stanza is delivered by the next connection, or comes back."""
+        self.say('one')
+        link = self.callee.accept().serve()
+        self.came(link, 'one')
+        back = set()
+        for n in range(300):        # 15 MB
+            self.romeo.send(MESSAGE % (self.to, n, 'x' * 50000))
+        while 299 not in back:
+            error = self.romeo.expect("<message type='error'><error><e:resource-constraint/></error>"
+                                      '</message>')
+            back.add(int(error.get('id')))
+        link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        link.close()                # a reset: what it has not read is lost
+        link = self.callee.accept().serve()
+        taken = sorted(set(range(300)) - back)
+        came = [int(link.stanza().get('id'))]
+        while came[-1] != taken[-1]:
+            came.append(int(link.stanza().get('id')))
+        # What the kernel had taken before is what is missing at the beginning.
+        self.assertEqual(came, taken[taken.index(came[0]):])
+        link.close()
+
+
+class Encrypted(Out):
+    """As it is by default: s2s_use_starttls is `required`."""
+
+    def certificate(self):
+        return self.server.path('localhost.pem')
+
+    def test_starttls(self):
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(STARTTLS + DIALBACK)
+        link.starttls(self.certificate())
+        link.greet()
+        link.validate()
+        self.came(link, 'one')
+        link.close()
+
+    def test_none_offered(self):
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(DIALBACK)
+        self.assertIn('encryption', self.told('one', 'remote-server-timeout').show())
+        link.expect_stream_error('policy-violation')
+        link.close()
+
+    def test_old_and_plain(self):
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(features=None, version=None)
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def test_offered_and_refused(self):
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(STARTTLS)
+        link.expect('<tls:starttls/>')
+        link.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>")
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def test_fails_in_the_handshake(self):
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(STARTTLS)
+        link.expect('<tls:starttls/>')
+        link.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        self.assertTrue(link.sock.recv(1))      # its hello
+        link.send('this is no TLS')
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+
+if __name__ == '__main__':
+    main()
