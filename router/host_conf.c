@@ -24,12 +24,11 @@ static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", 
  */
 #define OUR_MECHANISMS                                                                   \
 	"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512", \
-		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS"
+		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS", "EXTERNAL"
 static const char *const scram_words[] = { "SCRAM-SHA-1|sha", "SCRAM-SHA-256|sha256",
 	"SCRAM-SHA-512|sha512", NULL }; /* in the order of enum scram_hash */
 static const char *const mechanism_words[] = { OUR_MECHANISMS, NULL };
-static const char *const disable_words[] = { OUR_MECHANISMS, "DIGEST-MD5", "X-OAUTH2", "EXTERNAL",
-	NULL };
+static const char *const disable_words[] = { OUR_MECHANISMS, "DIGEST-MD5", "X-OAUTH2", NULL };
 
 /* RFC 5646 §2.1 in outline: letters and digits between hyphens, the first part of letters. */
 static const char *check_language(const void *value, struct arena *a UNUSED)
