@@ -348,6 +348,28 @@ static void check_clashes(struct top *t, const struct conf_node *list, struct co
 	}
 }
 
+/* Authorities that ports have of their own. */
+static void gather_ca_files(struct top *t, const struct conf_node *list, struct conf_errors *e)
+{
+	const char **files = arena_alloc(&t->arena, t->s.n_listen * sizeof(*files));
+	const struct conf_node *item = conf_node_first(list);
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->s.n_listen; i++, item = conf_node_next(item)) {
+		const char *file = t->s.listen[i].cafile;
+		size_t same = 0;
+
+		if (!file)
+			continue;
+		check_file(file, conf_node_get(item, "cafile"), e);
+		while (same < n && strcmp(files[same], file) != 0)
+			same++;
+		if (same == n)
+			files[n++] = file;
+	}
+	t->s.tls.more_ca_files = (struct conf_list){ files, n };
+}
+
 static void finish_listeners(struct top *t, const struct conf_node *root, struct conf_errors *e)
 {
 	const struct conf_node *list = conf_node_get(root, "listen"), *item = conf_node_first(list);
@@ -368,6 +390,7 @@ static void finish_listeners(struct top *t, const struct conf_node *root, struct
 			"this port asks for TLS: expected certfiles or a certfile, found none");
 		missed = false; /* said once is enough */
 	}
+	gather_ca_files(t, list, e);
 	check_clashes(t, list, e);
 }
 
@@ -510,6 +533,9 @@ const struct conf_node *settings_certificate_node(const struct settings *s, cons
 
 	if (begins_with(why, s->tls.ca_file))
 		return settings_option_node(s, "ca_file");
+	for (size_t i = 0; i < s->n_listen; i++)
+		if (begins_with(why, s->listen[i].cafile))
+			return conf_node_get(settings_listen_node(s, i), "cafile");
 	for (size_t i = 0; i < s->n_tls_hosts; i++) {
 		const struct tls_host_files *h = &s->tls_hosts[i];
 		const struct conf_node *own = conf_node_get(top_of(s)->host_config, h->host);

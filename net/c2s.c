@@ -453,7 +453,8 @@ void c2s_accepted(struct msg *m)
 	apply_first_shaper(c);
 	timer_set(&c->timer, (uint64_t)c->options->conf.negotiation_timeout_ms);
 	if (c->options->conf.tls &&
-		conn_start_tls(&c->stream.conn, c->options->tls, NULL, TLS_DIRECT, NULL))
+		conn_start_tls(
+			&c->stream.conn, c->options->tls, NULL, TLS_DIRECT, &c->options->offer))
 		c2s_fail(c, STREAM_INTERNAL_SERVER_ERROR, "There is no certificate.");
 }
 

@@ -10,8 +10,10 @@
 #include "core/sysmon.h"
 #include "net/c2s_stream.h"
 #include "net/limits.h"
+#include "net/tls_peer.h"
 #include "router/prelogin.h"
 #include "router/route.h"
+#include "xml/jid.h"
 
 /* Failed logins on one stream before it ends: RFC 6120 §6.4.5 asks for 2 to 5. Clients that walk
  * down the list of mechanisms without naming an account guess nothing and may walk to its end. */
@@ -102,11 +104,44 @@ static void add_bindings(struct builder *b, uint32_t offered, const struct tls_c
 		build_close(b);
 }
 
+static void forget_certified(struct c2s_login *l)
+{
+	while (l->n_certified)
+		jid_free(l->certified[--l->n_certified]);
+}
+
+/* XEP-0178 §2: the accounts of this host that the client's certificate names, if it is good. */
+ON_SHARD static bool find_certified(struct c2s *c)
+{
+	struct c2s_login *l = c->login;
+	enum tls_verdict worth;
+	size_t n;
+
+	forget_certified(l);
+	if (!c->options->conf.tls_verify)
+		return false;
+	worth = tls_peer_check_chain(c->stream.conn.tls);
+	if (!tls_peer_is_good(worth)) {
+		if (worth != TLS_PEER_NONE)
+			c2s_log(c, LOG_LEVEL_INFO, "the client's certificate does not count",
+				L_STR("why", tls_peer_text(worth)));
+		return false;
+	}
+	n = tls_peer_accounts(c->stream.conn.tls, l->certified, ARRAY_LEN(l->certified));
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(jid_domain(l->certified[i]), c->session.host->name) != 0)
+			jid_free(l->certified[i]);
+		else
+			l->certified[l->n_certified++] = l->certified[i];
+	return l->n_certified;
+}
+
 ON_SHARD static void add_sasl_feature(struct c2s *c, struct builder *b)
 {
 	struct tls_channel channel;
 
 	tls_channel_kinds(c->stream.conn.tls, &channel);
+	channel.certified = find_certified(c);
 	c->login->offered =
 		auth_mechanisms(c->session.host, c->conf, sasl_mechanisms(c->conf, &channel));
 	if (!c->login->offered)
@@ -368,6 +403,7 @@ void c2s_login_end(struct c2s *c)
 	sasl_free(l->sasl);
 	c2s_sasl2_free(l->sasl2);
 	jid_free(l->from);
+	forget_certified(l);
 	stanza_unref(l->request);
 	free(l);
 }
@@ -403,7 +439,7 @@ ON_SHARD static struct next begin_starttls(struct c2s *c)
 		stream_close(&c->stream);
 		return fsm_same();
 	}
-	stream_start_tls(&c->stream, c->options->tls, NULL);
+	stream_start_tls(&c->stream, c->options->tls, &c->options->offer);
 	return fsm_next(WAIT_FOR_STREAM);
 }
 

@@ -118,11 +118,25 @@ ON_SHARD static struct next sasl_answered(struct c2s *c, const struct auth_reque
 	return c2s_sasl_verdict(c, sasl_account(s, r->result == 0 ? &r->account : NULL));
 }
 
+struct sasl *c2s_new_sasl(const struct c2s *c, const char *mechanism, uint32_t offered)
+{
+	struct tls_channel channel;
+	struct sasl *s;
+
+	if (sasl_binds(mechanism))
+		tls_channel(c->stream.conn.tls, &channel);
+	else
+		tls_channel_kinds(c->stream.conn.tls, &channel);
+	s = sasl_new(c->session.host, offered, &channel);
+	s->certified = c->login->certified;
+	s->n_certified = c->login->n_certified;
+	return s;
+}
+
 struct next c2s_sasl(struct c2s *c, struct stanza *s)
 {
 	const char *text = elem_text(s->root, &s->arena);
 	const char *named = elem_attr(s->root, "mechanism"), *mechanism = named ? named : "";
-	struct tls_channel channel;
 
 	if (c2s_login_blocked(c))
 		return c2s_fail(c, STREAM_POLICY_VIOLATION, "Too many failed logins.");
@@ -134,11 +148,7 @@ struct next c2s_sasl(struct c2s *c, struct stanza *s)
 		send_failure(c, NS_SASL, SASL_TEMPORARY_AUTH_FAILURE);
 		return fsm_same();
 	}
-	if (sasl_binds(mechanism))
-		tls_channel(c->stream.conn.tls, &channel);
-	else
-		tls_channel_kinds(c->stream.conn.tls, &channel);
-	c->login->sasl = sasl_new(c->session.host, c->login->offered, &channel);
+	c->login->sasl = c2s_new_sasl(c, mechanism, c->login->offered);
 	c->login->sasl->equals_is_empty = true;
 	return c2s_sasl_verdict(
 		c, sasl_start(c->login->sasl, mechanism, *text ? text : NULL, strlen(text)));

@@ -151,13 +151,8 @@ ON_SHARD static struct next begin(struct c2s *c)
 {
 	struct c2s_login *l = c->login;
 	const struct sasl2_request *r = &l->sasl2->request;
-	struct tls_channel channel;
 
-	if (sasl_binds(r->mechanism))
-		tls_channel(c->stream.conn.tls, &channel);
-	else
-		tls_channel_kinds(c->stream.conn.tls, &channel);
-	l->sasl = sasl_new(c->session.host, r->fast ? SASL_HT(l->tokens) : l->offered2, &channel);
+	l->sasl = c2s_new_sasl(c, r->mechanism, r->fast ? SASL_HT(l->tokens) : l->offered2);
 	return c2s_sasl_verdict(c,
 		sasl_start(l->sasl, r->mechanism, r->initial, r->initial ? strlen(r->initial) : 0));
 }
@@ -727,13 +722,14 @@ ON_SHARD static bool from_is_right(const struct c2s *c)
 	return !from || !strcmp(jid_local(from), c->login->sasl->user);
 }
 
-/* Who shows a token alone may not have the password, and sets no other: §4 of XEP-0480. */
+/* Who shows a token or a certificate alone may not have the password, and sets no other: §4 of
+ * XEP-0480. */
 ON_SHARD static bool may_upgrade(const struct c2s *c)
 {
 	const struct sasl2_login *two = c->login->sasl2;
 
 	return two->request.upgrades & c->conf->scram_upgrades && !two->request.fast &&
-		!c->login->sasl->anonymous;
+		!(c->login->sasl->mechanism & (SASL_ANONYMOUS | SASL_EXTERNAL));
 }
 
 struct next c2s_sasl2_done(struct c2s *c)

@@ -20,6 +20,8 @@
 struct auth_request;
 struct sasl2_login; /* net/c2s_sasl2.c's */
 
+#define C2S_CERTIFIED_MAX 8 /* accounts of one certificate */
+
 /* What a stream needs until it has a session. */
 struct c2s_login {
 	struct sasl *sasl; /* owned, while one goes on */
@@ -27,6 +29,8 @@ struct c2s_login {
 	struct jid *from; /* owned: the bare JID of the stream header; NULL: none was given */
 	struct stanza *request; /* owned: of XEP-0078 or bind, while it waits for what is asked */
 	uint32_t offered, offered2; /* SASL mechanisms in the last features, by profile */
+	struct jid *certified[C2S_CERTIFIED_MAX]; /* owned: whom its certificate names here */
+	unsigned n_certified;
 	uint32_t tokens; /* mechanisms for tokens in them: bits of net/hashed_token.h */
 	uint8_t auth_attempts, auth_guesses; /* that failed */
 	uint8_t bind_attempts; /* that failed */
@@ -156,6 +160,8 @@ ON_SHARD void c2s_login_end(struct c2s *c); /* frees c->login */
 
 /* net/c2s_sasl.c. */
 ON_SHARD struct next c2s_sasl(struct c2s *c, struct stanza *s); /* <auth/> */
+/* One by a mechanism, which may not be among the offered, nor be one at all. */
+ON_SHARD struct sasl *c2s_new_sasl(const struct c2s *c, const char *mechanism, uint32_t offered);
 ON_SHARD struct next c2s_sasl_verdict(struct c2s *c, int verdict);
 ON_SHARD struct next c2s_sasl_failed(struct c2s *c, enum sasl_condition condition);
 

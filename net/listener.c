@@ -57,6 +57,9 @@ static struct listener_options *options_new(const struct listen_conf *conf)
 	arena_init(&o->arena, NULL, 0);
 	conf_copy(listen_items, conf, &o->conf, &o->arena);
 	o->tls = open_ports.tls;
+	o->offer = (struct tls_offer){
+		.from = TLS_FROM_CLIENT, .asks = o->conf.tls_verify, .ca_file = o->conf.cafile
+	};
 	return o;
 }
 

@@ -31,6 +31,8 @@ struct listen_conf {
 	bool tls; /* direct TLS with ALPN xmpp-client */
 	bool starttls;
 	bool starttls_required;
+	bool tls_verify; /* asks clients for certificates */
+	const char *cafile; /* whose authorities count for these; NULL: those of `ca_file` */
 	const char *access; /* name of an access rule; NULL: all */
 	const char *shaper; /* name of a shaper or shaper_rules entry; NULL: none */
 	int64_t max_stanza_size; /* bytes, once authenticated */
@@ -53,6 +55,7 @@ struct listener_options {
 	struct arena arena;
 	struct listen_conf conf; /* its strings are in the arena */
 	struct tls_store *tls; /* not owned: lives as long as the server */
+	struct tls_offer offer; /* to clients */
 };
 struct listener_options *listener_options_ref(struct listener_options *o);
 void listener_options_unref(struct listener_options *o); /* NULL is fine */

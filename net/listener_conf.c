@@ -25,7 +25,6 @@ const struct conf_hint listen_hints[] = {
 	{ "ciphers", "this is tls_ciphers, and for TLS 1.3 tls_ciphersuites, at the top" },
 	{ "dhfile", "the key exchange is by elliptic curves, which tls_groups at the top lists" },
 	{ "protocol_options", "this is tls_min_version, at the top" },
-	{ "cafile|tls_verify", "clients' certificates are not asked for; take it out" },
 	{ "tls_compression|zlib", "streams are never compressed; take it out" },
 	{ "max_fsm_queue|send_timeout",
 		"max_out_bytes bounds what waits for who does not read: at the top for clients, "
@@ -56,6 +55,7 @@ static const struct conf_hint *const options_missing[LISTEN_MODULES] = {
 		(const struct conf_hint[]){
 			{ "starttls|starttls_required",
 				"XEP-0114 has no STARTTLS; tls is TLS from the first byte" },
+			{ "tls_verify|cafile", "a component shows who it is by its password" },
 			{ NULL, NULL },
 		},
 };
@@ -107,6 +107,13 @@ const struct conf_item listen_items[] = {
 		.help = "Offer STARTTLS. Without it and without tls, everything is in the clear." },
 	{ "starttls_required", CONF_BOOL, FIELD(struct listen_conf, starttls_required, bool),
 		.preset = "true", .help = "Let nobody log in before STARTTLS." },
+	{ "tls_verify", CONF_BOOL, FIELD(struct listen_conf, tls_verify, bool), .preset = "false",
+		.help = "Ask clients for a certificate; one from a known authority that has the "
+			"client's address in it (as XmppAddr) logs it in without a password "
+			"(EXTERNAL, XEP-0178). Who has none logs in as usual." },
+	{ "cafile", CONF_PATH, FIELD(struct listen_conf, cafile, const char *), .no_example = true,
+		.help = "A PEM file with the authorities that these certificates may come from; "
+			"without it, those of ca_file at the top." },
 	{ "access", CONF_ACCESS, FIELD(struct listen_conf, access, const char *),
 		.help = "The access rule that says who may log in here; without it, everybody." },
 	{ "shaper", CONF_SHAPER, FIELD(struct listen_conf, shaper, const char *),
@@ -222,6 +229,12 @@ void listen_conf_finish(struct listen_conf *l, const struct conf_node *map, int6
 	if (!l->tls && !l->starttls && l->starttls_required && required)
 		conf_fail_key(e, required,
 			"expected starttls to be on where it is required, found it off");
+	if (l->cafile && !l->tls_verify)
+		conf_fail_key(e, conf_node_get(map, "cafile"),
+			"expected tls_verify to be on where there is a cafile, found it off");
+	if (l->tls_verify && !l->tls && !l->starttls)
+		conf_fail_key(e, conf_node_get(map, "tls_verify"),
+			"expected tls or starttls, without which there are no certificates");
 	l->starttls = l->starttls && !l->tls;
 	l->starttls_required = l->starttls_required && l->starttls;
 }

@@ -520,7 +520,8 @@ static ON_SHARD void take_fixed(struct lookup *l, const struct fixed_places *f)
 		if (!t)
 			return;
 		t->rank = (unsigned)i;
-		if (t->family == AF_UNSPEC)
+		t->secure = t->family == AF_UNSPEC; /* the settings are as good as DNSSEC */
+		if (t->secure)
 			ask_addresses(l, t);
 	}
 	if (!l->n_targets)

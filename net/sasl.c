@@ -31,6 +31,7 @@ static const struct {
 	{ "SCRAM-SHA-1", SCRAM_SHA_1 },
 	{ "PLAIN" },
 	{ "ANONYMOUS" },
+	{ "EXTERNAL" },
 };
 
 /* MECHANISMS_ALL: unknown. */
@@ -77,6 +78,8 @@ uint32_t sasl_mechanisms(const struct host_conf *conf, const struct tls_channel 
 		set &= ~SASL_PLAIN;
 	if (!conf->anonymous)
 		set &= ~SASL_ANONYMOUS;
+	if (!channel->certified)
+		set &= ~SASL_EXTERNAL;
 	return set;
 }
 
@@ -312,6 +315,52 @@ static int anonymous(struct sasl *s)
 	return succeed(s, NULL);
 }
 
+/* The one account that is meant, of those that the certificate names; NULL: none, or more than one.
+ */
+static const struct jid *certified(const struct sasl *s, const struct jid *asked)
+{
+	const struct jid *found = NULL;
+
+	for (unsigned i = 0; i < s->n_certified; i++) {
+		const struct jid *j = s->certified[i];
+
+		if (asked && !jid_equal(asked, j))
+			continue;
+		if (found && !jid_equal(found, j))
+			return NULL;
+		found = j;
+	}
+	return found;
+}
+
+/* RFC 4422 §A.1: the message is an authorization identity, or empty. XEP-0178 §2: which it must be,
+ * is the account's JID, and may be left out where the certificate has no other of this host. */
+static int external(struct sasl *s, const char *authzid, size_t len)
+{
+	const struct jid *found;
+	struct jid *asked = NULL;
+
+	if (memchr(authzid, 0, len))
+		return sasl_fail(s, SASL_MALFORMED_REQUEST);
+	if (len && jid_parse(authzid, len, NULL, &asked) != JID_OK)
+		return sasl_fail(s, SASL_INVALID_AUTHZID);
+	found = certified(s, asked);
+	jid_free(asked);
+	if (!found)
+		return sasl_fail(s, SASL_INVALID_AUTHZID);
+	s->user = xstrdup(jid_local(found));
+	s->step = STEP_ACCOUNT;
+	return SASL_NEED_ACCOUNT;
+}
+
+/* There must be such an account, and that is all. */
+static int external_account(struct sasl *s, const struct auth_account *account)
+{
+	if (!account)
+		return sasl_fail(s, SASL_NOT_AUTHORIZED);
+	return account->disabled ? sasl_fail(s, SASL_ACCOUNT_DISABLED) : succeed(s, NULL);
+}
+
 static int token_begin(struct sasl *s, const char *message, size_t len)
 {
 	struct ht_message said;
@@ -330,6 +379,8 @@ static int decoded(struct sasl *s, const char *message, size_t len)
 			return scram_begin(s, message, len);
 		if (s->mechanism & SASL_TOKENS)
 			return token_begin(s, message, len);
+		if (s->mechanism == SASL_EXTERNAL)
+			return external(s, message, len);
 		return s->mechanism == SASL_PLAIN ? plain(s, message, len) : anonymous(s);
 	case STEP_FINAL:
 		return scram_end(s, message, len);
@@ -362,7 +413,8 @@ static enum sasl_condition refusal(const struct sasl *s, uint32_t mechanism)
 {
 	if (mechanism == SASL_PLAIN && !s->channel.encrypted)
 		return SASL_ENCRYPTION_REQUIRED;
-	if (!(mechanism & (SASL_ANONYMOUS | SASL_TOKENS)) && s->offered & (mechanism - 1))
+	if (!(mechanism & (SASL_ANONYMOUS | SASL_EXTERNAL | SASL_TOKENS)) &&
+		s->offered & (mechanism - 1))
 		return SASL_MECHANISM_TOO_WEAK;
 	return SASL_INVALID_MECHANISM;
 }
@@ -393,6 +445,8 @@ int sasl_account(struct sasl *s, const struct auth_account *account)
 	if (s->step == STEP_ENDED) /* aborted while the account was looked up */
 		return SASL_FAIL;
 	REQUIRE(s->step == STEP_ACCOUNT);
+	if (s->mechanism == SASL_EXTERNAL)
+		return external_account(s, account);
 	hash = s->scram->hash;
 	s->scram->known = account && account->scram[hash].iterations;
 	s->scram->disabled = account && account->disabled;

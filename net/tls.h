@@ -159,6 +159,7 @@ const char *tls_binding_name(enum tls_binding type);
 /* What SASL may know of the channel below it; all zero without TLS. */
 struct tls_channel {
 	bool encrypted;
+	bool certified; /* set by the caller: the peer's certificate is an account's of the host */
 	uint8_t len[TLS_BINDINGS]; /* 0: does not exist here */
 	uint8_t data[TLS_BINDINGS][TLS_BINDING_MAX];
 };

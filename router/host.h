@@ -21,6 +21,7 @@ enum { /* sasl_mechanisms, in the order of the setting's words */
 	SASL_SCRAM_SHA_1 = 1 << 5,
 	SASL_PLAIN = 1 << 6,
 	SASL_ANONYMOUS = 1 << 7,
+	SASL_EXTERNAL = 1 << 8,
 };
 #define SASL_SCRAM_ALL 0x3fu
 

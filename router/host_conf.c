@@ -24,12 +24,11 @@ static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", 
  */
 #define OUR_MECHANISMS                                                                   \
 	"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512", \
-		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS"
+		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS", "EXTERNAL"
 static const char *const scram_words[] = { "SCRAM-SHA-1|sha", "SCRAM-SHA-256|sha256",
 	"SCRAM-SHA-512|sha512", NULL }; /* in the order of enum scram_hash */
 static const char *const mechanism_words[] = { OUR_MECHANISMS, NULL };
-static const char *const disable_words[] = { OUR_MECHANISMS, "DIGEST-MD5", "X-OAUTH2", "EXTERNAL",
-	NULL };
+static const char *const disable_words[] = { OUR_MECHANISMS, "DIGEST-MD5", "X-OAUTH2", NULL };
 
 /* RFC 5646 §2.1 in outline: letters and digits between hyphens, the first part of letters. */
 static const char *check_language(const void *value, struct arena *a UNUSED)
@@ -123,11 +122,12 @@ const struct conf_item host_conf_items[] = {
 		.help = "Remember also that there is no such account." },
 	{ "sasl_mechanisms", CONF_WORDS, FIELD(struct host_conf, allowed_mechanisms, uint32_t),
 		.preset = "[SCRAM-SHA-512-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS, "
-			  "SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, ANONYMOUS]",
+			  "SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, ANONYMOUS, EXTERNAL]",
 		.words = mechanism_words, .per_host = true,
 		.help = "Ways to log in that may be offered. PLAIN is offered under TLS only, the "
 			"-PLUS forms where TLS gives a channel binding, ANONYMOUS when auth_method "
-			"has it." },
+			"has it, EXTERNAL to clients whose certificate is an account's (tls_verify "
+			"of the port)." },
 	{ "disable_sasl_mechanisms", CONF_WORDS,
 		FIELD(struct host_conf, disabled_mechanisms, uint32_t), .words = disable_words,
 		.per_host = true, .example = "[PLAIN]",

@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define KIND_FIRST 32u /* of net/sm_spool.c */
 #define KINDS 4u
 #define HEAD 11u
+#define ID_AT 32u /* in a session's record */
 #define TURNS 10000
 
 static struct host *host;
@@ -57,6 +58,15 @@ struct input {
 	const uint8_t *at, *end;
 };
 
+static uint8_t ids[1000][SM_ID_BYTES];
+static uint32_t n_ids;
+
+static void note_id(const struct spool_record *r)
+{
+	if (spool_kind(r) == KIND_FIRST && r->len >= ID_AT + SM_ID_BYTES && n_ids < ARRAY_LEN(ids))
+		memcpy(ids[n_ids++], r->bytes + ID_AT, SM_ID_BYTES);
+}
+
 static void add_records(void *arg)
 {
 	struct input *in = arg;
@@ -74,6 +84,7 @@ static void add_records(void *arg)
 		if (r) {
 			memcpy(r->bytes, in->at + HEAD, len);
 			spool_publish(r);
+			note_id(r);
 		}
 		in->at += HEAD + len;
 	}
@@ -102,20 +113,6 @@ static void end_all(void)
 	REQUIRE(nobody_is_left());
 }
 
-static uint8_t ids[1000][SM_ID_BYTES];
-static uint32_t n_ids;
-
-static void note_ids(void)
-{
-	struct sm_finds all;
-
-	sm_spool_find(&all);
-	n_ids = all.n < ARRAY_LEN(ids) ? all.n : ARRAY_LEN(ids);
-	for (uint32_t i = 0; i < n_ids; i++)
-		memcpy(ids[i], all.at[i].id, SM_ID_BYTES);
-	sm_spool_free_finds(&all);
-}
-
 /* Another process would not remember that they are over. */
 static void forget_ids(void)
 {
@@ -137,7 +134,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		begin();
 	on_shard(0, add_records, &in);
 	sm_spool_note_messages();
-	note_ids();
 	c2s_sm_restore();
 	end_all();
 	forget_ids();

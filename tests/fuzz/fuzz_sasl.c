@@ -38,6 +38,17 @@ static const struct auth_account *the_account(void)
 	return &account;
 }
 
+static struct jid *const *the_certified(void)
+{
+	static struct jid *jids[2];
+
+	if (!jids[0]) {
+		REQUIRE(jid_make("romeo", "localhost", NULL, NULL, &jids[0]) == 0);
+		REQUIRE(jid_make("juliet", "localhost", NULL, NULL, &jids[1]) == 0);
+	}
+	return jids;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct tls_channel channel = { 0 };
@@ -52,13 +63,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	channel.encrypted = how & 8;
 	channel.len[TLS_BIND_EXPORTER] = how & 16 ? 32 : 0;
 	rcu_set(host.conf, &conf);
-	s = sasl_new(&host, 0xff, &channel);
+	s = sasl_new(&host, (1u << SASL_MECHANISMS) - 1, &channel);
+	s->certified = the_certified();
+	s->n_certified = 2;
 	do {
 		const uint8_t *stop = how & 64 ? NULL : memchr(bytes, 0, (size_t)(end - bytes));
 
 		stop = stop ? stop : end;
 		verdict = feed(s, how & 32, bytes, (size_t)(stop - bytes), first,
-			sasl_mechanism_name(how & 7));
+			sasl_mechanism_name((unsigned)(how & 15) % SASL_MECHANISMS));
 		if (s->scram)
 			strcpy(s->scram->server_nonce, "known");
 		if (verdict == SASL_NEED_ACCOUNT)

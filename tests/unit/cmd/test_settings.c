@@ -381,6 +381,7 @@ Test(settings, example_is_right_and_means_the_defaults)
 	      "+ shaper.fast: {rate: 100000, burst_size: 200000}\n"
 	      "+ shaper_rules.c2s_shaper: [{none: admin}, normal]\n"
 	      "+ shaper_rules.max_user_offline_messages: [{5000: admin}, 100]\n"
+	      "~ ca_file: null -> /etc/ssl/certs/ca-certificates.crt\n"
 	      "~ disable_sasl_mechanisms: [] -> [PLAIN]\n"
 	      "~ dns_servers: [] -> [127.0.0.1:53, \"[2001:db8::53]:5353\"]\n"
 	      "~ outgoing_s2s_ipv4_address: null -> 192.0.2.1\n"

@@ -59,6 +59,14 @@ static const struct {
 		"expected \"a.example\", as domains are compared" },
 	{ "{port: 1, module: ejabberd_service, password: x, domain_conflict: setresource}",
 		"closenew or closeold" },
+	{ "{port: 1, cafile: /ca.pem}",
+		"test.yml:1:11: expected tls_verify to be on where there is a cafile" },
+	{ "{port: 1, starttls: false, tls_verify: true}",
+		"test.yml:1:28: expected tls or starttls, without which there are no "
+		"certificates" },
+	{ "{port: 1, module: ejabberd_service, password: x, tls: true, tls_verify: true}",
+		"ejabberd_service has no option \"tls_verify\": a component shows who it is by its "
+		"password" },
 	{ "{port: 1, backlgo: 10}", "did you mean \"backlog\"?" },
 };
 

@@ -9,6 +9,7 @@
 #include "net/base64.h"
 #include "net/sasl.h"
 #include "net/scram.h"
+#include "xml/jid.h"
 
 #define ALL 0xffu
 #define NO_PLUS (SASL_SCRAM_SHA_512 | SASL_SCRAM_SHA_256 | SASL_SCRAM_SHA_1 | SASL_PLAIN)
@@ -24,6 +25,8 @@ static const struct tls_channel tls_1_3 = { .encrypted = true,
 	.len = { [TLS_BIND_EXPORTER] = 32, [TLS_BIND_END_POINT] = 32 },
 	.data = { [TLS_BIND_EXPORTER] = "what both ends export, 32 bytes",
 		[TLS_BIND_END_POINT] = "the hash of a certificate, 32 b" } };
+
+static const struct tls_channel certified = { .encrypted = true, .certified = true };
 
 static void setup(void)
 {
@@ -886,6 +889,128 @@ Test(sasl, out_of_turn)
 	sasl_free(s);
 }
 
+/* ---- EXTERNAL ---- */
+
+#define ONE 1
+#define TWO 2
+#define ONE_TWICE 3
+
+/* XEP-0178 §2, RFC 6120 §6.3.8, RFC 4422 §A.1. */
+static const struct {
+	const char *section, *authzid;
+	int names; /* in the certificate */
+	int want;
+	const char *user;
+} externals[] = {
+	{ "XEP-0178 §2 ex. 9: one address, none asked for", "", ONE, SASL_NEED_ACCOUNT, "romeo" },
+	{ "XEP-0178 §2: one address, itself", "romeo@example.org", ONE, SASL_NEED_ACCOUNT,
+		"romeo" },
+	{ "RFC 6120 §6.3.8: a JID is prepared", "Romeo@Example.ORG", ONE, SASL_NEED_ACCOUNT,
+		"romeo" },
+	{ "XEP-0178 §2: the same one twice", "", ONE_TWICE, SASL_NEED_ACCOUNT, "romeo" },
+	{ "XEP-0178 §2 ex. 10: several, one of them asked for", "juliet@example.org", TWO,
+		SASL_NEED_ACCOUNT, "juliet" },
+	{ "XEP-0178 §2 ex. 10: several, none asked for", "", TWO, FAILS(SASL_INVALID_AUTHZID) },
+	{ "XEP-0178 §2: another account", "juliet@example.org", ONE, FAILS(SASL_INVALID_AUTHZID) },
+	{ "RFC 6120 §6.3.8: no JID", "@example.org", ONE, FAILS(SASL_INVALID_AUTHZID) },
+	{ "RFC 6120 §6.3.8: a name alone", "romeo", ONE, FAILS(SASL_INVALID_AUTHZID) },
+	{ "RFC 6120 §6.3.8: the server's domain", "example.org", ONE, FAILS(SASL_INVALID_AUTHZID) },
+	{ "RFC 6120 §6.3.8: a resource", "romeo@example.org/orchard", ONE,
+		FAILS(SASL_INVALID_AUTHZID) },
+	{ "another domain", "romeo@example.net", ONE, FAILS(SASL_INVALID_AUTHZID) },
+	{ "no certificate any more", "", 0, FAILS(SASL_INVALID_AUTHZID) },
+};
+
+static struct sasl *external(int names, struct jid **jids)
+{
+	struct sasl *s = sasl_new(&host, SASL_EXTERNAL | SASL_PLAIN, &certified);
+
+	cr_assert_eq(jid_make("romeo", "example.org", NULL, NULL, &jids[0]), 0);
+	cr_assert_eq(
+		jid_make(names == TWO ? "juliet" : "romeo", "example.org", NULL, NULL, &jids[1]),
+		0);
+	s->certified = jids;
+	s->n_certified = names == ONE_TWICE ? 2 : (unsigned)names;
+	return s;
+}
+
+static void external_end(struct sasl *s, struct jid **jids)
+{
+	sasl_free(s);
+	jid_free(jids[0]);
+	jid_free(jids[1]);
+}
+
+Test(sasl, external_identities)
+{
+	for (size_t i = 0; i < ARRAY_LEN(externals); i++) {
+		struct jid *jids[2];
+		struct sasl *s = external(externals[i].names, jids);
+
+		cr_expect_eq(start(s, "EXTERNAL", externals[i].authzid), externals[i].want, "%s",
+			externals[i].section);
+		if (externals[i].user)
+			cr_expect_str_eq(s->user, externals[i].user, "%s", externals[i].section);
+		external_end(s, jids);
+	}
+}
+
+Test(sasl, external_with_a_nul)
+{
+	struct jid *jids[2];
+	struct sasl *s = external(ONE, jids);
+	AUTO(free_ptr) char *text = encoded((const uint8_t *)"romeo@example.org\0x", 19);
+
+	cr_expect_eq(result(s, sasl_start(s, "EXTERNAL", text, strlen(text))),
+		FAILS(SASL_MALFORMED_REQUEST));
+	external_end(s, jids);
+}
+
+/* Without an initial response, RFC 4422 §A.1 has the server ask for one. */
+Test(sasl, external_in_two_steps)
+{
+	struct jid *jids[2];
+	struct sasl *s = external(ONE, jids);
+
+	cr_assert_eq(sasl_start(s, "EXTERNAL", NULL, 0), SASL_CONTINUE);
+	cr_expect_str_eq(s->out, "");
+	cr_expect_eq(sasl_step(s, "", 0), SASL_NEED_ACCOUNT);
+	external_end(s, jids);
+}
+
+Test(sasl, external_asks_for_the_account)
+{
+	struct auth_account none = { 0 }, disabled = { .disabled = true };
+	const struct {
+		const char *section;
+		const struct auth_account *account;
+		int want;
+	} rows[] = {
+		{ "there is one, with or without a password", &none, SASL_DONE },
+		{ "XEP-0178 §2: there is none", NULL, FAILS(SASL_NOT_AUTHORIZED) },
+		{ "RFC 6120 §6.5.2", &disabled, FAILS(SASL_ACCOUNT_DISABLED) },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct jid *jids[2];
+		struct sasl *s = external(ONE, jids);
+
+		cr_assert_eq(start(s, "EXTERNAL", ""), SASL_NEED_ACCOUNT);
+		cr_expect_eq(result(s, sasl_account(s, rows[i].account)), rows[i].want, "%s",
+			rows[i].section);
+		cr_expect(rows[i].want != SASL_DONE || !s->out);
+		external_end(s, jids);
+	}
+}
+
+Test(sasl, external_that_is_not_offered)
+{
+	struct sasl *s = sasl_new(&host, NO_PLUS, &tls_1_3);
+
+	cr_expect_eq(start(s, "EXTERNAL", ""), FAILS(SASL_INVALID_MECHANISM), "RFC 6120 §6.5.7");
+	sasl_free(s);
+}
+
 Test(sasl, what_is_offered)
 {
 	const struct {
@@ -902,6 +1027,10 @@ Test(sasl, what_is_offered)
 		{ "RFC 5802 §4: and with another", &tls_1_3, ALL, false, ALL & ~SASL_ANONYMOUS },
 		{ "XEP-0175 §2: where the host allows it", &plain_tcp, ALL, true,
 			(NO_PLUS & ~SASL_PLAIN) | SASL_ANONYMOUS },
+		{ "RFC 6120 §6.3.4: EXTERNAL without a certificate", &tls_1_3,
+			SASL_EXTERNAL | SASL_PLAIN, false, SASL_PLAIN },
+		{ "RFC 6120 §6.3.4: and with one", &certified, SASL_EXTERNAL | SASL_PLAIN, false,
+			SASL_EXTERNAL | SASL_PLAIN },
 		{ "the host's setting", &tls_1_3, SASL_SCRAM_SHA_256 | SASL_ANONYMOUS, false,
 			SASL_SCRAM_SHA_256 },
 	};

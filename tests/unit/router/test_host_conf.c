@@ -29,26 +29,25 @@ static char *make(const char *all_yaml, const char *own_yaml, struct host_conf *
 
 #define SCRAM (SASL_SCRAM_SHA_512 | SASL_SCRAM_SHA_256 | SASL_SCRAM_SHA_1)
 #define PLUS (SASL_SCRAM_SHA_512_PLUS | SASL_SCRAM_SHA_256_PLUS | SASL_SCRAM_SHA_1_PLUS)
+#define USUAL (PLUS | SCRAM | SASL_PLAIN | SASL_EXTERNAL)
 
 static const struct {
 	const char *all, *own;
 	uint32_t mechanisms;
 	bool anonymous;
 } rows[] = {
-	{ "", "", PLUS | SCRAM | SASL_PLAIN, false },
+	{ "", "", USUAL, false },
 	{ "auth_method: anonymous", "", SASL_ANONYMOUS, true },
-	{ "auth_method: [internal, anonymous]", "", PLUS | SCRAM | SASL_PLAIN | SASL_ANONYMOUS,
-		true },
-	{ "auth_method: mnesia", "", PLUS | SCRAM | SASL_PLAIN, false }, /* ejabberd's words */
+	{ "auth_method: [internal, anonymous]", "", USUAL | SASL_ANONYMOUS, true },
+	{ "auth_method: mnesia", "", USUAL, false }, /* ejabberd's words */
 	{ "auth_method: [sql, ldap]", "auth_method: anonymous", SASL_ANONYMOUS, true },
-	{ "auth_method: [external, pam]", "", PLUS | SCRAM | SASL_PLAIN, false },
+	{ "auth_method: [external, pam]", "", USUAL, false },
 	{ "sasl_mechanisms: [SCRAM-SHA-1, PLAIN]", "", SASL_SCRAM_SHA_1 | SASL_PLAIN, false },
 	{ "sasl_mechanisms: [PLAIN]", "sasl_mechanisms: [SCRAM-SHA-256]", SASL_SCRAM_SHA_256,
 		false },
 	{ "disable_sasl_mechanisms: [PLAIN, DIGEST-MD5, X-OAUTH2, EXTERNAL]", "", PLUS | SCRAM,
 		false },
-	{ "disable_sasl_mechanisms: PLAIN", "disable_sasl_mechanisms: []",
-		PLUS | SCRAM | SASL_PLAIN, false },
+	{ "disable_sasl_mechanisms: PLAIN", "disable_sasl_mechanisms: []", USUAL, false },
 	{ "sasl_mechanisms: [PLAIN, ANONYMOUS]", "", SASL_PLAIN, false },
 };
 
