@@ -286,7 +286,8 @@ static void source_free(void *arg)
 
 static int source_add(struct module_instance *mi)
 {
-	const struct auth_source_conf how = { .sasl = SASL_PLAIN, .free = source_free };
+	const struct auth_source_conf how = { .sasl = SASL_PLAIN | SASL_OAUTHBEARER,
+		.free = source_free };
 	const struct jwt_conf *conf = module_conf(mi);
 	struct jwt_keys *keys;
 	struct jwt_source *s;
@@ -342,7 +343,8 @@ const struct module module_auth_jwt = {
 	.name = "auth_jwt",
 	.help = "Accounts of whoever has a token (JSON Web Token, RFC 7519) of a login service: "
 		"for "
-		"hosts whose auth_method has `jwt`. Clients give it as the password.",
+		"hosts whose auth_method has `jwt`. Clients give it by "
+		"OAUTHBEARER, or as the password.",
 	.conf = jwt_items,
 	.conf_size = sizeof(struct jwt_conf),
 	.start = auth_jwt_start,

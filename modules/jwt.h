@@ -29,6 +29,6 @@ const char *jwt_verdict_text(enum jwt_verdict v); /* for the log */
 /* Whether one of the keys has signed it and its time is now (seconds since 1970, give or take
  * leeway). What signs is what the key is for, whatever the token says: RFC 8725 §3.1. The claims go
  * to *claims, a reference of the caller's, when it is valid; else NULL. */
-#define JWT_MAX 8192 /* bytes of a token */
+#define JWT_MAX 4096 /* bytes of a token */
 enum jwt_verdict jwt_check(const struct jwt_keys *k, const char *token, int64_t now_s,
 	int64_t leeway_s, json_t **claims);

@@ -9,10 +9,20 @@
 #include "core/mem.h"
 #include "net/base64.h"
 #include "net/hashed_token.h"
+#include "net/oauth_bearer.h"
 #include "net/scram.h"
 #include "xml/jid.h"
 
-enum step { STEP_NEW, STEP_FIRST, STEP_ACCOUNT, STEP_FINAL, STEP_CHECK, STEP_TOKEN, STEP_ENDED };
+enum step {
+	STEP_NEW,
+	STEP_FIRST,
+	STEP_ACCOUNT,
+	STEP_FINAL,
+	STEP_CHECK,
+	STEP_TOKEN,
+	STEP_REFUSED,
+	STEP_ENDED
+};
 
 #define SASL_PLUS (SASL_SCRAM_SHA_512_PLUS | SASL_SCRAM_SHA_256_PLUS | SASL_SCRAM_SHA_1_PLUS)
 #define SASL_TOKENS SASL_HT((1u << HT_MECHANISMS) - 1)
@@ -32,6 +42,7 @@ static const struct {
 	{ "PLAIN" },
 	{ "ANONYMOUS" },
 	{ "EXTERNAL" },
+	{ "OAUTHBEARER" },
 };
 
 /* MECHANISMS_ALL: unknown. */
@@ -75,7 +86,7 @@ uint32_t sasl_mechanisms(const struct host_conf *conf, const struct tls_channel 
 	if (!binds)
 		set &= ~SASL_PLUS;
 	if (!channel->encrypted)
-		set &= ~SASL_PLAIN;
+		set &= ~(SASL_PLAIN | SASL_OAUTHBEARER);
 	if (!conf->anonymous)
 		set &= ~SASL_ANONYMOUS;
 	if (!channel->certified)
@@ -297,6 +308,27 @@ static int plain(struct sasl *s, const char *message, size_t len)
 	return identify(s, user, message, STEP_CHECK, SASL_NEED_CHECK);
 }
 
+/* RFC 7628: whose token it is, the client says; whether it is, the source does that knows tokens.
+ */
+static int bearer(struct sasl *s, const char *message, size_t len)
+{
+	struct oauth_bearer said;
+	struct jid *jid = NULL;
+	int verdict;
+
+	if (!oauth_bearer_read(message, len, &said) || !*said.token) {
+		verdict = sasl_fail(s, SASL_MALFORMED_REQUEST);
+	} else if (jid_parse(said.authzid, strlen(said.authzid), NULL, &jid) != JID_OK) {
+		verdict = sasl_fail(s, SASL_INVALID_AUTHZID);
+	} else {
+		s->password = xstrdup(said.token);
+		verdict = identify(s, jid_local(jid), said.authzid, STEP_CHECK, SASL_NEED_CHECK);
+	}
+	jid_free(jid);
+	wipe(&said, sizeof(said));
+	return verdict;
+}
+
 /* RFC 4505: the trace is the client's to choose and tells nothing. */
 static int anonymous(struct sasl *s)
 {
@@ -381,9 +413,13 @@ static int decoded(struct sasl *s, const char *message, size_t len)
 			return token_begin(s, message, len);
 		if (s->mechanism == SASL_EXTERNAL)
 			return external(s, message, len);
+		if (s->mechanism == SASL_OAUTHBEARER)
+			return bearer(s, message, len);
 		return s->mechanism == SASL_PLAIN ? plain(s, message, len) : anonymous(s);
 	case STEP_FINAL:
 		return scram_end(s, message, len);
+	case STEP_REFUSED: /* the client has read why: RFC 7628 §3.2.3 */
+		return sasl_fail(s, SASL_NOT_AUTHORIZED);
 	default: /* a response that nobody asked for */
 		return sasl_fail(s, SASL_MALFORMED_REQUEST);
 	}
@@ -411,9 +447,9 @@ int sasl_step(struct sasl *s, const char *text, size_t len)
 /* Why a mechanism that was not offered is refused. RFC 6120 §6.5.4, §6.5.7, §6.5.9. */
 static enum sasl_condition refusal(const struct sasl *s, uint32_t mechanism)
 {
-	if (mechanism == SASL_PLAIN && !s->channel.encrypted)
+	if (mechanism & (SASL_PLAIN | SASL_OAUTHBEARER) && !s->channel.encrypted)
 		return SASL_ENCRYPTION_REQUIRED;
-	if (!(mechanism & (SASL_ANONYMOUS | SASL_EXTERNAL | SASL_TOKENS)) &&
+	if (!(mechanism & (SASL_ANONYMOUS | SASL_EXTERNAL | SASL_OAUTHBEARER | SASL_TOKENS)) &&
 		s->offered & (mechanism - 1))
 		return SASL_MECHANISM_TOO_WEAK;
 	return SASL_INVALID_MECHANISM;
@@ -463,7 +499,14 @@ int sasl_checked(struct sasl *s, bool right)
 	if (s->step == STEP_ENDED)
 		return SASL_FAIL;
 	REQUIRE(s->step == STEP_CHECK);
-	return right ? succeed(s, NULL) : sasl_fail(s, SASL_NOT_AUTHORIZED);
+	if (right)
+		return succeed(s, NULL);
+	if (s->mechanism != SASL_OAUTHBEARER)
+		return sasl_fail(s, SASL_NOT_AUTHORIZED);
+	forget_password(s);
+	answer(s, OAUTH_BEARER_REFUSED);
+	s->step = STEP_REFUSED;
+	return SASL_CONTINUE;
 }
 
 /* Which of them the client has shown, or TOKEN_SLOTS. All are looked at, so that it takes as long

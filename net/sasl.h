@@ -1,9 +1,10 @@
 /* net/sasl.h - one SASL negotiation, server side: texts in, verdicts out, no I/O. RFC 6120 §6 and
  * XEP-0388, which differ in the elements around these texts.
  * SCRAM-SHA-1, -256, -512 and their -PLUS forms (RFC 5802, RFC 7677) with downgrade protection
- * (XEP-0474), PLAIN (RFC 4616), ANONYMOUS (RFC 4505), EXTERNAL (RFC 4422 appendix A, XEP-0178) and
- * HT-SHA-256-* (net/hashed_token.h). The base64 is done here, both ways. What needs an account or a
- * password check stops and says so; the stream does that on a job and tells the result:
+ * (XEP-0474), PLAIN (RFC 4616), ANONYMOUS (RFC 4505), EXTERNAL (RFC 4422 appendix A, XEP-0178),
+ * OAUTHBEARER (RFC 7628), HT-SHA-256-* (net/hashed_token.h). The base64 is done here, both ways.
+ * What needs an account or a password check stops and says so; the stream does that on a job and
+ * tells the result:
  *
  *   s = sasl_new(host, offered, &channel);
  *   verdict = sasl_start(s, mechanism, text, len);      <auth/> or <authenticate/>
@@ -54,12 +55,12 @@ enum sasl_condition { /* RFC 6120 §6.5 */
 };
 const char *sasl_condition_name(enum sasl_condition c); /* the element: "not-authorized" */
 
-/* The mechanisms to announce: those of the host's setting that this channel can carry. PLAIN only
- * encrypted, -PLUS only with a channel binding, ANONYMOUS only where the host allows it, EXTERNAL
- * only for who has shown a certificate. Bits of
- * router/host.h (SASL_PLAIN, ...); the lowest is the strongest and is named first. */
+/* The mechanisms to announce: those of the host's setting that this channel can carry. PLAIN and
+ * OAUTHBEARER only encrypted, -PLUS only with a channel binding, ANONYMOUS only where the host
+ * allows it, EXTERNAL only for who has shown a certificate. Bits of router/host.h (SASL_PLAIN,
+ * ...); the lowest is the strongest and is named first. */
 uint32_t sasl_mechanisms(const struct host_conf *conf, const struct tls_channel *channel);
-#define SASL_MECHANISMS 9
+#define SASL_MECHANISMS 10
 const char *sasl_mechanism_name(unsigned index); /* of bit 1 << index; "SCRAM-SHA-1" */
 /* Behind them the mechanisms that take tokens, which XEP-0484 announces elsewhere: the bits of
  * ht_mechanisms(), moved. Nobody offers both kinds at once. */

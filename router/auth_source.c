@@ -644,7 +644,8 @@ void auth_source_state(struct auth_source *s, struct auth_source_state *out)
 
 uint32_t auth_mechanisms(struct host *h, const struct host_conf *conf, uint32_t of)
 {
-	uint32_t any = 0, all = SASL_SCRAM_ALL, others = ~(uint32_t)(SASL_SCRAM_ALL | SASL_PLAIN);
+	const uint32_t by_password = SASL_PLAIN | SASL_OAUTHBEARER;
+	uint32_t any = 0, all = SASL_SCRAM_ALL, others = ~(SASL_SCRAM_ALL | by_password);
 	bool known = false;
 
 	for (unsigned i = 0; i < conf->n_sources; i++) {
@@ -656,5 +657,5 @@ uint32_t auth_mechanisms(struct host *h, const struct host_conf *conf, uint32_t 
 		if (s && (sasl & SASL_SCRAM_ALL || !conf->scram_beside_plain))
 			all &= sasl;
 	}
-	return known ? of & (others | (any & SASL_PLAIN) | (any & all)) : of;
+	return known ? of & (others | (any & by_password) | (any & all)) : of;
 }

@@ -22,6 +22,7 @@ enum { /* sasl_mechanisms, in the order of the setting's words */
 	SASL_PLAIN = 1 << 6,
 	SASL_ANONYMOUS = 1 << 7,
 	SASL_EXTERNAL = 1 << 8,
+	SASL_OAUTHBEARER = 1 << 9,
 };
 #define SASL_SCRAM_ALL 0x3fu
 

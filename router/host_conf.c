@@ -24,7 +24,7 @@ static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", 
  */
 #define OUR_MECHANISMS                                                                   \
 	"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512", \
-		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS", "EXTERNAL"
+		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "ANONYMOUS", "EXTERNAL", "OAUTHBEARER"
 static const char *const scram_words[] = { "SCRAM-SHA-1|sha", "SCRAM-SHA-256|sha256",
 	"SCRAM-SHA-512|sha512", NULL }; /* in the order of enum scram_hash */
 static const char *const mechanism_words[] = { OUR_MECHANISMS, NULL };
@@ -122,12 +122,13 @@ const struct conf_item host_conf_items[] = {
 		.help = "Remember also that there is no such account." },
 	{ "sasl_mechanisms", CONF_WORDS, FIELD(struct host_conf, allowed_mechanisms, uint32_t),
 		.preset = "[SCRAM-SHA-512-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS, "
-			  "SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, ANONYMOUS, EXTERNAL]",
+			  "SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, ANONYMOUS, EXTERNAL, "
+			  "OAUTHBEARER]",
 		.words = mechanism_words, .per_host = true,
 		.help = "Ways to log in that may be offered. PLAIN is offered under TLS only, the "
 			"-PLUS forms where TLS gives a channel binding, ANONYMOUS when auth_method "
 			"has it, EXTERNAL to clients whose certificate is an account's (tls_verify "
-			"of the port)." },
+			"of the port), OAUTHBEARER when auth_method has jwt, under TLS." },
 	{ "disable_sasl_mechanisms", CONF_WORDS,
 		FIELD(struct host_conf, disabled_mechanisms, uint32_t), .words = disable_words,
 		.per_host = true, .example = "[PLAIN]",
@@ -257,6 +258,8 @@ static void conclude(struct host_conf *c)
 	c->sasl_mechanisms = c->allowed_mechanisms & ~c->disabled_mechanisms;
 	if (!c->anonymous)
 		c->sasl_mechanisms &= ~(uint32_t)SASL_ANONYMOUS;
+	if (!memchr(c->sources, AUTH_BY_JWT, c->n_sources))
+		c->sasl_mechanisms &= ~(uint32_t)SASL_OAUTHBEARER;
 	if (!c->n_sources)
 		c->sasl_mechanisms &= SASL_ANONYMOUS;
 	c->texts = lang_pick(c->language, NULL);

@@ -116,8 +116,31 @@ class Tokens(unittest.TestCase):
                     ('a token for an account of our own', 'own', token(jid='own'), 'not-authorized')):
                 with self.subTest(what):
                     self.assertEqual(self.refusal(server, user, password), expected)
+            self.bearers(server)
             self.accounts_that_have_come(server)
             self.keys_that_change(server)
+
+    def bearers(self, server):
+        """RFC 7628: the token by a mechanism of its own."""
+        for what, of, said, expected in (
+                ('a good one', 'romeo', token(), 'success'),
+                ("somebody else's", 'juliet', token(), 'not-authorized'),
+                ('an old one', 'romeo', token(exp=time.time() - 60), 'not-authorized')):
+            with self.subTest(what):
+                client = server.connect(of)
+                client.open('localhost')
+                client.starttls('localhost')
+                client.open('localhost')
+                self.assertIn('OAUTHBEARER', client.mechanisms())
+                client.auth('OAUTHBEARER', sasl.encode(
+                    ('n,a=%s@localhost,\1auth=Bearer %s\1\1' % (of, said)).encode()))
+                answer = client.stanza()
+                if answer.name == 'challenge':
+                    self.assertEqual(json.loads(base64.b64decode(answer.text()))['status'], 'invalid_token')
+                    client.send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AQ==</response>")
+                    answer = client.stanza().elements()[0]
+                self.assertEqual(answer.name, expected)
+                client.close()
 
     def write_keys(self, server, keys):
         with open(os.path.join(server.dir, 'next.jwks'), 'w', encoding='ascii') as f:

@@ -889,6 +889,111 @@ Test(sasl, out_of_turn)
 	sasl_free(s);
 }
 
+/* ---- OAUTHBEARER ---- */
+
+static const struct {
+	const char *what, *message;
+	int want;
+	const char *user, *token;
+} bearers[] = {
+	{ "RFC 7628 §4.1",
+		"n,a=romeo@example.org,\x01host=example.org\x01port=5222\x01"
+		"auth=Bearer vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\x01\x01",
+		SASL_NEED_CHECK, "romeo", "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==" },
+	{ "§3.1: the scheme in any case",
+		"n,a=romeo@example.org,\x01"
+		"auth=bearer x\x01\x01",
+		SASL_NEED_CHECK, "romeo", "x" },
+	{ "§3.1: keys that nobody knows",
+		"y,a=romeo@example.org,\x01k=\x01"
+		"auth=Bearer x\x01\x01",
+		SASL_NEED_CHECK, "romeo", "x" },
+	{ "RFC 5801 §4: what is escaped",
+		"n,a=ro=2Cmeo@example.org,\x01"
+		"auth=Bearer x\x01\x01",
+		SASL_NEED_CHECK, "ro,meo", "x" },
+	{ "RFC 5801 §4: escaped wrongly",
+		"n,a=ro=2cmeo@example.org,\x01"
+		"auth=Bearer x\x01\x01",
+		FAILS(SASL_MALFORMED_REQUEST) },
+	{ "RFC 6120 §6.3.8: of another host",
+		"n,a=romeo@example.net,\x01"
+		"auth=Bearer x\x01\x01",
+		FAILS(SASL_INVALID_AUTHZID) },
+	{ "of nobody",
+		"n,,\x01"
+		"auth=Bearer x\x01\x01",
+		FAILS(SASL_INVALID_AUTHZID) },
+	{ "with a resource",
+		"n,a=romeo@example.org/a,\x01"
+		"auth=Bearer x\x01\x01",
+		FAILS(SASL_INVALID_AUTHZID) },
+	{ "§3.1: another scheme",
+		"n,a=romeo@example.org,\x01"
+		"auth=Basic x\x01\x01",
+		FAILS(SASL_MALFORMED_REQUEST) },
+	{ "no token",
+		"n,a=romeo@example.org,\x01"
+		"auth=Bearer \x01\x01",
+		FAILS(SASL_MALFORMED_REQUEST) },
+	{ "no auth", "n,a=romeo@example.org,\x01\x01", FAILS(SASL_MALFORMED_REQUEST) },
+	{ "no end",
+		"n,a=romeo@example.org,\x01"
+		"auth=Bearer x\x01",
+		FAILS(SASL_MALFORMED_REQUEST) },
+	{ "more than the end",
+		"n,a=romeo@example.org,\x01"
+		"auth=Bearer x\x01\x01x",
+		FAILS(SASL_MALFORMED_REQUEST) },
+	{ "a channel binding",
+		"p=tls-unique,a=romeo@example.org,\x01"
+		"auth=Bearer x\x01\x01",
+		FAILS(SASL_MALFORMED_REQUEST) },
+	{ "an empty key",
+		"n,a=romeo@example.org,\x01=\x01"
+		"auth=Bearer x\x01\x01",
+		FAILS(SASL_MALFORMED_REQUEST) },
+	{ "nothing", "", FAILS(SASL_MALFORMED_REQUEST) },
+};
+
+Test(sasl, oauth_bearer)
+{
+	for (size_t i = 0; i < ARRAY_LEN(bearers); i++) {
+		struct sasl *s = sasl_new(&host, SASL_OAUTHBEARER, &tls_1_3);
+
+		cr_expect_eq(start(s, "OAUTHBEARER", bearers[i].message), bearers[i].want, "%s",
+			bearers[i].what);
+		if (bearers[i].user) {
+			cr_expect_str_eq(s->user, bearers[i].user, "%s", bearers[i].what);
+			cr_expect_str_eq(s->password, bearers[i].token, "%s", bearers[i].what);
+			cr_expect_eq(sasl_checked(s, true), SASL_DONE);
+		}
+		sasl_free(s);
+	}
+}
+
+/* RFC 7628 §3.2.2, §3.2.3: why it is refused comes first, and the client lets it be. */
+Test(sasl, oauth_bearer_refused)
+{
+	struct sasl *s = sasl_new(&host, SASL_OAUTHBEARER, &tls_1_3);
+
+	cr_assert_eq(start(s, "OAUTHBEARER", bearers[0].message), SASL_NEED_CHECK);
+	cr_assert_eq(sasl_checked(s, false), SASL_CONTINUE);
+	cr_expect_null(s->password);
+	AUTO(free_ptr) char *why = decoded(s->out);
+	cr_expect_str_eq(why, "{\"status\":\"invalid_token\"}");
+	cr_expect_eq(step(s, "\x01"), FAILS(SASL_NOT_AUTHORIZED));
+	sasl_free(s);
+}
+
+Test(sasl, oauth_bearer_is_for_tls)
+{
+	struct sasl *s = sasl_new(&host, SASL_SCRAM_SHA_1, &plain_tcp);
+
+	cr_expect_eq(start(s, "OAUTHBEARER", bearers[0].message), FAILS(SASL_ENCRYPTION_REQUIRED));
+	sasl_free(s);
+}
+
 /* ---- EXTERNAL ---- */
 
 #define ONE 1
