@@ -47,7 +47,7 @@ const struct conf_hint settings_hints[] = {
 		"the log has no secrets and is bounded; take it out" },
 	{ "max_fsm_queue|oom_*|queue_dir|queue_type",
 		"memory is bounded by max_out_bytes, listen[].max_stanza_size and the like" },
-	{ "pam_*", "there is no PAM yet" },
+	{ "pam_*", "this is an option of mod_auth_pam, in modules" },
 	{ "redis_*|sql_*|pgsql_*|new_sql_schema|update_sql_schema*",
 		"the database is SQLite; database names its file" },
 	{ "registration_timeout", "this is modules.mod_register.registration_timeout" },

@@ -77,6 +77,7 @@ ON_SHARD static void give_up(struct s2s_out *o, int error, const char *why)
 		s2s_out_no_answers(o, S2S_REMOTE_NOT_FOUND, "its server is not to be found");
 	else
 		s2s_out_no_answers(o, S2S_REMOTE_TIMEOUT, "its server cannot be reached");
+	s2s_out_sm_end(o, false);
 	leave_link(o, error, why);
 	fsm_stop_now(&o->fsm, STOP_NORMAL);
 }
@@ -93,6 +94,22 @@ static void dialled(int fd, const struct place *place, void *arg)
 		fsm_event_now(&o->fsm, &TERM(S2S_OUT_NOWHERE));
 }
 
+ON_SHARD static void end_dial(struct s2s_out *o)
+{
+	dial_end(o->dial);
+	o->dial = NULL;
+	o->place = NULL;
+}
+
+/* True: another attempt follows. */
+ON_SHARD static bool tries_again(struct s2s_out *o)
+{
+	if (!s2s_out_sm_retries(o))
+		return false;
+	end_dial(o);
+	return true;
+}
+
 static void looked_up(const struct places *p, void *arg)
 {
 	struct s2s_out *o = arg;
@@ -101,11 +118,16 @@ static void looked_up(const struct places *p, void *arg)
 	o->lookup = NULL;
 	if (p->outcome == PLACES_FOUND)
 		o->dial = dial_start(p, &o->telling, dialled, o);
-	else
+	else if (!tries_again(o))
 		give_up(o,
 			p->outcome == PLACES_NONE ? ERR_REMOTE_SERVER_NOT_FOUND
 						  : ERR_REMOTE_SERVER_TIMEOUT,
 			p->why);
+}
+
+void s2s_out_look_up(struct s2s_out *o)
+{
+	o->lookup = lookup_start(o->theirs, &o->telling, looked_up, o);
 }
 
 /* The stream that has failed goes, with its last words if the socket takes them. */
@@ -186,7 +208,7 @@ ON_SHARD static void fail_now(struct s2s_out *o, enum stream_condition c, const 
 
 static struct next any_state(struct fsm *f UNUSED, struct term *e)
 {
-	return e->kind == S2S_OUT_FAILED ? fsm_next(S2S_OUT_REOPEN_SOCKET) : fsm_same();
+	return fsm_next(e->kind == S2S_OUT_FAILED ? S2S_OUT_REOPEN_SOCKET : S2S_OUT_OPEN_SOCKET);
 }
 
 /* --- what comes from the other server ------------------------------------------------------ */
@@ -264,6 +286,7 @@ static void ended(struct stream *st)
 		s2s_out_say(o, "that server ends the stream");
 		s2s_out_no_answers(o, S2S_REMOTE_FAILED, "its server ended the stream");
 		conn_drop_output(&st->conn);
+		s2s_out_sm_end(o, !o->peer_error);
 		leave_link(o, is_in_order(o) ? 0 : ERR_REMOTE_SERVER_TIMEOUT, o->why);
 		stream_close(st);
 	} else if (!timer_armed(&o->reopen)) {
@@ -291,10 +314,36 @@ static void unsent(struct stream *st, struct stanza *s)
 	struct s2s_out *o = container_of(st, struct s2s_out, stream);
 
 	shard_check(NULL);
-	if (o->link)
+	if (o->sm)
+		s2s_out_sm_unsent(o);
+	else if (o->link)
 		s2s_link_unsent(o->link, s);
 	else
 		s2s_route(s);
+}
+
+/* The connection of an established stream is gone. */
+ON_SHARD static void gone(struct s2s_out *o)
+{
+	s2s_out_no_answers(o, S2S_REMOTE_FAILED, "the connection to its server was lost");
+	if (!s2s_out_sm_lost(o)) {
+		s2s_out_sm_end(o, false);
+		leave_link(o, 0, NULL);
+		fsm_stop_now(&o->fsm, STOP_NORMAL);
+		return;
+	}
+	timer_cancel(&o->timer);
+	stream_end(&o->stream);
+	o->has_stream = false;
+	end_dial(o);
+	gen_now(&o->fsm.gen, MAIL_CAST_ANY, &TERM(S2S_OUT_AWAY));
+	s2s_out_look_up(o);
+}
+
+void s2s_out_cut(struct s2s_out *o)
+{
+	stream_farewell(&o->stream, STREAM_CONNECTION_TIMEOUT, NULL);
+	gone(o);
 }
 
 static void lost(struct stream *st, enum conn_loss why)
@@ -313,9 +362,7 @@ static void lost(struct stream *st, enum conn_loss why)
 			fail_now(o, WITHOUT_A_WORD, text);
 		return;
 	}
-	s2s_out_no_answers(o, S2S_REMOTE_FAILED, "the connection to its server was lost");
-	leave_link(o, 0, NULL);
-	fsm_stop_now(&o->fsm, STOP_NORMAL);
+	gone(o);
 }
 
 static const struct stream_events stream_calls = {
@@ -378,14 +425,47 @@ struct next s2s_out_open_socket(struct fsm *f, struct term *e)
 
 	if (e->kind == S2S_OUT_CONNECTED)
 		return connected(o, e->data);
-	if (e->kind == S2S_OUT_NOWHERE)
-		give_up(o, ERR_REMOTE_SERVER_TIMEOUT, o->why ? o->why : dial_why(o->dial));
+	if (e->kind != S2S_OUT_NOWHERE)
+		return fsm_same();
+	if (tries_again(o))
+		return fsm_next(S2S_OUT_WAIT_BEFORE_RETRY);
+	give_up(o, ERR_REMOTE_SERVER_TIMEOUT, o->why ? o->why : dial_why(o->dial));
 	return fsm_same();
 }
 
 struct next s2s_out_reopen_socket(struct fsm *f, struct term *e)
 {
 	return s2s_out_open_socket(f, e);
+}
+
+struct next s2s_out_proven(struct s2s_out *o)
+{
+	if (s2s_out_sm_is_away(o) && o->offers & OFFERS_SM) {
+		s2s_out_sm_resume(o);
+		return fsm_next(S2S_OUT_WAIT_FOR_RESUME);
+	}
+	if (s2s_out_sm_is_away(o))
+		s2s_out_sm_not_resumed(o, NULL);
+	else if (o->offers & OFFERS_SM)
+		s2s_out_sm_enable(o);
+	return s2s_out_established(o);
+}
+
+struct next s2s_out_wait_for_resume(struct fsm *f, struct term *e)
+{
+	struct s2s_out *o = s2s_out_of(f);
+	const struct stanza *s = e->data;
+
+	if (e->kind != S2S_OUT_STANZA)
+		return fsm_same();
+	if (elem_is(s->root, "resumed", NS_SM) && !s2s_out_sm_resumed(o, s->root))
+		return s2s_out_refuse(
+			o, STREAM_UNDEFINED_CONDITION, "That server resumes what it was not sent.");
+	if (elem_is(s->root, "failed", NS_SM))
+		s2s_out_sm_not_resumed(o, s->root);
+	else if (!elem_is(s->root, "resumed", NS_SM))
+		return fsm_same();
+	return s2s_out_established(o);
 }
 
 struct next s2s_out_established(struct s2s_out *o)
@@ -397,7 +477,7 @@ struct next s2s_out_established(struct s2s_out *o)
 	o->used_ms = shard_now_ms();
 	timer_set(&o->timer, (uint64_t)s2s_conf()->idle_ms);
 	s2s_out_ask(o);
-	if (o->link)
+	if (o->link && o->link->state != S2S_UP)
 		s2s_link_up(o->link);
 	return fsm_next(S2S_OUT_STREAM_ESTABLISHED);
 }
@@ -410,10 +490,15 @@ struct next s2s_out_finish(struct s2s_out *o)
 	return fsm_same();
 }
 
-/* Somebody needs it before it is established. */
-static bool is_needed(const struct s2s_out *o)
+bool s2s_out_is_awaited(const struct s2s_out *o)
 {
-	return o->waiting || o->asked || s2s_link_waits(o->link);
+	return s2s_link_waits(o->link) || s2s_out_sm_is_away(o);
+}
+
+/* Somebody needs it before it is established. */
+ON_SHARD static bool is_needed(const struct s2s_out *o)
+{
+	return o->waiting || o->asked || s2s_out_is_awaited(o);
 }
 
 ON_SHARD static void look_whether_idle(struct s2s_out *o)
@@ -468,7 +553,7 @@ static void *open_out(struct s2s_link *l)
 	timer_init(&o->answers, no_answer_in_time);
 	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
 	fsm_start(&o->fsm, &class, NULL, NULL);
-	o->lookup = lookup_start(o->theirs, &o->telling, looked_up, o);
+	s2s_out_look_up(o);
 	return o;
 }
 
@@ -485,7 +570,7 @@ static uint64_t held_bytes(void *out)
 	const struct s2s_out *o = out;
 
 	shard_check(NULL);
-	return conn_held_bytes(&o->stream.conn);
+	return (o->has_stream ? conn_held_bytes(&o->stream.conn) : 0) + s2s_out_sm_held_bytes(o);
 }
 
 static void send_out(void *out, struct stanza *s)
@@ -494,7 +579,10 @@ static void send_out(void *out, struct stanza *s)
 
 	shard_check(NULL);
 	o->used_ms = shard_now_ms();
-	conn_write(&o->stream.conn, stanza_wire(s), s);
+	if (o->sm)
+		s2s_out_sm_send(o, s);
+	else
+		conn_write(&o->stream.conn, stanza_wire(s), s);
 }
 
 static void close_out(void *out)
@@ -504,10 +592,10 @@ static void close_out(void *out)
 	shard_check(NULL);
 	s2s_out_say(o, "closed");
 	o->link = NULL;
-	if (is_established(o) && !stream_closing(&o->stream))
-		stream_close(&o->stream);
-	else if (!is_established(o))
+	if (!is_established(o))
 		fsm_stop_now(&o->fsm, STOP_NORMAL);
+	else if (!stream_closing(&o->stream) && !s2s_out_sm_closes(o))
+		stream_close(&o->stream);
 }
 
 static char *describe(void *out)
@@ -545,7 +633,8 @@ static void terminate(struct fsm *f, const char *reason UNUSED)
 	lookup_cancel(o->lookup);
 	if (o->has_stream)
 		stream_end(&o->stream);
-	dial_end(o->dial);
+	end_dial(o);
+	s2s_out_sm_end(o, false);
 	leave_link(o, ERR_REMOTE_SERVER_TIMEOUT, "The connection to that server was closed.");
 	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 }
@@ -571,6 +660,8 @@ static const struct fsm_state states[] = {
 	[S2S_OUT_WAIT_FOR_VALIDATION] = { "wait_for_validation", s2s_out_wait_for_validation },
 	[S2S_OUT_STREAM_ESTABLISHED] = { "stream_established", s2s_out_stream_established },
 	[S2S_OUT_REOPEN_SOCKET] = { "reopen_socket", s2s_out_reopen_socket },
+	[S2S_OUT_WAIT_FOR_RESUME] = { "wait_for_resume", s2s_out_wait_for_resume },
+	[S2S_OUT_WAIT_BEFORE_RETRY] = { "wait_before_retry", s2s_out_open_socket },
 };
 static const struct fsm_class class = {
 	FSM_CLASS("s2s_out", 1, struct s2s_out),

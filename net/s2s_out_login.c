@@ -135,7 +135,7 @@ ON_SHARD static struct next serve(struct s2s_out *o)
 	bool external = o->offers & OFFERS_EXTERNAL && !o->tried_external;
 
 	s2s_out_ask(o);
-	if (!s2s_link_waits(o->link)) {
+	if (!s2s_out_is_awaited(o)) {
 		if (!o->asked)
 			timer_set(&o->timer, REST_MS);
 		return fsm_next(S2S_OUT_WAIT_FOR_VALIDATION);
@@ -190,7 +190,7 @@ ON_SHARD static struct next validated(struct s2s_out *o, const struct stanza *s)
 	if (!o->calling_back || !type || !is_theirs_to_us(o, s))
 		return fsm_same();
 	if (!strcmp(type, "valid"))
-		return s2s_out_established(o);
+		return s2s_out_proven(o);
 	if (!strcmp(type, "invalid"))
 		return s2s_out_fail(o, "That server has found our key to be invalid.");
 	error = elem_child(s->root, "error", NULL);
@@ -306,7 +306,7 @@ struct next s2s_out_wait_for_features(struct fsm *f, struct term *e)
 			"That server does not say what it offers.");
 	o->offers = offers_of(s);
 	if (o->authenticated)
-		return s2s_out_established(o);
+		return s2s_out_proven(o);
 	if (!o->secure)
 		return without_tls(o);
 	o->usable = true;
@@ -324,5 +324,7 @@ struct next s2s_out_stream_established(struct fsm *f, struct term *e)
 		s2s_out_ask(o);
 	else if (e->kind == S2S_OUT_STANZA && elem_is(s->root, "verify", NS_DIALBACK))
 		s2s_out_answer(o, s);
+	else if (e->kind == S2S_OUT_STANZA && s->root->ns == NS_SM)
+		s2s_out_sm_element(o, s->root);
 	return fsm_same();
 }

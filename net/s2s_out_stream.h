@@ -39,6 +39,7 @@ struct s2s_out {
 	struct timer reopen; /* the stream ends and the next place is tried */
 	struct timer answers; /* for questions that are out */
 	struct s2s_verify *waiting, *asked; /* questions to be asked, and asked on this stream */
+	struct s2s_sm *sm; /* owned: net/s2s_out_sm.c's; NULL: the peer has none */
 	char *peer_id; /* owned: the id of the stream, which the peer gives; NULL: none */
 	char *why; /* owned: what was wrong with the last place */
 	bool has_stream : 1;
@@ -60,6 +61,7 @@ enum s2s_out_event {
 	S2S_OUT_STANZA, /* data: struct stanza, taken by the state */
 	S2S_OUT_SECURED,
 	S2S_OUT_FAILED, /* this place, whatever the state */
+	S2S_OUT_AWAY, /* the connection is lost, and another is looked for */
 	S2S_OUT_WANTED, /* a stanza waits, or a question, or there is one question less */
 };
 struct s2s_out_connected {
@@ -81,6 +83,8 @@ enum s2s_out_state {
 	S2S_OUT_WAIT_FOR_VALIDATION,
 	S2S_OUT_STREAM_ESTABLISHED,
 	S2S_OUT_REOPEN_SOCKET,
+	S2S_OUT_WAIT_FOR_RESUME,
+	S2S_OUT_WAIT_BEFORE_RETRY,
 };
 ON_SHARD struct next s2s_out_open_socket(struct fsm *f, struct term *e);
 ON_SHARD struct next s2s_out_wait_for_stream(struct fsm *f, struct term *e);
@@ -90,6 +94,7 @@ ON_SHARD struct next s2s_out_wait_for_auth_result(struct fsm *f, struct term *e)
 ON_SHARD struct next s2s_out_wait_for_validation(struct fsm *f, struct term *e);
 ON_SHARD struct next s2s_out_stream_established(struct fsm *f, struct term *e);
 ON_SHARD struct next s2s_out_reopen_socket(struct fsm *f, struct term *e);
+ON_SHARD struct next s2s_out_wait_for_resume(struct fsm *f, struct term *e);
 
 static inline struct s2s_out *s2s_out_of(struct fsm *f)
 {
@@ -105,13 +110,43 @@ PRINTF_LIKE(2, 3) ON_SHARD void s2s_out_say(struct s2s_out *o, const char *forma
 PRINTF_LIKE(2, 3) ON_SHARD struct next s2s_out_fail(struct s2s_out *o, const char *format, ...);
 /* The same, and the peer is told by a stream error. */
 ON_SHARD struct next s2s_out_refuse(struct s2s_out *o, enum stream_condition c, const char *why);
-/* Stanzas may be sent. */
+/* Both know who they are: stanzas may be sent, once a stream before is resumed. */
+ON_SHARD struct next s2s_out_proven(struct s2s_out *o);
 ON_SHARD struct next s2s_out_established(struct s2s_out *o);
+/* As if the connection had been lost. */
+ON_SHARD void s2s_out_cut(struct s2s_out *o);
+/* Begins with the first place again. */
+ON_SHARD void s2s_out_look_up(struct s2s_out *o);
+/* It would send something if it were established. */
+ON_SHARD bool s2s_out_is_awaited(const struct s2s_out *o);
 /* Nothing more is to be done: it ends in order. */
 ON_SHARD struct next s2s_out_finish(struct s2s_out *o);
 ON_SHARD void s2s_out_send_header(struct s2s_out *o);
 /* TLS begins now. 0, or a negative errno. */
 ON_SHARD int s2s_out_begin_tls(struct s2s_out *o);
+
+/* --- net/s2s_out_sm.c --- */
+
+ON_SHARD void s2s_out_sm_enable(struct s2s_out *o); /* stanzas may follow at once */
+ON_SHARD void s2s_out_sm_send(struct s2s_out *o, struct stanza *s); /* in place of conn_write() */
+ON_SHARD void s2s_out_sm_element(struct s2s_out *o, const struct elem *e);
+/* The last one that was written cannot have been got. */
+ON_SHARD void s2s_out_sm_unsent(struct s2s_out *o);
+/* The connection is lost. True: it can be resumed, and stays up as far as its link is concerned. */
+ON_SHARD bool s2s_out_sm_lost(struct s2s_out *o);
+ON_SHARD bool s2s_out_sm_is_away(const struct s2s_out *o);
+/* There is no way to them just now. True: it will look again. */
+ON_SHARD bool s2s_out_sm_retries(struct s2s_out *o);
+ON_SHARD void s2s_out_sm_resume(struct s2s_out *o);
+ON_SHARD bool s2s_out_sm_resumed(struct s2s_out *o, const struct elem *resumed);
+/* failed: their answer; NULL: they do not offer it any more. */
+ON_SHARD void s2s_out_sm_not_resumed(struct s2s_out *o, const struct elem *failed);
+/* It is to be closed. True: it waits a moment for what is not acknowledged, then closes. */
+ON_SHARD bool s2s_out_sm_closes(struct s2s_out *o);
+/* It is over. What may or may not have arrived comes back, unless it has: they have read all and
+ * closed. What was never sent goes back to the link. NULL is fine. */
+ON_SHARD void s2s_out_sm_end(struct s2s_out *o, bool arrived);
+ON_SHARD uint64_t s2s_out_sm_held_bytes(const struct s2s_out *o);
 
 /* --- net/s2s_out_verify.c --- */
 

@@ -22,9 +22,18 @@
 #define SILENT_MS 2000
 #define STOP_GRACE_MS 1000 /* beyond the time-out, for calls under way when a source goes */
 
+/* A thread of a source's. */
+struct worker {
+	struct auth_source *source;
+	pthread_t thread;
+	bool ended; /* under the source's lock */
+	bool joined; /* auth_source_remove()'s */
+};
+
 struct auth_source {
 	/* Constant. */
 	struct auth_source_part part;
+	struct worker *workers; /* owned: conf.threads of them */
 	/* Under sources_lock: others of the same method, which were there before. */
 	struct auth_source *below;
 	_Atomic uint32_t refs;
@@ -34,7 +43,9 @@ struct auth_source {
 	pthread_cond_t told; /* an answer for auth_source_do() */
 	pthread_cond_t gone; /* a thread has ended */
 	struct auth_call *first, *last;
-	unsigned waiting, running, resting, threads;
+	unsigned waiting, running, resting;
+	unsigned threads; /* that have not ended */
+	unsigned begun; /* workers */
 	uint64_t silent_since_ms; /* good while any wait or run */
 	bool ending;
 	bool left; /* auth_source_remove() has not waited for all threads: they drop it themselves
@@ -234,6 +245,7 @@ void auth_source_drop(struct auth_source *s)
 	pthread_cond_destroy(&s->told);
 	pthread_cond_destroy(&s->gone);
 	pthread_mutex_destroy(&s->lock);
+	free(s->workers);
 	free(s);
 }
 
@@ -278,6 +290,8 @@ void auth_source_add(struct host *h, const struct auth_backend *b, void *arg,
 		s->part.conf.timeout_ms = TIMEOUT_MS;
 	if (!s->part.conf.sasl)
 		s->part.conf.sasl = mechanisms_of(b);
+	if (s->part.conf.threads)
+		s->workers = xcalloc(s->part.conf.threads, sizeof(*s->workers));
 	atomic_init(&s->refs, 1);
 	pthread_mutex_init(&s->lock, NULL);
 	cond_init(&s->work);
@@ -384,7 +398,8 @@ static void run_call(struct auth_source *s, struct auth_call *c)
 
 static void *source_main(void *arg)
 {
-	struct auth_source *s = arg;
+	struct worker *w = arg;
+	struct auth_source *s = w->source;
 	bool left;
 
 	rcu_thread_begin();
@@ -417,6 +432,7 @@ static void *source_main(void *arg)
 	if (!left) /* auth_source_remove() has one more, and waits */
 		atomic_fetch_sub_explicit(&s->refs, 1, memory_order_release);
 	s->threads--;
+	w->ended = true;
 	pthread_cond_broadcast(&s->gone);
 	pthread_mutex_unlock(&s->lock);
 	if (left)
@@ -428,22 +444,24 @@ static void *source_main(void *arg)
 /* Under the lock: one more thread, if it is of use. False: there is none to run anything. */
 static bool enough_threads(struct auth_source *s)
 {
+	struct worker *w;
 	char name[16];
-	pthread_t thread;
 	int error;
 
-	if (s->resting > s->waiting || s->threads == s->part.conf.threads)
+	if (s->resting > s->waiting || s->begun == s->part.conf.threads)
 		return true;
+	w = &s->workers[s->begun];
 	snprintf(name, sizeof(name), "auth_%s", s->part.backend->name);
 	source_ref(s);
-	error = thread_start(&thread, name, source_main, s);
+	w->source = s;
+	error = thread_start(&w->thread, name, source_main, w);
 	if (error) {
 		atomic_fetch_sub_explicit(&s->refs, 1, memory_order_relaxed);
 		log_error("auth", "no thread for a source of accounts",
 			L_STR("source", s->part.backend->name), L_STR("why", strerror(-error)));
 		return s->threads > 0;
 	}
-	pthread_detach(thread);
+	s->begun++;
 	s->threads++;
 	return true;
 }
@@ -489,7 +507,14 @@ void auth_source_remove(struct host *h, const struct auth_backend *b, void *arg)
 			L_STR("host", h->name), L_STR("source", b->name),
 			L_INT("threads", s->threads));
 	s->left = s->threads > 0;
+	for (unsigned i = 0; i < s->begun; i++)
+		s->workers[i].joined = s->workers[i].ended;
 	pthread_mutex_unlock(&s->lock);
+	for (unsigned i = 0; i < s->begun; i++)
+		if (s->workers[i].joined)
+			pthread_join(s->workers[i].thread, NULL);
+		else
+			pthread_detach(s->workers[i].thread);
 	rcu_online(reading);
 	auth_source_drop(s);
 }

@@ -39,6 +39,9 @@ static struct home {
 	bool touring; /* tour_run() walks through it: none goes */
 } homes[SHARDS_MAX];
 
+static const char too_much[] = "Too much waits for that server.";
+static const char shutting_down[] = "The server is shutting down.";
+
 static const struct s2s_opener *opener;
 static _Atomic bool stopping;
 
@@ -102,7 +105,7 @@ static void queue_init(struct s2s_queue *q)
 	CDS_INIT_LIST_HEAD(&q->list);
 }
 
-static void queue_add(struct s2s_queue *q, struct stanza *s, bool again)
+ON_SHARD static void queue_add(struct s2s_queue *q, struct stanza *s, bool again)
 {
 	struct s2s_waiting *w = xmalloc(sizeof(*w));
 
@@ -136,7 +139,7 @@ static void waiting_free(struct s2s_waiting *w)
 	free(w);
 }
 
-ON_SHARD static void bounce(struct stanza *s, int error, const char *why)
+void s2s_bounce(struct stanza *s, int error, const char *why)
 {
 	metric_add(&bounced_metric, 1);
 	route_error(s, error, why);
@@ -154,7 +157,7 @@ ON_SHARD static void bounce_all(struct s2s_queue *q, int error, const char *why)
 	all.bytes = q->bytes;
 	queue_init(q);
 	while ((w = queue_take(&all))) {
-		bounce(w->stanza, error, why);
+		s2s_bounce(w->stanza, error, why);
 		waiting_free(w);
 	}
 }
@@ -352,14 +355,12 @@ ON_SHARD static void send_out(struct s2s_link *l, struct stanza *s)
 	opener->send(l->out, s);
 }
 
-static const char too_much[] = "Too much waits for that server.";
-
 ON_SHARD static void enqueue(struct s2s_link *l, struct stanza *s)
 {
 	const struct s2s_conf *conf = s2s_conf();
 
 	if (l->queue.n >= conf->queue_stanzas || (int64_t)l->queue.bytes >= conf->queue_bytes) {
-		bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
+		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
 		return;
 	}
 	queue_add(&l->queue, s, false);
@@ -382,11 +383,11 @@ ON_SHARD static void send_by(struct s2s_link *l, struct stanza *s)
 	else if (l->state == S2S_UP && !is_full(l))
 		send_out(l, s);
 	else if (l->state == S2S_UP)
-		bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
+		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
 	else if (l->state == S2S_RETRYING)
-		bounce(s, l->error, l->why);
+		s2s_bounce(s, l->error, l->why);
 	else if (!s2s_allowed(l->ours, l->theirs))
-		bounce(s, ERR_NOT_ALLOWED, "This server does not speak with that one.");
+		s2s_bounce(s, ERR_NOT_ALLOWED, "This server does not speak with that one.");
 	else
 		enqueue(l, s);
 }
@@ -568,7 +569,7 @@ ON_SHARD static void arrive(
 	struct s2s_link *l = find_or_make(hash, index, jid_domain(s->from), jid_domain(s->to));
 
 	if (!l) {
-		bounce(s, ERR_RESOURCE_CONSTRAINT, "There are too many connections.");
+		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, "There are too many connections.");
 		return;
 	}
 	if (refused_by.v)
@@ -610,8 +611,10 @@ ON_SHARD static void route_again(struct stanza *s, struct actor_id refused_by)
 
 void s2s_route(struct stanza *s)
 {
-	if (!opener || atomic_load_explicit(&stopping, memory_order_relaxed))
-		bounce(s, ERR_REMOTE_SERVER_NOT_FOUND, NULL);
+	if (!opener)
+		s2s_bounce(s, ERR_REMOTE_SERVER_NOT_FOUND, NULL);
+	else if (atomic_load_explicit(&stopping, memory_order_relaxed))
+		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
 	else if (route_has(jid_domain(s->from))) /* we speak for nobody else */
 		route_again(s, ACTOR_NONE);
 	else
@@ -703,10 +706,11 @@ struct tour {
 static void tour_run(struct msg *m)
 {
 	struct tour *t = container_of(m, struct tour, errand.msg);
-	struct home *h = own_home();
 	struct s2s_link *l, *next;
+	struct home *h;
 
 	shard_check(NULL);
+	h = own_home();
 	h->touring = true;
 	for (unsigned i = 0; i < BUCKETS; i++)
 		cds_list_for_each_entry_safe (l, next, &h->buckets[i], in_bucket)
@@ -787,7 +791,7 @@ void s2s_start(void)
 static void stop_one(struct s2s_link *l, struct tour *t UNUSED)
 {
 	shard_check(NULL);
-	end_link(l, ERR_REMOTE_SERVER_TIMEOUT, "The server is shutting down.");
+	end_link(l, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
 	forget(own_home(), l);
 }
 

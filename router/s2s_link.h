@@ -79,6 +79,8 @@ ON_SHARD void s2s_link_unsent(struct s2s_link *l, struct stanza *s);
 /* It is gone, or could not be opened. error: what senders are told (enum stanza_error), with why,
  * which is copied. 0: it ended in order, and may be opened again at once. */
 ON_SHARD void s2s_link_down(struct s2s_link *l, int error, const char *why);
+/* An error to its sender, once, in place of its leaving. */
+ON_SHARD void s2s_bounce(struct stanza *s, int error, const char *why);
 /* Whether it would send something as soon as it is up. */
 static inline bool s2s_link_waits(const struct s2s_link *l)
 {

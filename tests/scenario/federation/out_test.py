@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
-from harness.callee import DIALBACK, REQUIRED, STARTTLS, Callee     # noqa: E402
+from harness.callee import DIALBACK, NS_SM, REQUIRED, SM, STARTTLS, Callee     # noqa: E402
 from harness.case import ServerCase, main   # noqa: E402
 
 MESSAGE = "<message to='%s' id='%s' type='chat'><body>%s</body></message>"
@@ -323,6 +323,157 @@ class Encrypted(Out):
         self.assertTrue(link.sock.recv(1))      # its hello
         link.send('this is no TLS')
         self.told('one', 'remote-server-timeout')
+        link.close()
+
+
+class Managed(Out):
+    """XEP-0198 between servers."""
+
+    over = 's2s_use_starttls: false\n'
+    ENABLED = "<enabled xmlns='urn:xmpp:sm:3' id='%s' resume='true' max='%d'/>"
+
+    def established(self, answer=ENABLED % ('first', 60)):
+        """A stream that has one stanza, which is acknowledged."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(DIALBACK + SM)
+        link.validate()
+        link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        link.send(answer)
+        self.came(link, 'one')
+        self.covers(link, 1)
+        return link
+
+    def came(self, link, id_):
+        """It may have asked for an acknowledgement meanwhile."""
+        while link.stanza().is_('r', NS_SM):
+            pass
+        self.assertEqual((link.last.name, link.last.get('id')), ('message', id_))
+
+    def covers(self, link, h):
+        """Takes the request that comes, and answers it."""
+        link.expect("<r xmlns='urn:xmpp:sm:3'/>")
+        link.send("<a xmlns='urn:xmpp:sm:3' h='%d'/>" % h)
+
+    def two_more(self, link):
+        for id_ in ('two', 'three'):
+            self.say(id_)
+            self.came(link, id_)
+
+    def comes_back(self, h=0):
+        link = self.callee.accept()
+        link.greet(DIALBACK + SM)
+        link.validate()
+        link.expect("<resume xmlns='urn:xmpp:sm:3' previd='first' h='%d'/>" % h)
+        return link
+
+    def test_resumed(self):
+        """§5: exactly what was not acknowledged goes again, in order, and then what came meanwhile."""
+        link = self.established()
+        self.two_more(link)
+        link.close()
+        link = self.comes_back()
+        self.say('four')
+        link.send("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='2'/>")
+        self.came(link, 'three')
+        self.came(link, 'four')
+        self.say('five')
+        self.came(link, 'five')
+        link.close()
+
+    def test_known_no_more(self):
+        """§5: <failed/> with a number is as good; what is behind it goes by the new stream."""
+        link = self.established()
+        self.two_more(link)
+        link.close()
+        link = self.comes_back()
+        link.send("<failed xmlns='urn:xmpp:sm:3' h='2'><item-not-found "
+                  "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>")
+        link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        self.came(link, 'three')
+        link.send(self.ENABLED % ('second', 60))
+        self.covers(link, 1)
+        self.say('four')
+        self.came(link, 'four')
+        link.close()
+
+    def test_known_nothing_of(self):
+        """Nobody knows whether it has arrived: its sender is told so."""
+        link = self.established()
+        self.two_more(link)
+        link.close()
+        link = self.comes_back()
+        link.send("<failed xmlns='urn:xmpp:sm:3'/>")
+        self.told('two', 'remote-server-timeout')
+        self.told('three', 'remote-server-timeout')
+        link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        self.say('four')
+        self.came(link, 'four')
+        link.close()
+
+    def test_not_to_be_resumed(self):
+        link = self.established("<enabled xmlns='urn:xmpp:sm:3'/>")
+        self.two_more(link)
+        link.close()
+        self.told('two', 'remote-server-timeout')
+        self.told('three', 'remote-server-timeout')
+        self.say('four')
+        link = self.callee.accept().serve()
+        self.came(link, 'four')
+        link.close()
+
+    def test_never_back(self):
+        """What was sent comes back when it is too late, and with it what came meanwhile."""
+        link = self.established(self.ENABLED % ('first', 1))
+        self.two_more(link)
+        self.callee.close()
+        link.close()
+        self.say('four')
+        for id_ in ('two', 'three', 'four'):
+            self.told(id_, 'remote-server-timeout')
+
+    def test_refused(self):
+        """§3: it goes on without."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(DIALBACK + SM)
+        link.validate()
+        link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        self.came(link, 'one')
+        link.send("<failed xmlns='urn:xmpp:sm:3'/>")
+        self.say('two')
+        self.came(link, 'two')
+        link.close()
+
+    def test_ends_in_order(self):
+        """RFC 6120 §4.4: it has read all, and says nothing of that."""
+        link = self.established()
+        self.two_more(link)
+        link.send('</stream:stream>')
+        link.wait_for_end()
+        link.close()
+        self.say('four')
+        link = self.callee.accept()
+        link.greet(DIALBACK)
+        link.validate()
+        self.came(link, 'four')
+        link.close()
+
+    def test_too_much(self):
+        """§6: it acknowledges what it was not sent."""
+        link = self.established()
+        link.send("<a xmlns='urn:xmpp:sm:3' h='7'/>")
+        link.expect_stream_error('undefined-condition')
+        link.close()
+
+    def test_last_words(self):
+        """Whoever closes waits for what is not acknowledged."""
+        link = self.established()
+        self.two_more(link)
+        closed = self.server.control('s2s', action='close', domain=self.domain)
+        self.assertEqual(closed, {'closed': 1})
+        self.covers(link, 3)
+        link.expect_close()
         link.close()
 
 

@@ -318,7 +318,7 @@ Test(s2s, the_end_of_the_server_is_told_to_those_that_wait)
 	cr_expect(outs[0].closed);
 	say(ROMEO, "two");
 	cr_assert_eq(juliet->heard.n, 2);
-	cr_expect(has(&juliet->heard, 1, "remote-server-not-found"));
+	cr_expect(has(&juliet->heard, 1, "remote-server-timeout"));
 }
 
 Test(s2s, closed_by_its_operator)

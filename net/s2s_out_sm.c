@@ -1,0 +1,387 @@
+/* net/s2s_out_sm.c - stream management of a stream to another server: XEP-0198. What it was sent is
+ * kept until it has said <a/>. When the connection is lost the stream looks for another one and
+ * resumes, with all that was not acknowledged; what was in the old one and cannot be resumed may or
+ * may not have arrived, and comes back to its senders. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/metric.h"
+#include "net/s2s_out_stream.h"
+#include "net/unacked.h"
+#include "router/s2s_conf.h"
+#include "xml/builder.h"
+
+#define ASK_EVERY 32u /* stanzas: then an <r/> follows at once */
+#define ASK_AFTER_MS 500 /* otherwise, after the first that was not asked for */
+#define ANSWER_MS 60000 /* for an <a/> */
+#define LAST_ANSWER_MS 1000 /* before the stream is closed */
+#define RESUME_MS_MAX 300000 /* how long another connection is looked for */
+#define RETRY_FIRST_MS 1000
+#define RETRY_MS_MAX 30000
+
+static struct metric resumed_metric =
+	METRIC_COUNTER("s2s_resumed_total", "Streams to other servers that were resumed.");
+static struct metric lost_metric = METRIC_COUNTER("s2s_unacknowledged_total",
+	"Stanzas of which nobody knows whether another server has got them.");
+
+enum sm_phase {
+	SM_ENABLING, /* <enable/> has been sent; stanzas may follow at once */
+	SM_ON,
+	SM_AWAY, /* without a connection */
+};
+
+struct s2s_sm {
+	struct s2s_out *o;
+	struct unacked out;
+	uint32_t written; /* the first so many of out have been in a connection */
+	char *id; /* owned: what it is resumed by; NULL: it cannot be */
+	uint64_t max_ms; /* how long it can be */
+	uint64_t away_ms; /* shard_now_ms() when the connection was lost */
+	unsigned retries; /* in vain */
+	uint32_t since_asked; /* stanzas since our last <r/> */
+	uint8_t phase; /* enum sm_phase */
+	bool asked; /* our <r/> is not answered yet */
+	bool closes; /* as soon as it is */
+	struct timer timer; /* connected: to ask, or for the answer; away: to look again */
+};
+
+/* --- asking -------------------------------------------------------------------------------- */
+
+ON_SHARD static void send_bare(struct s2s_out *o, const char *text)
+{
+	conn_write(&o->stream.conn, buf_of(text, strlen(text)), NULL);
+}
+
+ON_SHARD static void ask(struct s2s_sm *sm, uint64_t answer_ms)
+{
+	sm->asked = true;
+	sm->since_asked = 0;
+	send_bare(sm->o, "<r xmlns='urn:xmpp:sm:3'/>");
+	timer_set(&sm->timer, answer_ms);
+}
+
+/* Not for each stanza. */
+ON_SHARD static void ask_in_time(struct s2s_sm *sm)
+{
+	if (sm->asked || sm->phase == SM_AWAY)
+		return;
+	if (sm->since_asked >= ASK_EVERY)
+		ask(sm, ANSWER_MS);
+	else if (!timer_armed(&sm->timer))
+		timer_set(&sm->timer, ASK_AFTER_MS);
+}
+
+ON_SHARD static void take(struct s2s_sm *sm, uint32_t h)
+{
+	while (sm->out.acked != h) {
+		stanza_unref(unacked_take(&sm->out).stanza);
+		sm->written -= sm->written > 0;
+	}
+	unacked_rest(&sm->out);
+}
+
+/* xs:unsignedInt; false: there is none. */
+static bool read_h(const struct elem *e, uint32_t *out)
+{
+	const char *text = elem_attr(e, "h");
+	unsigned long long value;
+	char *end;
+
+	if (!text || *text < '0' || *text > '9')
+		return false;
+	value = strtoull(text, &end, 10);
+	*out = (uint32_t)value;
+	return !*end && value <= UINT32_MAX;
+}
+
+ON_SHARD static void acknowledged(struct s2s_sm *sm, const struct elem *a)
+{
+	struct s2s_out *o = sm->o;
+	uint32_t h;
+
+	if (!read_h(a, &h) || !unacked_covers(&sm->out, h)) {
+		s2s_out_say(o, "it acknowledges what it was not sent");
+		stream_error(&o->stream, STREAM_UNDEFINED_CONDITION, NULL);
+		return;
+	}
+	take(sm, h);
+	timer_cancel(&sm->timer);
+	sm->asked = false;
+	sm->since_asked = sm->out.n;
+	if (sm->closes)
+		stream_close(&o->stream);
+	else if (sm->out.n)
+		ask_in_time(sm);
+}
+
+/* --- without a connection ------------------------------------------------------------------ */
+
+/* The first n of those that are kept were in a connection that is gone for good. */
+ON_SHARD static void give_up_written(struct s2s_sm *sm)
+{
+	uint32_t n = sm->written;
+
+	metric_add(&lost_metric, n);
+	sm->written = 0;
+	while (n--) {
+		struct stanza *s = unacked_take(&sm->out).stanza;
+
+		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT,
+			"The connection to that server was lost; it may have arrived.");
+		stanza_unref(s);
+	}
+}
+
+/* What has never been in a connection goes by the next one. */
+ON_SHARD static void give_back_rest(struct s2s_sm *sm)
+{
+	struct s2s_link *l = sm->o->link;
+
+	while (sm->out.n) {
+		struct stanza *s = unacked_take(&sm->out).stanza;
+
+		if (l)
+			s2s_link_unsent(l, s);
+		else
+			s2s_route(s);
+		stanza_unref(s);
+	}
+}
+
+/* Nothing is kept any more. */
+static void sm_free(struct s2s_sm *sm)
+{
+	free(sm->out.at);
+	free(sm->id);
+	free(sm);
+}
+
+void s2s_out_sm_end(struct s2s_out *o, bool arrived)
+{
+	struct s2s_sm *sm = o->sm;
+
+	if (!sm)
+		return;
+	o->sm = NULL;
+	timer_cancel(&sm->timer);
+	if (arrived)
+		take(sm, sm->out.acked + sm->written);
+	give_up_written(sm);
+	give_back_rest(sm);
+	sm_free(sm);
+}
+
+void s2s_out_sm_unsent(struct s2s_out *o)
+{
+	o->sm->written--;
+}
+
+bool s2s_out_sm_lost(struct s2s_out *o)
+{
+	struct s2s_sm *sm = o->sm;
+
+	if (!sm || !sm->id || !o->link || sm->phase != SM_ON)
+		return false;
+	s2s_out_say(o, "will be resumed with %u stanzas", (unsigned)sm->out.n);
+	timer_cancel(&sm->timer);
+	sm->phase = SM_AWAY;
+	sm->away_ms = shard_now_ms();
+	sm->retries = 0;
+	sm->asked = false;
+	return true;
+}
+
+bool s2s_out_sm_is_away(const struct s2s_out *o)
+{
+	return o->sm && o->sm->phase == SM_AWAY;
+}
+
+bool s2s_out_sm_retries(struct s2s_out *o)
+{
+	struct s2s_sm *sm = o->sm;
+	uint64_t ms;
+
+	if (!s2s_out_sm_is_away(o) || shard_now_ms() - sm->away_ms >= sm->max_ms)
+		return false;
+	ms = (uint64_t)RETRY_FIRST_MS << (sm->retries < 10 ? sm->retries++ : 10);
+	timer_set(&sm->timer, ms < RETRY_MS_MAX ? ms : RETRY_MS_MAX);
+	return true;
+}
+
+static void timer_fired(struct timer *t)
+{
+	struct s2s_sm *sm = container_of(t, struct s2s_sm, timer);
+	struct s2s_out *o = sm->o;
+
+	shard_check(NULL);
+	if (sm->phase == SM_AWAY) {
+		s2s_out_look_up(o);
+	} else if (sm->closes) {
+		stream_close(&o->stream);
+	} else if (!sm->asked) {
+		ask(sm, ANSWER_MS);
+	} else {
+		s2s_out_say(o, "no acknowledgement in time");
+		s2s_out_cut(o);
+	}
+}
+
+/* --- enabling and resuming ----------------------------------------------------------------- */
+
+ON_SHARD static void say_enable(struct s2s_sm *sm)
+{
+	free(sm->id);
+	sm->id = NULL;
+	sm->phase = SM_ENABLING;
+	sm->out.acked = 0;
+	send_bare(sm->o, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+}
+
+void s2s_out_sm_enable(struct s2s_out *o)
+{
+	struct s2s_sm *sm = xcalloc(1, sizeof(*sm));
+
+	metric_register(&resumed_metric);
+	metric_register(&lost_metric);
+	o->sm = sm;
+	sm->o = o;
+	timer_init(&sm->timer, timer_fired);
+	say_enable(sm);
+}
+
+void s2s_out_sm_resume(struct s2s_out *o)
+{
+	struct builder b;
+
+	build_begin(&b, "resume", NS_SM);
+	build_attr(&b, "previd", o->sm->id);
+	build_attr(&b, "h", "0"); /* nothing comes this way */
+	stream_send_element(&o->stream, &b);
+	s2s_out_say(o, "asks to resume the stream before");
+}
+
+ON_SHARD static void write_all(struct s2s_sm *sm)
+{
+	for (uint32_t i = 0; i < sm->out.n; i++) {
+		struct stanza *s = unacked_at(&sm->out, i)->stanza;
+
+		conn_write(&sm->o->stream.conn, stanza_wire(s), s);
+	}
+	sm->written = sm->out.n;
+	sm->since_asked = sm->out.n;
+	if (sm->out.n && sm->o->offers & OFFERS_SM)
+		ask_in_time(sm);
+}
+
+/* §5: what h does not cover goes again. */
+bool s2s_out_sm_resumed(struct s2s_out *o, const struct elem *resumed)
+{
+	struct s2s_sm *sm = o->sm;
+	uint32_t h;
+
+	if (!read_h(resumed, &h) || !unacked_covers(&sm->out, h))
+		return false;
+	metric_add(&resumed_metric, 1);
+	take(sm, h);
+	s2s_out_say(o, "resumed; %u stanzas go again", (unsigned)sm->out.n);
+	sm->phase = SM_ON;
+	write_all(sm);
+	return true;
+}
+
+/* It knows nothing of the stream before, but perhaps how far that came. */
+void s2s_out_sm_not_resumed(struct s2s_out *o, const struct elem *failed)
+{
+	struct s2s_sm *sm = o->sm;
+	uint32_t h;
+
+	if (failed && read_h(failed, &h) && unacked_covers(&sm->out, h)) {
+		take(sm, h);
+		sm->written = 0;
+	}
+	s2s_out_say(o, "it cannot be resumed");
+	give_up_written(sm);
+	if (o->offers & OFFERS_SM)
+		say_enable(sm);
+	write_all(sm);
+	if (o->offers & OFFERS_SM)
+		return;
+	o->sm = NULL;
+	timer_cancel(&sm->timer);
+	take(sm, sm->out.acked + sm->out.n); /* the connection has them */
+	sm_free(sm);
+}
+
+ON_SHARD static void enabled(struct s2s_sm *sm, const struct elem *e)
+{
+	const char *id = elem_attr(e, "id"), *resume = elem_attr(e, "resume");
+	const char *max = elem_attr(e, "max");
+
+	if (sm->phase != SM_ENABLING)
+		return;
+	sm->phase = SM_ON;
+	if (!id || !resume || (strcmp(resume, "true") && strcmp(resume, "1")))
+		return;
+	sm->id = xstrdup(id);
+	sm->max_ms = max ? strtoull(max, NULL, 10) * 1000 : RESUME_MS_MAX;
+	if (!sm->max_ms || sm->max_ms > RESUME_MS_MAX)
+		sm->max_ms = RESUME_MS_MAX;
+	s2s_out_say(sm->o, "can be resumed for %u s", (unsigned)(sm->max_ms / 1000));
+}
+
+void s2s_out_sm_element(struct s2s_out *o, const struct elem *e)
+{
+	struct s2s_sm *sm = o->sm;
+
+	if (!sm)
+		return;
+	if (elem_is(e, "a", NS_SM))
+		acknowledged(sm, e);
+	else if (elem_is(e, "r", NS_SM))
+		send_bare(o, "<a xmlns='urn:xmpp:sm:3' h='0'/>");
+	else if (elem_is(e, "enabled", NS_SM))
+		enabled(sm, e);
+	else if (elem_is(e, "failed", NS_SM) && sm->phase == SM_ENABLING)
+		s2s_out_sm_end(o, true); /* goes on without */
+}
+
+/* --- sending ------------------------------------------------------------------------------- */
+
+void s2s_out_sm_send(struct s2s_out *o, struct stanza *s)
+{
+	struct s2s_sm *sm = o->sm;
+
+	unacked_add(&sm->out, s, NULL, DELIVER_SURE);
+	if (sm->phase == SM_AWAY)
+		return;
+	conn_write(&o->stream.conn, stanza_wire(s), s);
+	sm->written++;
+	sm->since_asked++;
+	ask_in_time(sm);
+}
+
+bool s2s_out_sm_closes(struct s2s_out *o)
+{
+	struct s2s_sm *sm = o->sm;
+
+	if (!sm || !sm->out.n || sm->phase == SM_AWAY || stream_closing(&o->stream))
+		return false;
+	sm->closes = true;
+	if (sm->asked)
+		timer_set(&sm->timer, LAST_ANSWER_MS);
+	else
+		ask(sm, LAST_ANSWER_MS);
+	return true;
+}
+
+uint64_t s2s_out_sm_held_bytes(const struct s2s_out *o)
+{
+	const struct s2s_sm *sm = o->sm;
+
+	if (!sm)
+		return 0;
+	return sm->phase == SM_AWAY ? sm->out.held : sm->out.held / 4;
+}
