@@ -485,6 +485,7 @@ void c2s_sm_enabled(const struct c2s *c, struct builder *b)
 		build_attr(b, "id", id);
 		build_attr(b, "resume", "true");
 		build_attr_int(b, "max", (int64_t)(sm->max_ms / 1000));
+		build_attr(b, "location", sm->c->conf->sm.location); /* NULL: none */
 	}
 	build_close(b);
 }

@@ -48,6 +48,7 @@ struct sm_conf {
 	int64_t max_ack_bytes; /* memory that these hold */
 	int64_t ack_timeout_ms; /* for an answer to our <r/> */
 	int resend; /* enum sm_resend */
+	const char *location; /* where a client should come back to; NULL: to where it finds us */
 };
 
 /* The setting client_state: XEP-0352, what waits while a client says that nobody looks at it. */

@@ -1,6 +1,8 @@
 /* router/host_conf.c - the options that may differ from host to host. */
 #include "router/host_conf.h"
 
+#include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/lang.h"
@@ -47,6 +49,30 @@ static const char *check_language(const void *value, struct arena *a UNUSED)
 	return run ? NULL : "a language tag, such as en or pt-BR";
 }
 
+/* RFC 6120 §4.9.3.19: a domain or an address, IPv6 in brackets, and a port unless it is the usual.
+ */
+static const char *check_location(const void *value, struct arena *a UNUSED)
+{
+	static const char expected[] = "a domain or an IP address, an IPv6 address in square "
+				       "brackets, and a port if need be: [2001:db8::1]:5222";
+	const char *text = *(const char *const *)value, *port;
+	size_t len = strcspn(text, *text == '[' ? "]" : ":");
+	AUTO(free_ptr) char *place = xstrndup(text + (*text == '['), len - (*text == '['));
+	struct in6_addr address;
+
+	if (*text == '[' ? !inet_pton(AF_INET6, place, &address) || text[len] != ']'
+			 : !len || strpbrk(place, " []@/"))
+		return expected;
+	port = text + len + (*text == '[');
+	if (!*port)
+		return NULL;
+	len = strspn(port + 1, "0123456789");
+	return *port == ':' && len && len < 6 && !port[len + 1] && atoi(port + 1) > 0 &&
+			atoi(port + 1) <= UINT16_MAX
+		? NULL
+		: expected;
+}
+
 /* In the order of enum s2s_starttls. */
 static const char *const starttls_words[] = { "false|no", "optional|true|yes", "required",
 	"required_trusted", NULL };
@@ -77,6 +103,10 @@ static const struct conf_item sm_items[] = {
 			"`true`, they go to other resources or wait for the user to come back; "
 			"`if_offline`, only when no other resource is there, else the sender gets "
 			"an error; `false`, the sender gets an error." },
+	{ "location", CONF_STRING, FIELD(struct sm_conf, location, const char *),
+		.check = check_location, .example = "im3.example.org:5222",
+		.help = "Where clients should connect to resume, if that is not where they find "
+			"the domain: this machine among several of one domain." },
 	{ 0 }
 };
 

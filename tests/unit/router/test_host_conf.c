@@ -212,3 +212,43 @@ Test(host_conf, a_language_is_a_tag)
 		host_conf_drop(c);
 	}
 }
+
+static const struct {
+	const char *text;
+	bool good;
+} locations[] = {
+	{ "im.example.org", true },
+	{ "im.example.org:5222", true },
+	{ "192.0.2.1:1", true },
+	{ "[2001:db8::1]", true },
+	{ "[2001:db8::1]:65535", true },
+	{ "", false },
+	{ ":5222", false },
+	{ "im.example.org:", false },
+	{ "im.example.org:0", false },
+	{ "im.example.org:65536", false },
+	{ "im.example.org:5222x", false },
+	{ "im.example.org:000005222", false },
+	{ "im@example.org", false },
+	{ "2001:db8::1", false },
+	{ "[2001:db8::1", false },
+	{ "[2001:db8::1]5222", false },
+	{ "[192.0.2.1]", false },
+	{ "[", false },
+};
+/* XEP-0198 §5, RFC 6120 §4.9.3.19 */
+Test(host_conf, a_location_is_a_place_and_a_port)
+{
+	for (size_t i = 0; i < ARRAY_LEN(locations); i++) {
+		AUTO(free_ptr)
+		char *own = xprintf("stream_management: {location: '%s'}", locations[i].text);
+		AUTO(free_ptr) char *said = NULL;
+		struct host_conf *c;
+
+		said = make("", own, &c);
+		cr_expect_eq(*said == 0, locations[i].good, "%s: %s", own, said);
+		if (locations[i].good)
+			cr_expect_str_eq(c->sm.location, locations[i].text);
+		host_conf_drop(c);
+	}
+}
