@@ -112,7 +112,8 @@ ON_SHARD static void copy_received(const struct message_passing *p)
 	stanza_unref(c.first);
 }
 
-/* Also of a client that did not ask for copies itself. */
+/* Also of a client that did not ask for copies itself, and of who sends in the account's name
+ * (modules/privilege.h). */
 ON_SHARD static void copy_sent(struct stanza *s)
 {
 	const struct sessions *all = directory_find(s->from);
@@ -143,7 +144,7 @@ static enum hook_next carbons_pass(void *subject, void *arg UNUSED)
 		return HOOK_GO_ON;
 	if (p->host && s->to->local_len && anybody_wants(p->all) && is_eligible(s, true))
 		copy_received(p);
-	if (s->from->local_len && jid_is_full(s->from) && !jid_equal_bare(s->from, s->to) &&
+	if (s->from->local_len && !jid_equal_bare(s->from, s->to) &&
 		anybody_wants(directory_find(s->from)) && is_eligible(s, false))
 		copy_sent(s);
 	s->log_flags |= MESSAGE_COPIED; /* it may come by once more, when its receiver is gone */

@@ -29,9 +29,9 @@ static const struct conf_hint hints[] = {
 	{ "metrics", "linnetctl metrics prints them" },
 	{ "jidprep|sic|service_log", "this server does not have it; take it out" },
 	{ "avatar|block_strangers|bosh|client_state|"
-	  "conversejs|delegation|stream_mgmt|"
+	  "conversejs|stream_mgmt|"
 	  "host_meta|http_fileserver|http_upload*|invites*|matrix_gw|mix*|mqtt*|muc|muc_log|"
-	  "muc_*|multicast|pres_counter|privilege|proxy65|pubsub*|push_keepalive|"
+	  "muc_*|multicast|pres_counter|proxy65|pubsub*|push_keepalive|"
 	  "register_web|s2s_*|shared_roster_ldap|sip|stun_disco|vcard_ldap|"
 	  "antispam*|providers",
 		"this one of ejabberd's is not here yet" },

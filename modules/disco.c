@@ -9,6 +9,7 @@
 #include "modules/module.h"
 #include "modules/permit.h"
 #include "modules/registry.h"
+#include "router/component.h"
 #include "router/directory.h"
 #include "xml/form.h"
 
@@ -219,8 +220,27 @@ static void add_service(const char *domain, const char *title, void *arg)
 	disco_item(arg, domain, NULL, title);
 }
 
+/* A component's domain is listed by the host that it is below: by the nearest. */
+struct component_items {
+	struct host *host;
+	struct builder *answer;
+};
+
+static void add_component(const struct component *c, void *arg)
+{
+	const struct component_items *items = arg;
+	const char *domain = jid_domain(c->jid), *above = domain;
+	struct host *h = NULL;
+
+	while (!h && (above = strchr(above, '.')))
+		h = route_host(++above);
+	if (h == items->host && !atomic_load(&c->gone))
+		disco_item(items->answer, domain, NULL, NULL);
+}
+
 static int server_items(const struct iq *iq, struct builder *answer)
 {
+	struct component_items components = { iq->host, answer };
 	const struct disco_conf *conf = iq_conf(iq);
 	const char *const *extra = conf->extra_domains.at;
 	struct disco_query q = query_begin(iq, IQ_LOCAL, answer);
@@ -228,6 +248,7 @@ static int server_items(const struct iq *iq, struct builder *answer)
 	if (q.node)
 		return answer_node(&q, &disco_items_hook);
 	module_service_each(iq->host, add_service, answer);
+	components_each(add_component, &components);
 	for (size_t i = 0; i < conf->extra_domains.n; i++)
 		disco_item(answer, extra[i], NULL, NULL);
 	run_hook(&disco_items_hook, &q, DISCO_ITEMS);

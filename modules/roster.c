@@ -11,6 +11,7 @@
 
 #include "core/db.h"
 #include "modules/permit.h"
+#include "modules/privilege.h"
 #include "modules/shared_roster.h"
 #include "router/access.h"
 #include "router/directory.h"
@@ -245,7 +246,9 @@ static void note_interest(const struct jid *full)
 ON_JOB static void run_get(struct roster *r, struct roster_work *w)
 {
 	const struct elem *query = stanza_iq_child(w->stanza);
-	const char *ver = r->conf->versioning ? elem_attr(query, "ver") : NULL;
+	bool own =
+		jid_is_full(w->stanza->from); /* else it is a component's, which gets no pushes */
+	const char *ver = r->conf->versioning && own ? elem_attr(query, "ver") : NULL;
 	int64_t since = -1;
 	int result = roster_open(r);
 
@@ -310,7 +313,8 @@ ON_JOB static int store_item(struct roster *r, const struct roster_item *asked)
 ON_JOB static int set(struct roster *r, const struct stanza *request)
 {
 	const struct elem *item = elem_first(stanza_iq_child(request));
-	struct access_subject who = { .jid = request->from };
+	bool own = jid_is_full(request->from); /* else it is a component, for the account */
+	struct access_subject who = { .jid = own ? request->from : r->account };
 	struct roster_item asked;
 	bool remove;
 	int error;
@@ -343,7 +347,8 @@ static int roster_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
 	if (!elem_is(iq->payload, "query", NS_ROSTER))
 		return ERR_BAD_REQUEST;
-	if (!jid_equal_bare(iq->from, iq->to) || !jid_is_full(iq->from))
+	if ((!jid_equal_bare(iq->from, iq->to) || !jid_is_full(iq->from)) &&
+		!privilege_roster(iq->host, iq->from, iq->set))
 		return ERR_FORBIDDEN; /* §2.3.3 */
 	if (roster_submit(iq->arg, iq->to, iq->stanza, iq->set ? run_set : run_get))
 		return ERR_RESOURCE_CONSTRAINT;

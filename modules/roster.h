@@ -4,8 +4,13 @@
 #pragma once
 
 #include "core/attr.h"
+#include "core/hook.h"
 #include "router/host.h"
 #include "xml/jid.h"
+
+/* Runs in the account's lane for each change that its resources are told. Subject: struct stanza,
+ * the push to the account's bare JID, sealed; of the host's set. */
+extern struct hook roster_push_hook;
 
 struct roster_entry {
 	const struct jid *contact;

@@ -131,7 +131,7 @@ void roster_falls_behind(const struct jid *account);
 /* Presence, sealed, to those that asked for the roster / are available. Not taken. */
 ON_JOB void roster_tell_interested(struct roster *r, struct stanza *s);
 ON_JOB void roster_tell_available(struct roster *r, struct stanza *s);
-/* To the session of a full JID, if it is still there. Takes s. */
+/* To the session of a full JID, if it is still there, or to a privileged component. Takes s. */
 ON_JOB void roster_answer(const struct jid *full, struct stanza *s);
 
 /* --- roster_shared.c */

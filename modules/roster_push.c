@@ -6,8 +6,11 @@
 #include <string.h>
 
 #include "modules/roster_inside.h"
+#include "router/component.h"
 #include "router/deliver.h"
 #include "router/directory.h"
+
+HOOK(roster_push);
 
 static struct metric pushes_metric =
 	METRIC_COUNTER("roster_pushes_total", "Roster changes sent to resources.");
@@ -97,6 +100,11 @@ void roster_push(struct roster *r, const struct roster_item *item)
 		stanza_unref(s);
 		metric_add(&pushes_metric, 1);
 	}
+	if (!hook_empty(r->host->hooks, &roster_push_hook)) {
+		if (!push[0])
+			push[0] = build_push(r, r->account, item, version_of(r, item));
+		hook_run(r->host->hooks, &roster_push_hook, push[0]);
+	}
 	stanza_unref(push[0]);
 	stanza_unref(push[1]);
 }
@@ -142,6 +150,10 @@ void roster_answer(const struct jid *full, struct stanza *s)
 {
 	const struct session_entry *e = directory_find_full(full);
 
+	if (!e && component_find(jid_domain(full))) {
+		route_post(s);
+		return;
+	}
 	if (e)
 		deliver_to(e->id, s);
 	stanza_unref(s);

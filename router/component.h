@@ -55,7 +55,7 @@ ON_SHARD void component_release(struct component *list);
 
 /* Who serves the domain: good until the thread's next quiescent state. NULL: no component. */
 const struct component *component_find(const char *domain);
-/* In no order. Any thread that may block. */
+/* In no order; fn is quick: nobody gets or gives back a domain meanwhile. Any thread. */
 void components_each(void (*fn)(const struct component *c, void *arg), void *arg);
 int64_t components_count(void); /* domains */
 

@@ -236,7 +236,7 @@ enum verdict local_route(struct host *h, struct stanza *s)
 			route_error(s, refused, NULL);
 		return refused > 0 ? ROUTE_BOUNCE : ROUTE_DROP;
 	}
-	if (s->kind == STANZA_IQ && !s->to->local_len && !is_request(s) &&
+	if (s->kind == STANZA_IQ && jid_is_bare(s->to) && !is_request(s) &&
 		hook_run(h->hooks, &host_answer_hook, s) == HOOK_STOP)
 		return ROUTE_DISPATCH;
 	if (s->kind == STANZA_MESSAGE && !s->to->local_len && s->type != MSG_ERROR &&

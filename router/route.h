@@ -70,8 +70,8 @@ extern struct hook foreign_stanza_hook; /* subject: struct stanza, unsealed */
 /* Runs for a message to one of our hosts itself, with any resource, before it is refused. On a
  * shard. A module that takes it answers HOOK_STOP. */
 extern struct hook host_message_hook; /* subject: struct stanza */
-/* Runs for an answer to a request of one of our hosts: an IQ result or error to its domain. On a
- * shard. Whoever asked answers HOOK_STOP. */
+/* Runs for an answer to a request of one of our hosts, or one made in an account's name: an IQ
+ * result or error to its domain or a bare JID. On a shard. Whoever asked answers HOOK_STOP. */
 extern struct hook host_answer_hook; /* subject: struct stanza, sealed */
 /* Runs when a message found nobody: RFC 6121 §8.5.2.2. A module that keeps it answers HOOK_STOP. */
 extern struct hook offline_message_hook; /* subject: struct stanza */

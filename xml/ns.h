@@ -66,6 +66,8 @@
 	X(NS_OFFLINE, "http://jabber.org/protocol/offline")                       \
 	X(NS_CARBONS, "urn:xmpp:carbons:2")                                       \
 	X(NS_FORWARD, "urn:xmpp:forward:0")                                       \
+	X(NS_PRIVILEGE, "urn:xmpp:privilege:2")                                   \
+	X(NS_DELEGATION, "urn:xmpp:delegation:2")                                 \
 	X(NS_MAM, "urn:xmpp:mam:2")                                               \
 	X(NS_MAM_EXTENDED, "urn:xmpp:mam:2#extended")                             \
 	X(NS_RSM, "http://jabber.org/protocol/rsm")                               \
