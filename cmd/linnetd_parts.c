@@ -22,6 +22,7 @@
 #include "net/c2s_sm.h"
 #include "net/dialback.h"
 #include "net/listener.h"
+#include "net/s2s_in.h"
 #include "net/s2s_out.h"
 #include "net/service.h"
 #include "router/account.h"
@@ -203,18 +204,24 @@ static void look_later(void)
 	rcu_online(reading);
 }
 
+/* Until there are none, or it takes too long. */
+static void await_end(int64_t (*count)(void), const char *what)
+{
+	for (int waited = 0; count() > 0 && waited < STOP_MS; waited += STOP_LOOK_MS) {
+		if (atomic_load(&server.hurry))
+			break;
+		look_later();
+	}
+	if (count() > 0)
+		log_warning("linnetd", what, L_INT("streams", count()));
+}
+
 static void stop_c2s(void)
 {
 	if (upgrade_is_done())
 		upgrade_finish(&server.hurry);
 	c2s_kick_all(STREAM_SYSTEM_SHUTDOWN);
-	for (int waited = 0; c2s_count() > 0 && waited < STOP_MS; waited += STOP_LOOK_MS) {
-		if (atomic_load(&server.hurry))
-			break;
-		look_later();
-	}
-	if (c2s_count() > 0)
-		log_warning("linnetd", "clients were left behind", L_INT("streams", c2s_count()));
+	await_end(c2s_count, "clients were left behind");
 }
 
 int64_t count_streams(void *unused UNUSED)
@@ -238,6 +245,26 @@ static int start_c2s(char *why UNUSED)
 	return 0;
 }
 
+/* --- other servers --- */
+
+static int start_s2s_in(char *why UNUSED)
+{
+	return 0;
+}
+
+static void stop_s2s_in(void)
+{
+	s2s_in_kick_all(STREAM_SYSTEM_SHUTDOWN);
+	await_end(s2s_in_count, "other servers' streams were left behind");
+}
+
+int64_t count_s2s_in(void *unused UNUSED)
+{
+	return s2s_in_count();
+}
+
+const struct part part_s2s_in = { start_s2s_in, stop_s2s_in };
+
 const struct part part_c2s = { .start = start_c2s, .stop = stop_c2s };
 
 static int start_components(char *why UNUSED)
@@ -249,14 +276,7 @@ static int start_components(char *why UNUSED)
 static void stop_components(void)
 {
 	service_kick_all(STREAM_SYSTEM_SHUTDOWN);
-	for (int waited = 0; service_count() > 0 && waited < STOP_MS; waited += STOP_LOOK_MS) {
-		if (atomic_load(&server.hurry))
-			break;
-		look_later();
-	}
-	if (service_count() > 0)
-		log_warning("linnetd", "components were left behind",
-			L_INT("streams", service_count()));
+	await_end(service_count, "components were left behind");
 	components_stop();
 }
 

@@ -20,6 +20,7 @@
 #include "net/c2s.h"
 #include "net/dns.h"
 #include "net/listener.h"
+#include "net/s2s_in.h"
 #include "net/service.h"
 #include "router/access.h"
 #include "router/route.h"
@@ -241,6 +242,7 @@ static void commit(struct reload *r)
 	commit_hosts(r);
 	listeners_commit(r->listeners);
 	c2s_shape_all();
+	s2s_in_recheck();
 	service_shape_all();
 	atomic_store(&log_level, s->loglevel);
 	pulse_within(s->hang_timeout_ms);

@@ -1,4 +1,5 @@
 /* cmd/linnetd_s2s.c - the command about links to other servers. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "core/command.h"
 #include "core/mem.h"
 #include "core/shard.h"
+#include "net/s2s_in.h"
 #include "router/s2s.h"
 #include "router/s2s_link.h"
 #include "xml/jid.h"
@@ -79,6 +81,23 @@ static void add_trace(const struct s2s_link *l, void *arg)
 	s2s_trace_each(&l->trace, add_line, r);
 }
 
+static void add_incoming(const struct s2s_in_info *info, void *arg)
+{
+	struct rows *r = arg;
+	char connection[24], address[CONF_ADDRESS_TEXT_MAX];
+
+	shard_check(NULL);
+	snprintf(connection, sizeof(connection), "s%" PRIx64, info->id.v);
+	conf_address_write(info->address, address);
+	json_array_append_new(r->list,
+		json_pack("{s:s, s:s?, s:s?, s:s, s:s, s:b, s:b, s:b, s:i, s:I, s:I}", "connection",
+			connection, "from", info->theirs, "to", info->ours, "address", address,
+			"state", info->state, "tls", info->tls, "certified", info->certified,
+			"both_ways", info->bidi, "pairs", (int)info->pairs, "received",
+			(json_int_t)info->received, "silent_s",
+			(json_int_t)(info->silent_ms / 1000)));
+}
+
 static void explain(const char *domain, struct command_answer *answer)
 {
 	struct rows r = { .list = json_array(), .theirs = domain };
@@ -106,6 +125,11 @@ static void run_s2s(const json_t *args, struct command_answer *answer)
 
 		s2s_each(add_link, &r);
 		answer->result = r.list;
+	} else if (!strcmp(action, "incoming") && !given) {
+		struct rows r = { .list = json_array() };
+
+		s2s_in_each(add_incoming, &r);
+		answer->result = r.list;
 	} else if (!strcmp(action, "explain") && given) {
 		explain(domain, answer);
 	} else if (!strcmp(action, "close")) {
@@ -113,15 +137,16 @@ static void run_s2s(const json_t *args, struct command_answer *answer)
 			json_pack("{s:i}", "closed", (int)s2s_close(given ? domain : NULL));
 	} else {
 		command_fail(answer,
-			"expected list, explain DOMAIN, or close with a domain or "
+			"expected list, incoming, explain DOMAIN, or close with a domain or "
 			"without");
 	}
 }
 
-static const char *const words[] = { "list", "explain", "close", NULL };
+static const char *const words[] = { "list", "incoming", "explain", "close", NULL };
 static const struct command_arg s2s_args[] = {
 	{ "action", ARG_STRING, .words = words,
-		.help = "list: all links to other servers. explain: what was looked up, tried and "
+		.help = "list: all links to other servers. incoming: the streams that other "
+			"servers opened. explain: what was looked up, tried and "
 			"refused in the last attempts to reach one. close: end the links to one, "
 			"or to all; what waits for them comes back to its senders." },
 	{ "domain", ARG_STRING, .optional = true, .help = "Whose server." }, { 0 }

@@ -30,6 +30,7 @@
 #include "net/c2s_sm.h"
 #include "net/dns.h"
 #include "net/limits.h"
+#include "net/s2s_in.h"
 #include "router/access.h"
 #include "router/directory.h"
 #include "router/route.h"
@@ -236,6 +237,7 @@ void host_withdraw(struct host *h, enum stream_condition why)
 {
 	route_unregister(h->name);
 	c2s_kick_host(h, why);
+	s2s_in_kick_domain(h->name, why);
 }
 
 void host_end(struct host *h)

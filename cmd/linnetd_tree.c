@@ -56,6 +56,8 @@ static const struct child_spec children[] = {
 	/* Streams to other servers: ended first, while those who are told so are still there. */
 	{ .id = "s2s manager", TABLE(.holds = count_s2s_links) },
 	{ .id = "s2s out", PART(part_s2s_out, .holds = count_s2s_out) },
+	/* Streams that other servers opened; counted, too. */
+	{ .id = "s2s in", PART(part_s2s_in, .holds = count_s2s_in) },
 	/* Threads that make streams of what comes in by ports; late, as an open port is a promise.
 	 */
 	{ .id = "acceptors", PART(part_acceptors) },

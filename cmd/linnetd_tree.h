@@ -32,12 +32,12 @@ struct part {
 int part_start(void *part, char *why);
 void part_stop(void *part);
 extern const struct part part_control, part_database, part_jobs, part_accounts, part_c2s,
-	part_components, part_s2s_out, part_acceptors;
+	part_components, part_s2s_out, part_s2s_in, part_acceptors;
 int64_t count_hooks(void *unused), count_domains(void *unused), count_services(void *unused),
 	count_sessions(void *unused), count_iq_handlers(void *unused), count_iqs(void *unused),
 	count_writes(void *unused), count_jobs(void *unused), count_streams(void *unused),
 	count_mail(void *unused), count_components(void *unused), count_s2s_links(void *unused),
-	count_s2s_out(void *unused);
+	count_s2s_out(void *unused), count_s2s_in(void *unused);
 /* Where whoever started the server looks, and the log; later the log alone. Negative. */
 PRINTF_LIKE(2, 3) int part_failed(char *why, const char *format, ...);
 

@@ -29,6 +29,7 @@
 #include "net/c2s.h"
 #include "net/c2s_move.h"
 #include "net/listener.h"
+#include "net/s2s_in.h"
 #include "net/service.h"
 
 #define WAIT_S 60 /* for the new server to be up, unless the command says otherwise */
@@ -340,6 +341,7 @@ static void end_rest(void)
 	upgrade.moved = (int)c2s_moved();
 	upgrade.ended = (int)c2s_count() - upgrade.moved;
 	c2s_leave_rest();
+	s2s_in_kick_all(STREAM_SYSTEM_SHUTDOWN); /* other servers are to find the new one */
 	drain();
 	c2s_follow(upgrade.to);
 	c2s_end_rest(STREAM_RESET); /* RFC 6120 §4.9.3.16: what TLS has agreed on is void */
@@ -358,10 +360,12 @@ static bool upgrade_to(const char *program, uint64_t deadline_ms)
 	since_ms = clock_ms();
 	listeners_pause();
 	c2s_freeze();
+	s2s_in_freeze();
 	gone = hand_over();
 	upgrade.paused_ms = clock_ms() - since_ms;
 	if (!gone) {
 		c2s_thaw();
+		s2s_in_thaw();
 		listeners_resume();
 		return false;
 	}

@@ -22,6 +22,7 @@
 #include "core/shard.h"
 #include "net/c2s.h"
 #include "net/limits.h"
+#include "net/s2s_in.h"
 #include "net/service.h"
 
 #define ACCEPTORS_MAX 64
@@ -53,6 +54,7 @@ static struct metric refused_metric = METRIC_COUNTER("connections_refused_total"
  * the struct accepted: it is freed, and what it holds goes back by accepted_release(). */
 static void (*const services[LISTEN_MODULES])(struct msg *m) = {
 	[LISTEN_C2S] = c2s_accepted,
+	[LISTEN_S2S_IN] = s2s_in_accepted,
 	[LISTEN_SERVICE] = service_accepted,
 };
 

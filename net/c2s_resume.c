@@ -16,6 +16,7 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "net/acceptor.h"
+#include "net/sm_element.h"
 #include "xml/builder.h"
 
 #define GRANTED_MS 10000 /* for the connection of a granted <resume/> to arrive */
@@ -241,8 +242,9 @@ static void question_open(struct actor *a, struct letter *l)
 	struct sm *sm;
 
 	shard_check(NULL);
-	c = a ? container_of(a, struct c2s, fsm.gen.actor) : NULL;
-	if (!c || !is_for(c, r)) {
+	c = a && a->class == &c2s_class.gen.actor ? container_of(a, struct c2s, fsm.gen.actor)
+						  : NULL;
+	if (!c || !is_for(c, r)) { /* or it is another server's */
 		refuse(r, ERR_ITEM_NOT_FOUND);
 		return;
 	}
@@ -277,7 +279,7 @@ ON_SHARD static int read_resume(struct sm_resume *r, const struct elem *resume)
 	const char *previd = elem_attr(resume, "previd");
 	struct sm_place p;
 
-	if (!previd || !c2s_sm_read_h(resume, &r->h))
+	if (!previd || !sm_read_h(resume, &r->h))
 		return ERR_BAD_REQUEST;
 	if (!sm_id_read(previd, r->id) || !sm_place_find(r->id, &p))
 		return ERR_ITEM_NOT_FOUND;

@@ -15,6 +15,5 @@ ON_SHARD void c2s_sm_take_ack(struct c2s *c, uint32_t h); /* that the queue cove
 /* Makes one, not resumable yet. */
 ON_SHARD struct sm *c2s_sm_new(struct c2s *c, uint64_t max_ms);
 ON_SHARD void c2s_sm_too_high(struct c2s *c, uint32_t h, uint32_t sent); /* ends the stream */
-bool c2s_sm_read_h(const struct elem *e, uint32_t *out);
 /* Sends the one child of what was built; ends the builder. */
 ON_SHARD void c2s_sm_send_built(struct c2s *c, struct builder *b);

@@ -12,6 +12,7 @@
 #include "core/metric.h"
 #include "net/acceptor.h"
 #include "net/c2s_resume.h"
+#include "net/sm_element.h"
 #include "router/directory.h"
 #include "router/message.h"
 #include "router/route.h"
@@ -129,25 +130,11 @@ void c2s_sm_too_high(struct c2s *c, uint32_t h, uint32_t sent)
 		"You acknowledged more stanzas than you were sent.", build_too_high, &t);
 }
 
-/* xs:unsignedInt */
-bool c2s_sm_read_h(const struct elem *e, uint32_t *out)
-{
-	const char *text = elem_attr(e, "h");
-	unsigned long long value;
-	char *end;
-
-	if (!text || *text < '0' || *text > '9')
-		return false;
-	value = strtoull(text, &end, 10);
-	*out = (uint32_t)value;
-	return !*end && value <= UINT32_MAX;
-}
-
 ON_SHARD static struct next acknowledged(struct c2s *c, struct sm *sm, const struct elem *a)
 {
 	uint32_t h;
 
-	if (!c2s_sm_read_h(a, &h))
+	if (!sm_read_h(a, &h))
 		return c2s_fail(c, STREAM_POLICY_VIOLATION, "An acknowledgement needs a number h.");
 	if (!unacked_covers(&sm->out, h)) {
 		c2s_sm_too_high(c, h, unacked_sent(&sm->out));
@@ -422,34 +409,13 @@ void c2s_sm_free(struct c2s *c)
 
 /* --- its beginning ------------------------------------------------------------------------- */
 
-static bool is_true(const char *text)
-{
-	return text && (!strcmp(text, "true") || !strcmp(text, "1"));
-}
-
-/* What the client asks for, within what it may have. */
-static uint64_t time_to_wait(const struct sm_conf *conf, const struct elem *enable)
-{
-	const char *asked = elem_attr(enable, "max");
-	uint64_t most = (uint64_t)conf->max_resume_timeout_ms;
-	uint64_t ms = (uint64_t)conf->resume_timeout_ms;
-
-	if (!ms || !is_true(elem_attr(enable, "resume")))
-		return 0;
-	if (asked && *asked >= '0' && *asked <= '9')
-		ms = strtoull(asked, NULL, 10) > UINT32_MAX / 1000
-			? UINT32_MAX
-			: strtoull(asked, NULL, 10) * 1000;
-	return ms < most ? ms : most;
-}
-
 int c2s_sm_enable(struct c2s *c, const struct elem *enable)
 {
 	struct sm *sm;
 
 	if (!c->bound || c->left || c2s_sm(c))
 		return ERR_UNEXPECTED_REQUEST;
-	sm = c2s_sm_new(c, time_to_wait(&c->conf->sm, enable));
+	sm = c2s_sm_new(c, sm_time_to_wait(&c->conf->sm, enable));
 	if (sm->max_ms) {
 		sm_id_make(sm->id);
 		sm->acks.key = sm_key(sm->id);

@@ -13,7 +13,7 @@
 
 /* Who comes to a port, and so what becomes of a connection. One more is one more name here, its
  * word and its options in net/listener_conf.c, and its row of services[] in net/acceptor.c. */
-enum listen_module { LISTEN_C2S, LISTEN_SERVICE, LISTEN_MODULES };
+enum listen_module { LISTEN_C2S, LISTEN_S2S_IN, LISTEN_SERVICE, LISTEN_MODULES };
 
 /* One of `hosts`: a component's domain. */
 struct listen_domain {

@@ -9,12 +9,12 @@
 
 const char *const listen_module_words[] = {
 	[LISTEN_C2S] = "ejabberd_c2s|c2s",
+	[LISTEN_S2S_IN] = "ejabberd_s2s_in|s2s",
 	[LISTEN_SERVICE] = "ejabberd_service",
 	[LISTEN_MODULES] = NULL,
 };
 /* ejabberd's; a row leaves when its listener or option comes. */
 static const struct conf_hint module_hints[] = {
-	{ "ejabberd_s2s_in", "there are no connections to other servers yet" },
 	{ "ejabberd_http|ejabberd_http_ws|ejabberd_xmlrpc", "there is no HTTP yet" },
 	{ "ejabberd_stun|ejabberd_sip|mod_mqtt",
 		"this server does not have it; take the entry out" },
@@ -42,6 +42,15 @@ const struct conf_hint listen_hints[] = {
 	{ NULL, NULL },
 };
 
+static const struct conf_hint s2s_in_missing[] = {
+	{ "starttls|starttls_required", "this is s2s_use_starttls at the top" },
+	{ "access", "this is s2s_access at the top" },
+	{ "max_out_bytes", "this is s2s_queue_bytes at the top" },
+	{ "hosts|password|check_from|global_routes|domain_conflict",
+		"it is one of ejabberd_service" },
+	{ NULL, NULL },
+};
+
 /* Options that a module does not have, and what to do instead; without a table it has all. */
 static const struct conf_hint *const options_missing[LISTEN_MODULES] = {
 	[LISTEN_C2S] =
@@ -51,6 +60,7 @@ static const struct conf_hint *const options_missing[LISTEN_MODULES] = {
 				"it is one of ejabberd_service" },
 			{ NULL, NULL },
 		},
+	[LISTEN_S2S_IN] = s2s_in_missing,
 	[LISTEN_SERVICE] =
 		(const struct conf_hint[]){
 			{ "starttls|starttls_required",
@@ -98,8 +108,9 @@ const struct conf_item listen_items[] = {
 		.help = "Leave IPv4 out where ip is `::`." },
 	{ "module", CONF_ENUM, FIELD(struct listen_conf, module, int), .preset = "ejabberd_c2s",
 		.words = listen_module_words, .hints = module_hints, .example = "ejabberd_c2s",
-		.help = "Who comes to this port: `ejabberd_c2s`, clients; `ejabberd_service`, "
-			"external components (XEP-0114), such as gateways." },
+		.help = "Who comes to this port: `ejabberd_c2s`, clients; `ejabberd_s2s_in`, other "
+			"servers (usually port 5269); `ejabberd_service`, external components "
+			"(XEP-0114), such as gateways." },
 	{ "tls", CONF_BOOL, FIELD(struct listen_conf, tls, bool), .preset = "false",
 		.help = "TLS from the first byte (XEP-0368, usually port 5223) instead of "
 			"STARTTLS." },
@@ -117,16 +128,18 @@ const struct conf_item listen_items[] = {
 	{ "access", CONF_ACCESS, FIELD(struct listen_conf, access, const char *),
 		.help = "The access rule that says who may log in here; without it, everybody." },
 	{ "shaper", CONF_SHAPER, FIELD(struct listen_conf, shaper, const char *),
-		.help = "How fast one client is read: a shaper, or an entry of shaper_rules; "
-			"without "
+		.help = "How fast one client or server is read: a shaper, or an entry of "
+			"shaper_rules; without "
 			"it, as fast as it sends." },
 	{ "max_stanza_size", CONF_SIZE, FIELD(struct listen_conf, max_stanza_size, int64_t),
 		.preset = "256 KB", .min = 10000, .max = 16 << 20,
-		.help = "The largest stanza a client may send; a larger one ends its stream." },
+		.help = "The largest stanza a client or server may send; a larger one ends its "
+			"stream." },
 	{ "max_stanza_size_unauthenticated", CONF_SIZE,
 		FIELD(struct listen_conf, max_stanza_size_unauthenticated, int64_t),
 		.preset = "16 KB", .min = 10000, .max = 1 << 20,
-		.help = "The same for a client that has not logged in." },
+		.help = "The same for a client that has not logged in, and a server that has not "
+			"shown who it is." },
 	{ "negotiation_timeout", CONF_TIME,
 		FIELD(struct listen_conf, negotiation_timeout_ms, int64_t), .max = 3600000,
 		.help = "As the option of this name at the top, for this port alone." },

@@ -71,12 +71,21 @@ ON_SHARD static void leave_link(struct s2s_out *o, int error, const char *why)
 		s2s_link_down(l, error, why);
 }
 
+/* What XEP-0220 §2.5 tells apart: it knows no such domain, was never reached, or has failed. */
+ON_SHARD static void give_up_answers(struct s2s_out *o)
+{
+	if (o->peer_error == STREAM_HOST_UNKNOWN + 1)
+		s2s_out_no_answers(
+			o, S2S_ITEM_NOT_FOUND, "its server says that it has no such domain");
+	else if (!o->why)
+		s2s_out_no_answers(o, S2S_REMOTE_NOT_FOUND, "its server cannot be reached");
+	else
+		s2s_out_no_answers(o, S2S_REMOTE_TIMEOUT, "its server cannot be spoken with");
+}
+
 ON_SHARD static void give_up(struct s2s_out *o, int error, const char *why)
 {
-	if (error == ERR_REMOTE_SERVER_NOT_FOUND)
-		s2s_out_no_answers(o, S2S_REMOTE_NOT_FOUND, "its server is not to be found");
-	else
-		s2s_out_no_answers(o, S2S_REMOTE_TIMEOUT, "its server cannot be reached");
+	give_up_answers(o);
 	s2s_out_sm_end(o, false);
 	leave_link(o, error, why);
 	fsm_stop_now(&o->fsm, STOP_NORMAL);

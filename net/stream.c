@@ -272,12 +272,17 @@ static void append_attr(struct buf **b, const char *name, const char *value)
 	append(b, "'");
 }
 
+void stream_id_write(const struct stream *st, char out[STREAM_ID_TEXT])
+{
+	snprintf(out, STREAM_ID_TEXT, "%016" PRIx64, st->id);
+}
+
 ON_SHARD static void send_header(
 	struct stream *st, const char *from, const char *to, const char *lang)
 {
 	const struct frame *frame = &frames[st->kind];
 	struct buf *b = buf_new(320);
-	char id[17];
+	char id[STREAM_ID_TEXT];
 
 	append(&b, "<?xml version='1.0'?><stream:stream");
 	append_attr(&b, "xmlns", frame->default_ns);
@@ -286,7 +291,7 @@ ON_SHARD static void send_header(
 		append_attr(&b, "xmlns:db", NS_DIALBACK);
 	if (!frame->initiates) {
 		REQUIRE(getrandom(&st->id, sizeof(st->id), 0) == sizeof(st->id));
-		snprintf(id, sizeof(id), "%016" PRIx64, st->id);
+		stream_id_write(st, id);
 		append_attr(&b, "id", id);
 	}
 	append_attr(&b, "from", from);
@@ -518,6 +523,7 @@ bool stream_leave(struct stream *st, struct stream_moving *out)
 	out->held = xmemdup(held, out->held_len);
 	out->id = st->id;
 	out->lang = st->lang;
+	out->kind = st->kind;
 	conn_leave(&st->conn, &out->conn);
 	return true;
 }
@@ -533,7 +539,7 @@ bool stream_arrive(struct stream *st, struct stream_moving *from,
 		free(from->held);
 		return false;
 	}
-	add_parser(st, STREAM_FROM_CLIENT, limits, events);
+	add_parser(st, (enum stream_kind)from->kind, limits, events);
 	st->id = from->id;
 	st->lang = from->lang;
 	st->name = name;

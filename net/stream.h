@@ -97,7 +97,7 @@ struct stream_moving {
 	char *head, *held; /* owned: what its parser goes on from */
 	size_t held_len;
 	uint64_t id;
-	uint8_t lang;
+	uint8_t lang, kind;
 };
 
 /* Takes fd, which is connected. 0 or negative errno. */
@@ -111,6 +111,9 @@ ON_SHARD void stream_end(struct stream *st); /* frees what it holds */
  * and lang may be NULL. */
 ON_SHARD void stream_send_header(
 	struct stream *st, const char *from, const char *to, const char *lang);
+/* The id in our header, as the peer has it. */
+#define STREAM_ID_TEXT 17
+ON_SHARD void stream_id_write(const struct stream *st, char out[STREAM_ID_TEXT]);
 /* <stream:features> with the children of what was built; ends the builder. */
 ON_SHARD void stream_send_features(struct stream *st, struct builder *features);
 /* Anything but a stanza: <success/>, <db:result/>. What the root's children are in is NS_CLIENT

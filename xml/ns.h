@@ -8,6 +8,9 @@
 	X(NS_SERVER, "jabber:server")                                             \
 	X(NS_COMPONENT, "jabber:component:accept")                                \
 	X(NS_DIALBACK, "jabber:server:dialback")                                  \
+	X(NS_FEATURE_DIALBACK, "urn:xmpp:features:dialback")                      \
+	X(NS_BIDI, "urn:xmpp:bidi")                                               \
+	X(NS_FEATURE_BIDI, "urn:xmpp:features:bidi")                              \
 	X(NS_STREAM, "http://etherx.jabber.org/streams")                          \
 	X(NS_STREAMS, "urn:ietf:params:xml:ns:xmpp-streams")                      \
 	X(NS_STANZAS, "urn:ietf:params:xml:ns:xmpp-stanzas")                      \

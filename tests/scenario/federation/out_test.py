@@ -2,14 +2,18 @@
 """Streams to other servers, RFC 6120 §4 to §6 and XEP-0220, with peers that do as they should and
 peers that do not: each stanza is delivered once, or its sender is told once why it is not."""
 
+import base64
 import os
+import shutil
 import socket
 import struct
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
-from harness.callee import DIALBACK, NS_SM, REQUIRED, SM, STARTTLS, Callee     # noqa: E402
+from harness.ca import Authority, self_signed   # noqa: E402
+from harness.callee import DIALBACK, EXTERNAL, NS_SM, REQUIRED, SM, STARTTLS, Callee    # noqa: E402
 from harness.case import ServerCase, main   # noqa: E402
 
 MESSAGE = "<message to='%s' id='%s' type='chat'><body>%s</body></message>"
@@ -26,7 +30,7 @@ class Out(ServerCase):
         cls.names = [n[5:].replace('_', '-') + '.example' for n in dir(cls) if n.startswith('test_')]
         cls.callees = {name: Callee(name) for name in cls.names}
         cls.settings = ('s2s_max_retry_delay: 1 hour\n' + cls.over + 's2s_places:\n' + ''.join(
-            '  %s: [%s]\n' % (n, ', '.join(c.place() for c in cls.places(n))) for n in cls.names))
+            '  %s: [%s]\n' % (n, ', '.join(c.place(n == 'direct.example') for c in cls.places(n))) for n in cls.names))
         super().setUpClass()
 
     @classmethod
@@ -323,6 +327,92 @@ class Encrypted(Out):
         self.assertTrue(link.sock.recv(1))      # its hello
         link.send('this is no TLS')
         self.told('one', 'remote-server-timeout')
+        link.close()
+
+
+class Trusted(Out):
+    """With s2s_use_starttls: required_trusted, and a certificate of ours that others trust."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.mkdtemp(prefix='linnet-ca-')
+        cls.addClassCleanup(shutil.rmtree, folder)
+        cls.ca = Authority(folder)
+        cls.over = ('s2s_use_starttls: required_trusted\nca_file: %s\ncertfiles: [%s]\n'
+                    % (cls.ca.path, cls.ca.certificate('localhost', 'other.example', 'localhost')))
+        super().setUpClass()
+        shutil.copy(cls.ca.path, cls.server.path('ca.pem'))
+        cls.good = {name: cls.ca.certificate(name) for name in cls.names}
+        cls.wrong = cls.ca.certificate('wrong.example')
+        cls.own = self_signed(folder, 'self-signed.example')
+
+    def encrypted(self, features, certificate=None):
+        link = self.callee.accept()
+        link.greet(STARTTLS)
+        link.starttls(certificate or self.good[self.domain], self.ca.path)
+        link.greet(features)
+        return link
+
+    def shown(self, link):
+        """XEP-0178 §3: our domain, and a certificate that is good for it."""
+        auth = link.expect("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'/>")
+        self.assertEqual(base64.b64decode(auth.text()), b'localhost')
+        self.assertIn(('DNS', 'localhost'), link.sock.getpeercert()['subjectAltName'])
+
+    def test_external(self):
+        self.say('one')
+        link = self.encrypted(EXTERNAL + DIALBACK)
+        self.shown(link)
+        link.succeed()
+        link.greet('')
+        self.came(link, 'one')
+        rows = [r['way'] for r in self.server.control('s2s', action='list') if r['to'] == self.domain]
+        self.assertRegex(rows[0], '^stream_established, .*, TLS, certificate$')
+        link.close()
+
+    def test_external_in_vain(self):
+        """It may still believe a call back, on the same stream."""
+        self.say('one')
+        link = self.encrypted(EXTERNAL + DIALBACK)
+        self.shown(link)
+        link.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>")
+        link.validate()
+        self.came(link, 'one')
+        self.assertTrue(any('not-authorized' in what for what in self.explained()), self.explained())
+        link.close()
+
+    def test_nothing_behind_external(self):
+        self.say('one')
+        link = self.encrypted(EXTERNAL)
+        self.shown(link)
+        link.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>"
+                  '</stream:stream>')
+        self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def refused(self, certificate, why):
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(STARTTLS)
+        link.starttls(certificate, self.ca.path)
+        self.told('one', 'remote-server-timeout')
+        self.assertTrue(any(why in what for what in self.explained()), self.explained())
+        link.close()
+
+    def test_wrong_name(self):
+        self.refused(self.wrong, 'it is not for this domain')
+
+    def test_self_signed(self):
+        self.refused(self.own, 'self')
+
+    def test_direct(self):
+        """XEP-0368 §3."""
+        self.say('one')
+        link = self.callee.accept()
+        link.serve_tls(self.good[self.domain])
+        self.assertEqual(link.sock.selected_alpn_protocol(), 'xmpp-server')
+        link.serve()
+        self.came(link, 'one')
         link.close()
 
 

@@ -18,8 +18,8 @@ ROUNDS = 40
 TALKERS = 4
 PATHS = ['hooks', 'router', 'session manager', 'iq handlers', 'database', 'temporary tasks',
          'accounts', 'hosts', 'hosts/localhost', 'hosts/localhost/modules',
-         'hosts/localhost/processes', 'hosts/other.example', 'c2s', 'components', 's2s manager', 's2s out',
-         'acceptors', 'listener', 'dns', 'system monitor']
+         'hosts/localhost/processes', 'hosts/other.example', 'c2s', 'components', 's2s manager',
+         's2s out', 's2s in', 'acceptors', 'listener', 'dns', 'system monitor']
 
 
 class Crowd(ConsoleCase):

@@ -18,7 +18,7 @@ from harness.server import START_S, free_port  # noqa: E402
 
 TOP = ['control', 'hooks', 'router', 'services', 'session manager', 'local router', 'iq handlers',
        'database', 'temporary tasks', 'accounts', 'hosts', 'c2s', 'components', 's2s manager',
-       's2s out', 'acceptors', 'listener', 'dns', 'system monitor']
+       's2s out', 's2s in', 'acceptors', 'listener', 'dns', 'system monitor']
 AFTER_DATABASE = TOP[TOP.index('database'):]
 PROCESSES = 'hosts/localhost/processes'
 

@@ -79,6 +79,7 @@ class Link(Connection):
         """Its side of a handshake. ca: whose client certificates it asks for; None: nobody's."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        context.set_alpn_protocols(['xmpp-server'])
         if ca:
             context.load_verify_locations(ca)
             context.verify_mode = ssl.CERT_OPTIONAL
@@ -90,6 +91,11 @@ class Link(Connection):
         self.expect("<tls:starttls/>")
         self.send("<proceed xmlns='%s'/>" % NS_TLS)
         self.serve_tls(certificate, ca)
+
+    def succeed(self):
+        """SASL is through: what follows is a new stream."""
+        self.parser = StreamParser(restarts=True)
+        self.send("<success xmlns='%s'/>" % NS_SASL)
 
     def key(self):
         """Takes the key of dialback that comes: its text."""

@@ -36,6 +36,11 @@ PREFIXES = {
     'items': 'http://jabber.org/protocol/disco#items',
     'ping': 'urn:xmpp:ping',
     'register': 'jabber:iq:register',
+    'db': 'jabber:server:dialback',
+    'dialback': 'urn:xmpp:features:dialback',
+    'bidi': 'urn:xmpp:features:bidi',
+    'sm': 'urn:xmpp:sm:3',
+    'limits': 'urn:xmpp:stream-limits:0',
     'any': 'any',   # of a pattern: an element of whatever name and namespace
 }
 

@@ -99,6 +99,7 @@ class Server:
                     ca.write(pem.read().partition('-----BEGIN PRIVATE')[0])
         self.port, self.tls_port, self.plain_port = free_port(), free_port(), free_port()
         self.component_port = free_port()   # for those whose settings listen there
+        self.s2s_port, self.s2s_tls_port = free_port(), free_port()     # where a test's settings say
 
     def __enter__(self):
         try:
@@ -121,7 +122,8 @@ class Server:
     def fill_in(self, text):
         return string.Template(text).safe_substitute(
             dir=self.dir, port=self.port, tls_port=self.tls_port, plain_port=self.plain_port,
-            component_port=self.component_port)
+            component_port=self.component_port, s2s_port=self.s2s_port,
+            s2s_tls_port=self.s2s_tls_port)
 
     # Life.
 

@@ -210,10 +210,8 @@ static const struct {
 		"linnet.yml:2:38: ip: expected an IPv4 or IPv6 address; 0.0.0.0 or :: for all, "
 		"found \"localhost\"\n" },
 	{ "hosts: a\nlisten: [{port: 1, starttls: no, module: ejabberd_s2s_in}]",
-		"linnet.yml:2:42: module: expected ejabberd_c2s or ejabberd_service, found "
-		"\"ejabberd_s2s_in\": there "
-		"are no "
-		"connections to other servers yet\n" },
+		"linnet.yml:2:20: ejabberd_s2s_in has no option \"starttls\": this is "
+		"s2s_use_starttls at the top\n" },
 	{ "hosts: a\nlisten: [{port: 1, starttls: no, shaper: fats}]\nshaper: {fast: 1}",
 		"linnet.yml:2:42: expected a name of shaper or shaper_rules, found \"fats\", did "
 		"you mean \"fast\"?\n" },
