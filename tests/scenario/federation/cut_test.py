@@ -14,7 +14,7 @@ from harness.federation import Linnet, World
 
 MESSAGES = 10000        # each way
 PAIRS = 10
-CUT_S = 1
+CUT_S = 0.5
 SETTINGS = '''
 s2s_max_retry_delay: 1 s
 '''

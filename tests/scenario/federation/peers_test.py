@@ -82,12 +82,12 @@ class People(unittest.TestCase):
             element = client.stanza()
             left = [p for p in left if p.why_not(element, {})]
 
-    # How it came about, as our side sees it.
-
-    def by(self, linnet, *words):
-        """The link out is up, and what is said of it has these words; the last attempt in says so too."""
-        rows = [row for row in linnet.control('s2s', action='list') if row['to'] == 'other.example']
-        print(rows)
+    def by(self, linnet, way):
+        """How the other server is known, and we to it: by certificate or by dialback."""
+        link, = [row for row in linnet.control('s2s', action='list') if row['to'] == 'other.example']
+        self.assertEqual(link['state'], 'established')
+        self.assertTrue(link['way'].endswith(way) or link['way'] == 'their stream, both ways', link['way'])
+        self.assertRegex(linnet.log(), 'what="may send".* sender=other.example .*by=' + way)
 
 
 EXTERNAL = 's2s_use_starttls: required_trusted\n'
