@@ -11,6 +11,7 @@
 #include "core/stall.h"
 #include "core/sysmon.h"
 #include "net/c2s.h"
+#include "net/dns.h"
 
 static void read_mailboxes(struct sysmon_round *r)
 {
@@ -45,6 +46,11 @@ static void read_log(struct sysmon_round *r)
 	sysmon_tell(r, "lines", log_waiting(), 0);
 }
 
+static void read_dns(struct sysmon_round *r)
+{
+	sysmon_tell(r, "questions", dns_waiting(), DNS_WAITING_MAX);
+}
+
 /* Where the kernel only lists the open files, a great many take their time: then it is asked less
  * often, for a hundredth of the time at most. */
 static void read_files(struct sysmon_round *r)
@@ -65,6 +71,7 @@ static const struct sysmon_probe probes[] = {
 	{ "jobs", SYSMON_QUEUE, read_jobs }, /* the lanes and one_queue handlers among them */
 	{ "database writes", SYSMON_QUEUE, read_writes },
 	{ "log", SYSMON_QUEUE, read_log },
+	{ "dns", SYSMON_QUEUE, read_dns },
 	{ "file descriptors", SYSMON_SHARE, read_files },
 };
 

@@ -15,6 +15,7 @@
 
 HOOK(disco_info);
 HOOK(disco_items);
+HOOK(disco_offer);
 
 struct disco_addresses { /* one field of XEP-0157's form */
 	const char *name;
@@ -107,18 +108,33 @@ static void run_hook(struct hook *hook, struct disco_query *q, enum disco_part p
 	hook_run(q->iq->host->hooks, hook, q);
 }
 
+struct offering {
+	struct host *host;
+	enum iq_scope scope;
+	struct builder *answer;
+};
+
 /* Adds a feature unless it is there: two modules may bring the same. */
 static void add_feature(const char *feature, void *arg)
 {
-	struct builder *answer = arg;
+	struct offering *o = arg;
+	struct disco_offer offer = { o->scope, feature };
 
-	elem_each_child (answer->at, there) {
+	elem_each_child (o->answer->at, there) {
 		const char *var = elem_attr(there, "var");
 
 		if (var && strcmp(var, feature) == 0)
 			return;
 	}
-	disco_feature(answer, feature);
+	if (hook_run(o->host->hooks, &disco_offer_hook, &offer) != HOOK_STOP)
+		disco_feature(o->answer, feature);
+}
+
+static void add_module_features(struct disco_query *q)
+{
+	struct offering o = { q->iq->host, q->scope, q->answer };
+
+	module_feature_each(o.host, o.scope, add_feature, &o);
 }
 
 /* Begins <query/> in the answer; §3.2: a node is mirrored. */
@@ -179,7 +195,7 @@ static int server_info(const struct iq *iq, struct builder *answer)
 		return answer_node(&q, &disco_info_hook);
 	disco_identity(answer, "server", "im", conf->name);
 	run_hook(&disco_info_hook, &q, DISCO_IDENTITIES);
-	module_feature_each(iq->host, IQ_LOCAL, add_feature, answer);
+	add_module_features(&q);
 	run_hook(&disco_info_hook, &q, DISCO_FEATURES);
 	add_addresses(answer, conf);
 	run_hook(&disco_info_hook, &q, DISCO_FORMS);
@@ -291,7 +307,7 @@ static int account_info(const struct iq *iq, struct builder *answer)
 	disco_identity(
 		answer, "account", account_is_anonymous(iq) ? "anonymous" : "registered", NULL);
 	run_hook(&disco_info_hook, &q, DISCO_IDENTITIES);
-	module_feature_each(iq->host, IQ_SM, add_feature, answer);
+	add_module_features(&q);
 	run_hook(&disco_info_hook, &q, DISCO_FEATURES);
 	run_hook(&disco_info_hook, &q, DISCO_FORMS);
 	build_close(answer);

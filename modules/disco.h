@@ -23,6 +23,13 @@ struct disco_query {
 extern struct hook disco_info_hook; /* subject: struct disco_query */
 extern struct hook disco_items_hook; /* subject: struct disco_query, part DISCO_ITEMS */
 
+/* Runs for each feature that a module's descriptor announces; HOOK_STOP leaves it out. */
+struct disco_offer {
+	enum iq_scope scope;
+	const char *feature;
+};
+extern struct hook disco_offer_hook; /* subject: struct disco_offer */
+
 void disco_identity(struct builder *b, const char *category, const char *type, const char *name);
 void disco_feature(struct builder *b, const char *feature);
 void disco_item(struct builder *b, const char *jid, const char *node, const char *name);

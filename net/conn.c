@@ -652,9 +652,9 @@ int conn_connect_tls(struct conn *c, struct tls_store *store, const struct tls_t
 	return 0;
 }
 
-bool conn_in_handshake(const struct conn *c)
+bool conn_open(const struct conn *c)
 {
-	return c->state == HANDSHAKE;
+	return c->state == OPEN;
 }
 
 void conn_hibernate(struct conn *c)

@@ -88,7 +88,7 @@ ON_SHARD int conn_start_tls(struct conn *c, struct tls_store *store, const char 
 	enum tls_entry entry, const struct tls_offer *offer);
 /* The same where we are the client. */
 ON_SHARD int conn_connect_tls(struct conn *c, struct tls_store *store, const struct tls_target *to);
-ON_SHARD bool conn_in_handshake(const struct conn *c);
+ON_SHARD bool conn_open(const struct conn *c); /* bytes come and go: no handshake, no end */
 
 /* The owner is busy: nothing is read until conn_resume(), which first offers what was kept.
  * conn_resume() is not called from within bytes(). */

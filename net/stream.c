@@ -104,7 +104,7 @@ ON_SHARD static struct parser_pool *shard_pool(void)
 /* Whether the parser should go on behind the element whose callback just ran. */
 ON_SHARD static bool go_on(const struct stream *st)
 {
-	return !st->waits && !conn_closing(&st->conn) && !conn_in_handshake(&st->conn);
+	return !st->waits && conn_open(&st->conn);
 }
 
 static bool parsed_start(void *arg, const struct stanza *head, const char *default_ns)
@@ -184,7 +184,7 @@ static size_t stream_bytes(struct conn *c, const char *bytes, size_t len)
 		}
 	}
 	/* What lay behind <starttls/> or <proceed/> was not protected and is forgotten. */
-	return conn_closing(&st->conn) || conn_in_handshake(&st->conn) ? len : used;
+	return conn_open(&st->conn) ? used : len;
 }
 
 static void stream_secured(struct conn *c)
@@ -479,7 +479,7 @@ bool stream_save(const struct stream *st, struct record *r)
 	size_t held_len;
 	AUTO(free_ptr) char *head = parser_save(st->parser, &held, &held_len);
 
-	if (!head || !st->header_sent || st->waits || conn_in_handshake(&st->conn))
+	if (!head || !st->header_sent || st->waits)
 		return false;
 	record_number(r, st->id);
 	record_text(r, lang_tag(st->lang));
@@ -513,8 +513,7 @@ bool stream_leave(struct stream *st, struct stream_moving *out)
 {
 	const char *held;
 
-	if (conn_closing(&st->conn) || !st->waits || conn_in_handshake(&st->conn) ||
-		!st->header_sent)
+	if (!conn_open(&st->conn) || !st->waits || !st->header_sent)
 		return false;
 	memset(out, 0, sizeof(*out));
 	out->head = parser_save(st->parser, &held, &out->held_len);

@@ -336,6 +336,7 @@ static bool expect_tlsa(struct tls *t, const struct tls_target *to)
 static bool begin_connect(struct tls *t, const struct tls_target *to)
 {
 	SSL_set_connect_state(t->ssl);
+	t->domain = xstrdup(to->domain);
 	t->host = to->host ? xstrdup(to->host) : NULL;
 	if (t->direct && SSL_set_alpn_protos(t->ssl, (const uint8_t *)ALPN_XMPP_SERVER, ALPN_BYTES))
 		return false;
@@ -359,6 +360,7 @@ void tls_free(struct tls *t)
 	if (!t)
 		return;
 	SSL_free(t->ssl);
+	free(t->domain);
 	free(t->host);
 	free(t->out);
 	free(t);

@@ -16,7 +16,7 @@ struct tls {
 	uint32_t out_at, out_len; /* the part still to send, and where all ends */
 	uint32_t out_plain; /* bytes of the caller's in there, not yet reported as written */
 	int fd;
-	char *host; /* owned: tls_target's; NULL: none */
+	char *domain, *host; /* owned: tls_target's; NULL: none */
 	uint32_t problems; /* of the peer's chain: bits of enum tls_verdict */
 	bool dane; /* there were TLSA records to go by */
 	bool direct;

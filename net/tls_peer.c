@@ -13,6 +13,9 @@
 #include "net/tls_inside.h"
 #include "xml/jid.h"
 
+#define DANE_TA 2 /* RFC 7218 §2.1 */
+#define DANE_EE 3
+
 static const struct {
 	const char *name, *text;
 } results[TLS_PEER_RESULTS] = {
@@ -119,28 +122,36 @@ enum tls_verdict tls_peer_check_chain(struct tls *t)
 	return t->dane ? TLS_PEER_GOOD_BY_DANE : TLS_PEER_GOOD;
 }
 
-#define DANE_EE 3 /* RFC 7218 §2.1 */
-
-/* With usage 3 the record itself says that it is the domain's: RFC 7671 §5.1. */
-static bool name_is_given(struct tls *t)
+/* The usage of the TLSA record that fits; -1: none does. */
+static int usage_of(struct tls *t)
 {
 	uint8_t usage;
 
-	return t->dane && SSL_get0_dane_tlsa(t->ssl, &usage, NULL, NULL, NULL, NULL) >= 0 &&
-		usage == DANE_EE;
+	return t->dane && SSL_get0_dane_tlsa(t->ssl, &usage, NULL, NULL, NULL, NULL) >= 0 ? usage
+											  : -1;
+}
+
+/* For the domain that the connection was made for. With usage 3 the record itself says that the
+ * certificate is its: RFC 7671 §5.1. */
+static bool is_of_target(struct tls *t, X509 *x)
+{
+	return usage_of(t) == DANE_EE || cert_is_of(x, t->domain) ||
+		(t->host && cert_is_of(x, t->host));
 }
 
 enum tls_verdict tls_peer_check(struct tls *t, const char *domain)
 {
 	enum tls_verdict chain = tls_peer_check_chain(t);
-	X509 *x;
+	X509 *x = peer_of(t);
 
-	if (!tls_peer_is_good(chain) || name_is_given(t))
+	if (!tls_peer_is_good(chain))
 		return chain;
-	x = peer_of(t);
-	if (cert_is_of(x, domain) || (t->host && cert_is_of(x, t->host)))
-		return chain;
-	return TLS_PEER_WRONG_NAME;
+	if (t->domain && !strcmp(domain, t->domain))
+		return is_of_target(t, x) ? chain : TLS_PEER_WRONG_NAME;
+	/* An authority that one domain has named in DNS may say of itself what it likes. */
+	if (usage_of(t) >= DANE_TA)
+		return TLS_PEER_UNKNOWN_AUTHORITY;
+	return cert_is_of(x, domain) ? TLS_PEER_GOOD : TLS_PEER_WRONG_NAME;
 }
 
 /* ---- what it says ---- */

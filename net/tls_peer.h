@@ -32,7 +32,8 @@ static inline bool tls_peer_is_good(enum tls_verdict p)
 	return p <= TLS_PEER_GOOD_BY_DANE;
 }
 
-/* Of a server for this prepared domain, after the handshake; t may be NULL. */
+/* Of a server for this prepared domain, after the handshake; t may be NULL. It need not be the one
+ * that the connection was made for: what DNS says of that one counts for no other. */
 enum tls_verdict tls_peer_check(struct tls *t, const char *domain);
 /* Its chain alone, whatever its names say. */
 enum tls_verdict tls_peer_check_chain(struct tls *t);

@@ -14,6 +14,8 @@
 #include "core/stall.h"
 #include "router/route.h"
 
+HOOK(iq_visit);
+
 /* A registered handler. Its table holds one reference, each request under way another. */
 struct iq_entry {
 	_Atomic uint32_t refs;
@@ -372,6 +374,9 @@ int dispatch_iq(struct host *h, enum iq_scope scope, struct stanza *s)
 		route_error(s, ERR_BAD_REQUEST, NULL);
 		return 0;
 	}
+	if (hook_run(h->hooks, &iq_visit_hook, &(struct iq_visit){ h, scope, s, payload }) ==
+		HOOK_STOP)
+		return 0;
 	e = lookup(h, scope, payload->ns);
 	if (!e)
 		return IQ_NO_HANDLER;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/attr.h"
+#include "core/hook.h"
 #include "core/job.h"
 #include "router/host.h"
 #include "xml/builder.h"
@@ -68,6 +69,16 @@ struct iq_counts {
 	unsigned handlers, waiting; /* requests that wait or run in their queues */
 };
 struct iq_counts iq_count(void);
+
+/* Runs for each request to one of our hosts or an account, before its handler is looked up. On a
+ * shard. Who answers it instead says HOOK_STOP. */
+struct iq_visit {
+	struct host *host;
+	enum iq_scope scope;
+	struct stanza *stanza; /* sealed */
+	const struct elem *payload;
+};
+extern struct hook iq_visit_hook; /* subject: struct iq_visit; of the host's set */
 
 /* With its host, which nobody finds any more and whose handlers are withdrawn. */
 void iq_table_free(struct host *h);

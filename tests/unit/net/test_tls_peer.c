@@ -536,6 +536,47 @@ Test(tls_peer, dane)
 	}
 }
 
+/* What a domain says in DNS of its certificate makes it nobody else's: whoever has a zone could be
+ * anybody. */
+Test(tls_peer, dane_counts_for_its_own_domain_alone)
+{
+	static const struct {
+		enum signer by;
+		uint8_t usage;
+		enum about about;
+		enum tls_verdict for_another;
+	} kinds[] = {
+		{ BY_ITSELF, 3, LEAF, TLS_PEER_UNKNOWN_AUTHORITY },
+		{ BY_MIDDLE, 2, ITS_ISSUER, TLS_PEER_UNKNOWN_AUTHORITY },
+		{ BY_ROOT, 1, LEAF, TLS_PEER_GOOD },
+	};
+
+	equip(here, NULL, NULL, root_file);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		const struct row row = { .by = kinds[i].by,
+			.names = "DNS:b.example,DNS:bank.example,DNS:xmpp.example" };
+		struct signed_cert leaf = leaf_of(&row);
+		struct record r;
+		struct ends e;
+
+		make_record(&r, kinds[i].usage, 1, 1, kinds[i].about == LEAF ? leaf.x : middle.x);
+		equip(there, &leaf, behind(&row), root_file);
+		ends_open(&e,
+			&(struct tls_target){ .domain = "b.example",
+				.host = "xmpp.example",
+				.tlsa = &r.tlsa,
+				.n_tlsa = 1 },
+			&tls_offer_to_servers);
+		talk(&e);
+		cr_expect_eq(tls_peer_check(e.client, "b.example"), TLS_PEER_GOOD_BY_DANE);
+		cr_expect_eq(tls_peer_check(e.client, "bank.example"), kinds[i].for_another);
+		cr_expect_neq(tls_peer_check(e.client, "c.example"), TLS_PEER_GOOD);
+		cr_expect_neq(tls_peer_check(e.client, "c.example"), TLS_PEER_GOOD_BY_DANE);
+		ends_close(&e);
+		signed_free(&leaf);
+	}
+}
+
 /* RFC 7671 §8.1: while a key is rolled over there are several records. */
 Test(tls_peer, one_record_of_several_is_enough)
 {
@@ -578,6 +619,8 @@ Test(tls_peer, the_target_of_a_secure_srv_record)
 		talk(&e);
 		cr_expect_eq(tls_peer_check(e.client, "b.example"),
 			secure ? TLS_PEER_GOOD : TLS_PEER_WRONG_NAME);
+		cr_expect_eq(tls_peer_check(e.client, "c.example"), TLS_PEER_WRONG_NAME,
+			"the target is the server of that domain, not of each");
 		ends_close(&e);
 	}
 	signed_free(&leaf);
