@@ -105,6 +105,7 @@ ON_SHARD static void refuse(const struct session *ss, struct stanza *s)
 	build_close(&b);
 	build_close(&b);
 	error = build_end(&b);
+	error->by_server = true;
 	deliver(ss->id, error, DELIVER_COPY);
 	stanza_unref(error);
 }

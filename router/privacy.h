@@ -99,7 +99,7 @@ static inline bool privacy_keeps_from(const struct session *ss, const struct sta
 {
 	const struct privacy_list *l = privacy_list_for(ss);
 
-	return l && privacy_denies_in(l, account_of(ss), s);
+	return l && !s->by_server && privacy_denies_in(l, account_of(ss), s);
 }
 
 /* --- making; one thread --- */

@@ -80,6 +80,7 @@ struct stanza {
 	 * children. */
 	const char *raw;
 	uint32_t raw_len;
+	bool by_server; /* in another's name: what that one is denied does not hold for it */
 	bool more; /* build_more(): children behind came_last are ours, and not in raw */
 	const struct node *came_last; /* NULL: it came without children */
 	uint32_t bytes; /* size on the wire it came from, or 0 */
