@@ -610,14 +610,16 @@ static void close_out(void *out)
 static char *describe(void *out)
 {
 	struct s2s_out *o = out;
-	char at[PLACE_TEXT_MAX];
+	const char *proof = o->authenticated ? ", certificate" : "";
+	char at[PLACE_TEXT_MAX], unacked[40] = "";
 
 	shard_check(NULL);
-	return xprintf("%s%s%s%s%s", fsm_state_name(&o->fsm), o->place ? ", " : "",
-		o->place ? place_text(o->place, at) : "", o->secure ? ", TLS" : "",
-		o->authenticated          ? ", certificate"
-			: o->calling_back ? ", dialback"
-					  : "");
+	if (o->calling_back)
+		proof = ", dialback";
+	if (s2s_out_sm_unacked(o))
+		snprintf(unacked, sizeof(unacked), ", %u not acknowledged", s2s_out_sm_unacked(o));
+	return xprintf("%s%s%s%s%s%s", fsm_state_name(&o->fsm), o->place ? ", " : "",
+		o->place ? place_text(o->place, at) : "", o->secure ? ", TLS" : "", proof, unacked);
 }
 
 static const struct s2s_opener opener = {

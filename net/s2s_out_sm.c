@@ -377,6 +377,11 @@ bool s2s_out_sm_closes(struct s2s_out *o)
 	return true;
 }
 
+unsigned s2s_out_sm_unacked(const struct s2s_out *o)
+{
+	return o->sm ? o->sm->out.n : 0;
+}
+
 uint64_t s2s_out_sm_held_bytes(const struct s2s_out *o)
 {
 	const struct s2s_sm *sm = o->sm;

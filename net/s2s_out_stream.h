@@ -146,6 +146,7 @@ ON_SHARD bool s2s_out_sm_closes(struct s2s_out *o);
 /* It is over. What may or may not have arrived comes back, unless it has: they have read all and
  * closed. What was never sent goes back to the link. NULL is fine. */
 ON_SHARD void s2s_out_sm_end(struct s2s_out *o, bool arrived);
+ON_SHARD unsigned s2s_out_sm_unacked(const struct s2s_out *o); /* stanzas */
 ON_SHARD uint64_t s2s_out_sm_held_bytes(const struct s2s_out *o);
 
 /* --- net/s2s_out_verify.c --- */
