@@ -221,6 +221,28 @@ static struct db *db_new(const struct db_conf *conf, const struct db_driver *dri
 	return db;
 }
 
+static int start_writer(struct db *db, const char **cause)
+{
+	int error = db->driver->open(&db->conf, DB_WRITER, &db->conn, cause);
+
+	if (!error) {
+		*cause = "cannot start its thread";
+		error = thread_start(&db->writer, "db writer", db_writer_main, db);
+	}
+	return error;
+}
+
+/* Whether it can be read from at all. */
+static int try_reading(struct db *db, const char **cause)
+{
+	struct db_conn *c;
+	int error = db->driver->open(&db->conf, DB_READER, &c, cause);
+
+	if (!error)
+		db->driver->close(c);
+	return error;
+}
+
 int db_open(const struct db_conf *conf, struct db **out)
 {
 	const struct db_driver *driver = driver_find(conf->driver);
@@ -234,15 +256,15 @@ int db_open(const struct db_conf *conf, struct db **out)
 		return -EINVAL;
 	}
 	db_failures_register();
-	db_slow_warning(conf->slow_warning_ms);
+	if (!conf->read_only)
+		db_slow_warning(conf->slow_warning_ms);
 	db_writer_register();
 	metric_register(&read_time);
 	db = db_new(conf, driver);
-	error = db->bell < 0 ? -EMFILE : driver->open(&db->conf, DB_WRITER, &db->conn, &cause);
-	if (!error) {
-		cause = "cannot start its thread";
-		error = thread_start(&db->writer, "db writer", db_writer_main, db);
-	}
+	if (db->bell < 0)
+		error = -EMFILE;
+	else
+		error = conf->read_only ? try_reading(db, &cause) : start_writer(db, &cause);
 	if (error) {
 		log_error("db", "cannot open", L_STR("path", conf->path), L_STR("cause", cause));
 		db_free(db);
@@ -256,9 +278,11 @@ void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	atomic_store_explicit(&db->closing, true, memory_order_release);
-	db_writer_ring(db);
-	pthread_join(db->writer, NULL);
+	if (db->conn) {
+		atomic_store_explicit(&db->closing, true, memory_order_release);
+		db_writer_ring(db);
+		pthread_join(db->writer, NULL);
+	}
 	while (db->readers) {
 		struct reader *r = db->readers;
 

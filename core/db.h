@@ -39,6 +39,9 @@ struct db_conf {
 	int64_t max_bytes; /* of the file; 0: what the disk holds */
 	int64_t max_queue; /* writes that may wait */
 	int64_t slow_warning_ms; /* a statement that takes longer is logged; 0: none is */
+	/* Not a setting: somebody else's, which is only read from. There is no writer, so nothing
+	 * but db_read() and db_view() may be called, and the file must be there. */
+	bool read_only;
 };
 extern const struct conf_item db_items[];
 

@@ -507,10 +507,13 @@ ON_JOB static int list_all(struct host *h, bool disabled, const char *after, uns
 	for (unsigned i = 0; i < all.n && (result == 0 || result == -ENOSYS); i++) {
 		list_fn *list = lister(all.at[i], disabled);
 		void *arg = auth_source_part(all.at[i])->arg;
+		int error = -ENOSYS;
 
 		if (list)
-			result = able == 1 ? list(arg, h, after, max, fn, fn_arg)
-					   : list(arg, h, after, max, add_name, &names);
+			error = able == 1 ? list(arg, h, after, max, fn, fn_arg)
+					  : list(arg, h, after, max, add_name, &names);
+		if (error != -ENOSYS) /* not for this host, after all */
+			result = error;
 	}
 	sources_drop(&all);
 	tell_names(&names, result ? 0 : max, fn, fn_arg);
@@ -542,10 +545,10 @@ int auth_count(struct host *h, uint64_t *out)
 	for (unsigned i = 0; i < all.n && (result == 0 || result == -ENOSYS); i++) {
 		const struct auth_source_part *p = auth_source_part(all.at[i]);
 		uint64_t n = 0;
+		int error = p->backend->count ? p->backend->count(p->arg, h, &n) : -ENOSYS;
 
-		if (!p->backend->count)
-			continue;
-		result = p->backend->count(p->arg, h, &n);
+		if (error != -ENOSYS)
+			result = error;
 		sum += n;
 	}
 	sources_drop(&all);
