@@ -46,6 +46,8 @@ static const struct conf_hint s2s_in_missing[] = {
 	{ "starttls|starttls_required", "this is s2s_use_starttls at the top" },
 	{ "access", "this is s2s_access at the top" },
 	{ "max_out_bytes", "this is s2s_queue_bytes at the top" },
+	{ "tls_verify", "other servers are always asked for a certificate" },
+	{ "cafile", "this is ca_file at the top" },
 	{ "hosts|password|check_from|global_routes|domain_conflict",
 		"it is one of ejabberd_service" },
 	{ NULL, NULL },

@@ -67,6 +67,8 @@ static const struct {
 	{ "{port: 1, module: ejabberd_service, password: x, tls: true, tls_verify: true}",
 		"ejabberd_service has no option \"tls_verify\": a component shows who it is by its "
 		"password" },
+	{ "{port: 1, module: ejabberd_s2s_in, tls_verify: true, cafile: /ca.pem}",
+		"ejabberd_s2s_in has no option \"cafile\": this is ca_file at the top" },
 	{ "{port: 1, backlgo: 10}", "did you mean \"backlog\"?" },
 };
 
