@@ -290,16 +290,35 @@ bool roster_is_full(struct roster *r)
 	return contacts_count(account_online(r->account)) >= (uint64_t)r->conf->max_contacts;
 }
 
-ON_JOB static int store_item(struct roster *r, const struct roster_item *asked)
+/* A privileged component speaks for its own contacts: with them a subscription is as it says. Into
+ * *bits; unchanged where it may not say. */
+static void read_subscription(
+	const struct stanza *request, const struct roster_item *asked, unsigned *bits)
+{
+	const char *word = elem_attr(elem_first(stanza_iq_child(request)), "subscription");
+
+	if (jid_is_full(request->from) || !word ||
+		strcmp(jid_domain(request->from), jid_domain(asked->jid)) != 0)
+		return;
+	for (unsigned both = 0; both <= CONTACT_BOTH; both++)
+		if (!strcmp(word, subscription_name(both)))
+			*bits = (*bits & ~(unsigned)CONTACT_SUBSCRIPTION) | both;
+}
+
+ON_JOB static int store_item(
+	struct roster *r, const struct stanza *request, const struct roster_item *asked)
 {
 	struct roster_item item;
 	int result = roster_find(r, asked->jid, &item);
+	unsigned before;
 
 	if (result < 0)
 		return result;
 	if (!roster_item_is_listed(&item) && roster_is_full(r))
 		return ERR_RESOURCE_CONSTRAINT;
+	before = item.bits;
 	item.bits |= CONTACT_LISTED;
+	read_subscription(request, asked, &item.bits);
 	item.name = asked->name;
 	item.groups = asked->groups;
 	item.n_groups = asked->n_groups;
@@ -307,6 +326,8 @@ ON_JOB static int store_item(struct roster *r, const struct roster_item *asked)
 	if (result < 0)
 		return result;
 	roster_push(r, &item);
+	if ((before ^ item.bits) & CONTACT_SUBSCRIPTION)
+		roster_tell_changed(r, item.jid, before, item.bits);
 	return 0;
 }
 
@@ -328,7 +349,7 @@ ON_JOB static int set(struct roster *r, const struct stanza *request)
 		error = roster_open(r);
 	if (error)
 		return error;
-	return remove ? roster_remove_item(r, asked.jid) : store_item(r, &asked);
+	return remove ? roster_remove_item(r, asked.jid) : store_item(r, request, &asked);
 }
 
 ON_JOB static void run_set(struct roster *r, struct roster_work *w)
