@@ -51,6 +51,7 @@ void commands_add_sessions(void);
 void commands_add_dns(void);
 void commands_add_s2s(void);
 void commands_add_supervisor(void);
+void commands_add_privacy(void);
 void commands_add_push(void);
 void commands_add_stored(void);
 void commands_add_reports(void);

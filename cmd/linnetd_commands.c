@@ -388,6 +388,7 @@ void commands_add(void)
 	commands_add_dns();
 	commands_add_s2s();
 	commands_add_supervisor();
+	commands_add_privacy();
 	commands_add_push();
 	commands_add_stored();
 	commands_add_reports();
