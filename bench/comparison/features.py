@@ -69,6 +69,8 @@ smacks_max_unacked_stanzas = 0
     'private': Feature('mod_private', 'mod_private: {}', 'private'),
     'vcard': Feature('mod_vcard', 'mod_vcard: {}', 'vcard'),
     'caps': Feature('mod_caps', 'mod_caps: {}'),    # prosody has it in others
+    # Stream management as each has it by itself.
+    'acks': Feature('mod_stream_mgmt', 'mod_stream_mgmt: {}', 'smacks'),
     'rooms': Feature('mod_muc', '''\
 mod_muc:
     access: all
@@ -96,8 +98,8 @@ admins = { "user0@%(domain)s" }
 }
 
 # What people's clients use every day, all at once.
-EVERYDAY = ('archive', 'resumption', 'carbons', 'client-state', 'privacy', 'blocking', 'push', 'last',
-            'private', 'vcard', 'caps')
+EVERYDAY = ('archive', 'acks', 'carbons', 'client-state', 'privacy', 'blocking', 'push', 'last', 'private',
+            'vcard', 'caps')
 
 
 def of_base(linnet_example):

@@ -49,14 +49,14 @@ class Blocks(ConsoleCase):
         juliet = self.server.login('juliet@localhost/balcony')
         self.ask(juliet,
                  LIST % ('away', "<item action='deny' order='7'><presence-out/></item>"),
-                 LIST % ('here', "<item type='group' value='Family' action='allow' order='1'/>"
-                         "<item type='subscription' value='none' action='deny' order='2'>"
+                 LIST % ('here', "<item type='subscription' value='none' action='deny' order='2'>"
                          "<message/><iq/></item>"
+                         "<item type='jid' value='nurse@localhost' action='allow' order='1'/>"
                          "<item type='jid' value='paris@localhost' action='deny' order='3'/>"),
                  DEFAULT % 'here')
         self.assertEqual(self.rules('juliet'), [
             ('away', False, 1, 'deny', 'anybody', 'presence-out'),
-            ('here', True, 1, 'allow', 'group Family', ''),
+            ('here', True, 1, 'allow', 'address nurse@localhost', ''),
             ('here', True, 2, 'deny', 'subscription none', 'message iq'),
             ('here', True, 3, 'deny', 'address paris@localhost', '')])
         self.assertEqual(self.blocks('juliet'), ['paris@localhost'])
