@@ -137,14 +137,14 @@ static bool may_archive(struct host *theirs, const struct stanza *s, const struc
 		 : message_worth(s) & MESSAGE_WORTH_ARCHIVE;
 }
 
-/* From a client. Self is whom it is for when it does not say so. */
+/* From a client. It is for its own account when it does not say so. */
 ON_SHARD static void prepare(struct session *ss, struct stanza *s)
 {
-	const struct jid *self = jid_bare(ss->jid, &s->arena), *to = s->to ? s->to : self;
+	const struct jid *to = s->to ? s->to : jid_bare(ss->jid, &s->arena);
 	struct host *theirs = jid_local(to)[0] ? route_host(jid_domain(to)) : NULL;
 
 	s->log_id = message_new_id();
-	if (!jid_equal_bare(to, self) && archives(ss->host, account_of(ss), s, to, true))
+	if (!jid_equal_bare(to, ss->jid) && archives(ss->host, account_of(ss), s, to, true))
 		s->log_flags |= MESSAGE_LOG_SENDER;
 	if (theirs && may_archive(theirs, s, to))
 		add_id(s, jid_bare(to, &s->arena));

@@ -4,36 +4,30 @@
 /* What says nothing that matters later. */
 static bool is_passing(const struct elem *e)
 {
-	return e->ns == NS_CHATSTATES || e->ns == NS_HINTS || e->name == NAME_THREAD ||
-		elem_is(e, "request", NS_RECEIPTS) || e->ns == NS_SID || e->ns == NS_DELAY;
+	return e->ns == NS_CHATSTATES || e->ns == NS_HINTS || e->ns == NS_SID ||
+		e->ns == NS_DELAY || e->name == NAME_THREAD ||
+		(e->ns == NS_RECEIPTS && elem_is(e, "request", NS_RECEIPTS));
 }
 
-static bool has_hint(const struct stanza *s, const char *hint)
-{
-	return elem_child(s->root, hint, NS_HINTS) != NULL;
-}
-
-static bool says_something(const struct stanza *s)
-{
-	elem_each_child (s->root, child)
-		if (!is_passing(child))
-			return true;
-	return false;
-}
-
+/* Asked several times for each message that passes, so it looks at each child once. */
 unsigned message_worth(const struct stanza *s)
 {
-	unsigned worth = MESSAGE_WORTH_ARCHIVE | MESSAGE_WORTH_KEEPING;
+	bool says_something = false, store = false, permanent = true;
 
 	if (s->type != MSG_CHAT && s->type != MSG_NORMAL)
 		return 0; /* XEP-0160 §3: groupchat, headline, error */
-	if (has_hint(s, "no-store"))
-		return 0; /* XEP-0334 §4.2 */
-	if (has_hint(s, "store"))
-		return worth; /* §4.4 */
-	if (!says_something(s))
+	elem_each_child (s->root, e) {
+		says_something = says_something || !is_passing(e);
+		if (likely(e->ns != NS_HINTS))
+			continue;
+		if (elem_is(e, "no-store", NS_HINTS))
+			return 0; /* XEP-0334 §4.2 */
+		store = store || elem_is(e, "store", NS_HINTS); /* §4.4 */
+		permanent = permanent && !elem_is(e, "no-permanent-store", NS_HINTS); /* §4.1 */
+	}
+	if (store)
+		permanent = true;
+	else if (!says_something)
 		return 0;
-	if (has_hint(s, "no-permanent-store"))
-		worth &= ~(unsigned)MESSAGE_WORTH_ARCHIVE; /* §4.1 */
-	return worth;
+	return permanent ? MESSAGE_WORTH_ARCHIVE | MESSAGE_WORTH_KEEPING : MESSAGE_WORTH_KEEPING;
 }
