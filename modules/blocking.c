@@ -249,6 +249,7 @@ static int blocking_iq(const struct iq *iq, struct builder *answer UNUSED)
 			elem_is(iq->payload, "unblock", NS_BLOCKING)
 			     : elem_is(iq->payload, "blocklist", NS_BLOCKING);
 
+	shard_check(NULL);
 	if (!known)
 		return ERR_BAD_REQUEST;
 	return account_request_iq(iq, iq->set ? run_change : run_get);

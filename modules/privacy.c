@@ -499,6 +499,7 @@ ON_JOB static int run(struct account_request *w)
 
 static int privacy_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
+	shard_check(NULL);
 	if (!elem_is(iq->payload, "query", NS_PRIVACY))
 		return ERR_BAD_REQUEST;
 	return account_request_iq(iq, run);

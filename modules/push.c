@@ -242,6 +242,7 @@ ON_JOB static int run(struct account_request *r)
 
 static int push_iq(const struct iq *iq, struct builder *answer UNUSED)
 {
+	shard_check(NULL);
 	if (!elem_is(iq->payload, "enable", NS_PUSH) && !elem_is(iq->payload, "disable", NS_PUSH))
 		return ERR_BAD_REQUEST;
 	return account_request_iq(iq, run);
