@@ -75,10 +75,10 @@ void s2s_set_opener(const struct s2s_opener *o)
 
 struct host *s2s_host(const char *ours)
 {
-	struct host *h = NULL;
+	struct host *h = route_host(ours);
 
-	for (const char *at = ours; at && !h; at = strchr(at, '.'), at += at != NULL)
-		h = route_host(at);
+	for (const char *dot = ours; !h && (dot = strchr(dot, '.'));)
+		h = route_host(++dot);
 	return h ? h : route_host(route_own_name());
 }
 
