@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/errand.h"
+#include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -39,8 +40,8 @@ static struct home {
 	bool touring; /* tour_run() walks through it: none goes */
 } homes[SHARDS_MAX];
 
-static const char too_much[] = "Too much waits for that server.";
-static const char shutting_down[] = "The server is shutting down.";
+static const char too_much[] = TR("Too much waits for that server.");
+static const char shutting_down[] = TR("The server is shutting down.");
 
 static const struct s2s_opener *opener;
 static _Atomic bool stopping;
