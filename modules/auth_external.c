@@ -138,7 +138,7 @@ static const char *check_program(const void *value, struct arena *a)
 static const struct conf_item external_items[] = {
 	{ "extauth_program", CONF_STRING, FIELD(struct external_conf, program, const char *),
 		.required = true, .check = check_program, .applies = CONF_AT_MODULE_START,
-		.example = "/usr/local/bin/accounts.py --table /etc/accounts",
+		.example = "accounts.py --table /etc/accounts",
 		.help = "The program, with its path or to be found in PATH, and its arguments with "
 			"spaces between." },
 	{ "extauth_pool_size", CONF_INT, FIELD(struct external_conf, pool_size, int64_t),

@@ -15,12 +15,8 @@
 
 const struct host_conf *s2s_in_conf(const char *ours)
 {
-	struct host *h = route_host(ours);
+	struct host *h = s2s_host(ours);
 
-	for (const char *dot = ours; !h && (dot = strchr(dot, '.'));)
-		h = route_host(++dot);
-	if (!h)
-		h = route_host(route_own_name());
 	return h ? rcu_get(h->conf) : NULL;
 }
 

@@ -107,8 +107,7 @@ ON_SHARD struct next s2s_in_element(struct s2s_in *c, struct stanza *s);
 
 /* --- policy --- */
 
-/* The settings that hold for a domain of ours: its host's; a service's are those of the host whose
- * subdomain it is, or of any. Good until the thread's next quiescent state. */
+/* Of s2s_host(). Good until the thread's next quiescent state. */
 const struct host_conf *s2s_in_conf(const char *ours);
 static inline bool s2s_in_is_secure(const struct s2s_in *c)
 {

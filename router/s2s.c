@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/errand.h"
+#include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -39,8 +40,8 @@ static struct home {
 	bool touring; /* tour_run() walks through it: none goes */
 } homes[SHARDS_MAX];
 
-static const char too_much[] = "Too much waits for that server.";
-static const char shutting_down[] = "The server is shutting down.";
+static const char too_much[] = TR("Too much waits for that server.");
+static const char shutting_down[] = TR("The server is shutting down.");
 
 static const struct s2s_opener *opener;
 static _Atomic bool stopping;
@@ -75,10 +76,10 @@ void s2s_set_opener(const struct s2s_opener *o)
 
 struct host *s2s_host(const char *ours)
 {
-	struct host *h = NULL;
+	struct host *h = route_host(ours);
 
-	for (const char *at = ours; at && !h; at = strchr(at, '.'), at += at != NULL)
-		h = route_host(at);
+	for (const char *dot = ours; !h && (dot = strchr(dot, '.'));)
+		h = route_host(++dot);
 	return h ? h : route_host(route_own_name());
 }
 

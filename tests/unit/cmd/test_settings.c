@@ -381,6 +381,7 @@ Test(settings, example_is_right_and_means_the_defaults)
 	      "+ shaper_rules.max_user_offline_messages: [{5000: admin}, 100]\n"
 	      "~ ca_file: null -> /etc/ssl/certs/ca-certificates.crt\n"
 	      "~ disable_sasl_mechanisms: [] -> [PLAIN]\n"
+	      "~ stream_management.location: null -> im3.example.org:5222\n"
 	      "~ dns_servers: [] -> [127.0.0.1:53, \"[2001:db8::53]:5353\"]\n"
 	      "~ outgoing_s2s_ipv4_address: null -> 192.0.2.1\n"
 	      "~ outgoing_s2s_ipv6_address: null -> 2001:db8::1\n"
