@@ -44,10 +44,7 @@ static void send_due(void *arg, uint64_t when_ns)
 
 static void wrong(struct client *c, const char *what, const char *text)
 {
-	char why[300];
-
-	snprintf(why, sizeof(why), "%s: %s", what, text);
-	bench_complain(c, why);
+	bench_complain_of(c, what, text);
 	chat.bad++;
 }
 

@@ -32,10 +32,7 @@ void fanout_fan(struct fanout *fo, unsigned i, struct client *from, unsigned rec
 
 void fanout_wrong(struct fanout *fo, struct client *c, const char *what, const char *text)
 {
-	char why[300];
-
-	snprintf(why, sizeof(why), "%s: %s", what, text);
-	bench_complain(c, why);
+	bench_complain_of(c, what, text);
 	fo->bad++;
 }
 

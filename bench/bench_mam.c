@@ -32,10 +32,7 @@ static struct {
 
 static void wrong(struct client *c, const char *what, const char *text)
 {
-	char why[300];
-
-	snprintf(why, sizeof(why), "%s: %s", what, text);
-	bench_complain(c, why);
+	bench_complain_of(c, what, text);
 	mam.bad++;
 }
 

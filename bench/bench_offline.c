@@ -36,10 +36,7 @@ static bool is_sender(const struct client *c)
 
 static void wrong(struct client *c, const char *what, const char *text)
 {
-	char why[300];
-
-	snprintf(why, sizeof(why), "%s: %s", what, text);
-	bench_complain(c, why);
+	bench_complain_of(c, what, text);
 	offline.bad++;
 }
 

@@ -40,17 +40,9 @@ static struct {
 	bool over, cannot;
 } resume;
 
-static void complain(struct client *c, const char *what, const char *text)
-{
-	char why[300];
-
-	snprintf(why, sizeof(why), "%s: %s", what, text);
-	bench_complain(c, why);
-}
-
 static void wrong(struct client *c, const char *what, const char *text)
 {
-	complain(c, what, text);
+	bench_complain_of(c, what, text);
 	resume.bad++;
 }
 
@@ -62,7 +54,7 @@ static void begin_batch(struct got *g)
 
 static void count(uint64_t *counter, struct client *c, const char *what, const char *text)
 {
-	complain(c, what, text);
+	bench_complain_of(c, what, text);
 	++*counter;
 }
 

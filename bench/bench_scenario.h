@@ -52,6 +52,7 @@ bool bench_all_here(const struct bench *b);
 /* Closes all that are open and waits for it, a few seconds at most. */
 void bench_close_all(struct bench *b);
 void bench_complain(const struct client *c, const char *why); /* the first few only */
+void bench_complain_of(const struct client *c, const char *what, const char *text);
 /* The server lacks what the scenario is about; returns what run() is to return. */
 bool bench_not_offered(struct bench *b, const char *what);
 

@@ -19,6 +19,14 @@ void bench_complain(const struct client *c, const char *why)
 			c->loop->options->first_user + c->number, why);
 }
 
+void bench_complain_of(const struct client *c, const char *what, const char *text)
+{
+	char why[300];
+
+	snprintf(why, sizeof(why), "%s: %s", what, text);
+	bench_complain(c, why);
+}
+
 bool bench_not_offered(struct bench *b, const char *what)
 {
 	snprintf(b->share->not_offered, sizeof(b->share->not_offered), "%s", what);
