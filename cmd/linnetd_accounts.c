@@ -1,10 +1,13 @@
 /* cmd/linnetd_accounts.c - commands about accounts: the operator's side of router/auth.h. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/linnetd.h"
 #include "core/command.h"
 #include "core/job.h"
+#include "core/mem.h"
 #include "core/rcu.h"
 #include "router/auth.h"
 #include "router/host.h"
@@ -87,6 +90,135 @@ static void run_register(const json_t *args, struct command_answer *answer)
 		answer_account(answer, 0, h, user, "existed");
 	else
 		answer_account(answer, outcome, h, user, "created");
+}
+
+/* --- accounts from elsewhere --- */
+
+#define IMPORTED_AT_ONCE 200 /* one commit */
+#define IMPORT_LINE_MAX 8192 /* bytes */
+
+/* A file of lines "user:password", read bit by bit. */
+struct import_run {
+	struct host *host;
+	FILE *file;
+	unsigned line; /* the last that was read */
+	unsigned imported, existed, refused;
+	unsigned first_refused; /* its line; 0: none */
+	struct auth_import list[IMPORTED_AT_ONCE];
+	char *texts[IMPORTED_AT_ONCE]; /* owned: what list points to */
+	unsigned lines[IMPORTED_AT_ONCE];
+	unsigned n;
+};
+
+static void refuse(struct import_run *run, unsigned line)
+{
+	run->refused++;
+	if (!run->first_refused || line < run->first_refused)
+		run->first_refused = line;
+}
+
+/* "user:password", or a verifier in place of the password. */
+static void take_line(struct import_run *run, char *line)
+{
+	struct auth_import *im = &run->list[run->n];
+	char *password = strchr(line, ':'), user[JID_PART_MAX + 1];
+	enum scram_hash hash;
+	struct scram_verifier v;
+
+	if (!password) {
+		refuse(run, run->line);
+		return;
+	}
+	*password++ = 0;
+	if (jid_prep_local(line, strlen(line), user) <= 0) {
+		refuse(run, run->line);
+		return;
+	}
+	*im = (struct auth_import){ 0 };
+	run->texts[run->n] = xmalloc(strlen(user) + strlen(password) + 2);
+	im->user = strcpy(run->texts[run->n], user);
+	password = strcpy(run->texts[run->n] + strlen(user) + 1, password);
+	if (scram_read(password, &hash, &v))
+		im->account.scram[hash] = v;
+	else
+		im->password = password;
+	run->lines[run->n++] = run->line;
+}
+
+ON_JOB static int import_batch(struct import_run *run)
+{
+	int error = run->n ? auth_import(run->host, run->list, run->n) : 0;
+
+	for (unsigned i = 0; i < run->n; i++) {
+		if (!error && run->list[i].result == 0)
+			run->imported++;
+		else if (!error && run->list[i].result == AUTH_EXISTS)
+			run->existed++;
+		else if (!error)
+			refuse(run, run->lines[i]);
+		wipe(&run->list[i].account, sizeof(run->list[i].account));
+		wipe(run->texts[i],
+			strlen(run->texts[i]) + 1 +
+				(run->list[i].password ? strlen(run->list[i].password) : 0));
+		free(run->texts[i]);
+	}
+	run->n = 0;
+	return error;
+}
+
+ON_JOB static int import_all(struct import_run *run)
+{
+	char line[IMPORT_LINE_MAX];
+	int error = 0;
+
+	while (!error && fgets(line, sizeof(line), run->file)) {
+		size_t len = strcspn(line, "\r\n");
+
+		run->line++;
+		if (!line[len] && !feof(run->file)) { /* too long: the rest is skipped */
+			int c;
+
+			do
+				c = getc(run->file);
+			while (c != '\n' && c != EOF);
+			refuse(run, run->line);
+			continue;
+		}
+		line[len] = 0;
+		if (len && *line != '#')
+			take_line(run, line);
+		if (run->n == IMPORTED_AT_ONCE)
+			error = import_batch(run);
+	}
+	wipe(line, sizeof(line));
+	return error ? error : import_batch(run);
+}
+
+static void run_import(const json_t *args, struct command_answer *answer)
+{
+	const char *path = command_text(args, "file");
+	struct import_run *run;
+	int error;
+
+	job_check();
+	run = xcalloc(1, sizeof(*run));
+	run->host = host_of_args(args, answer);
+	run->file = run->host ? fopen(path, "re") : NULL;
+	if (run->host && !run->file)
+		command_fail(answer, "%s: %s", path, strerror(errno));
+	if (run->file) {
+		error = import_all(run);
+		if (error)
+			command_fail(answer, "%s: %s; %u accounts were imported before line %u",
+				run->host->name, outcome_text(error), run->imported, run->line);
+		else
+			answer->result = json_pack("{s:i, s:i, s:i, s:i}", "imported",
+				(int)run->imported, "existed", (int)run->existed, "refused",
+				(int)run->refused, "first_refused_line", (int)run->first_refused);
+		fclose(run->file);
+	}
+	host_unref(run->host);
+	free(run);
 }
 
 static void run_unregister(const json_t *args, struct command_answer *answer)
@@ -233,6 +365,11 @@ static const struct command_arg register_args[] = { USER_ARG, HOST_ARG, PASSWORD
 	{ 0 } };
 static const struct command_arg account_args[] = { USER_ARG, HOST_ARG, { 0 } };
 static const struct command_arg sources_args[] = { HOST_ARG, { 0 } };
+static const struct command_arg import_args[] = { HOST_ARG,
+	{ "file", ARG_FILE,
+		.help = "A line each; in place of a password may stand a verifier, as "
+			"SCRAM-SHA-256$4096:salt$stored:server (RFC 5803)." },
+	{ 0 } };
 static const struct command_arg password_args[] = { USER_ARG, HOST_ARG, PASSWORD_ARG, { 0 } };
 static const struct command_arg accounts_args[] = { HOST_ARG,
 	{ "after", ARG_STRING, .optional = true, .option = true,
@@ -249,6 +386,9 @@ static const struct command commands[] = {
 		password_args, run_unregister_with },
 	{ "change-password", "accounts", "Give an account another password.", password_args,
 		run_change_password },
+	{ "accounts-import", "accounts",
+		"Make accounts of the lines user:password of a file on the server's machine.",
+		import_args, run_import },
 	{ "auth-sources", "accounts", "Show where a host's accounts come from, in order.",
 		sources_args, run_sources },
 	{ "account-sources", "accounts",

@@ -13,8 +13,7 @@ const struct conf_hint settings_hints[] = {
 	{ "api_permissions|ext_api_*",
 		"commands come over control_socket alone, and control_socket_mode says from whom" },
 	{ "append_host_config", "the options of one host stand under host_config" },
-	{ "auth_password_format|auth_scram_hash|auth_stored_password_types|"
-	  "auth_password_types_hidden_in_sasl1",
+	{ "auth_scram_hash|auth_stored_password_types|auth_password_types_hidden_in_sasl1",
 		"passwords are always kept as verifiers for all SCRAM mechanisms; "
 		"disable_sasl_mechanisms says what is not offered" },
 	{ "auth_external_user_exists_check",

@@ -4,7 +4,6 @@
 #include <crypt.h>
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -12,11 +11,11 @@
 #include "modules/module.h"
 #include "modules/sql_text.h"
 
-enum password_format { PASSWORD_CRYPT, PASSWORD_SCRAM, PASSWORD_PLAIN };
+enum sql_format { PASSWORD_CRYPT, PASSWORD_SCRAM, PASSWORD_PLAIN };
 struct sql_conf {
 	struct db_conf database;
 	const char *password_query, *exists_query, *list_query, *count_query;
-	int format; /* enum password_format */
+	int format; /* enum sql_format */
 	int hash; /* enum scram_hash */
 	int64_t pool_size;
 	int64_t timeout_ms;
@@ -28,7 +27,7 @@ struct sql {
 	struct arena arena; /* holds the queries */
 	struct sql_text password, exists, list, count;
 	bool lists, counts;
-	enum password_format format;
+	enum sql_format format;
 	enum scram_hash hash;
 	/* Under lock: some hash of the table, to be as slow over strangers. */
 	pthread_mutex_t lock;
@@ -41,85 +40,6 @@ struct secret {
 	struct scram_verifier verifier; /* .iterations 0: none */
 	enum scram_hash hash; /* of it */
 };
-
-/* --- verifiers as text ----------------------------------------------------------------------- */
-
-/* How many bytes; negative: it is no base64 of at most max bytes. */
-static int base64_bytes(const char *text, size_t len, uint8_t *out, size_t max)
-{
-	uint8_t bytes[SCRAM_KEY_MAX * 2];
-	int n;
-
-	if (!len || len % 4 || len / 4 * 3 > sizeof(bytes))
-		return -1;
-	n = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)len);
-	for (size_t i = len; n > 0 && i > len - 2 && text[i - 1] == '='; i--)
-		n--;
-	if (n < 0 || (size_t)n > max)
-		return -1;
-	memcpy(out, bytes, (size_t)n);
-	return n;
-}
-
-/* Leaves .iterations 0 when any part is not what it should be. */
-static void read_parts(
-	struct secret *s, const char *const part[3], const size_t len[3], int64_t iterations)
-{
-	size_t key = scram_key_bytes(s->hash);
-	struct scram_verifier *v = &s->verifier;
-	int salt = base64_bytes(part[2], len[2], v->salt, SCRAM_SALT_MAX);
-
-	if (salt <= 0 || iterations < 1 || iterations > 10000000 ||
-		base64_bytes(part[0], len[0], v->stored_key, SCRAM_KEY_MAX) != (int)key ||
-		base64_bytes(part[1], len[1], v->server_key, SCRAM_KEY_MAX) != (int)key)
-		return;
-	v->salt_len = (uint8_t)salt;
-	v->iterations = (uint32_t)iterations;
-}
-
-/* RFC 5803 §3: "SCRAM-SHA-256$4096:salt$stored:server". False: it is nothing of the kind. */
-static bool read_scram_text(struct secret *s, const char *text)
-{
-	static const char *const names[SCRAM_HASHES] = { "SCRAM-SHA-1$", "SCRAM-SHA-256$",
-		"SCRAM-SHA-512$" };
-	const char *part[3], *rest;
-	size_t len[3];
-	char *end;
-	long iterations;
-	int hash = 0;
-
-	while (hash < SCRAM_HASHES && strncmp(text, names[hash], strlen(names[hash])) != 0)
-		hash++;
-	if (hash == SCRAM_HASHES)
-		return false;
-	s->hash = (enum scram_hash)hash;
-	iterations = strtol(text + strlen(names[hash]), &end, 10);
-	rest = *end == ':' ? end + 1 : "";
-	part[2] = rest;
-	len[2] = strcspn(rest, "$");
-	rest += len[2] + (rest[len[2]] == '$');
-	part[0] = rest;
-	len[0] = strcspn(rest, ":");
-	rest += len[0] + (rest[len[0]] == ':');
-	part[1] = rest;
-	len[1] = strlen(rest);
-	read_parts(s, part, len, iterations);
-	return true;
-}
-
-/* As ejabberd's table has it: stored key, server key, salt, rounds. */
-static void read_scram_columns(struct secret *s, const struct db_row *r)
-{
-	const char *part[3];
-	size_t len[3];
-	int64_t iterations = db_row_int(r, 3);
-
-	for (unsigned i = 0; i < 3; i++)
-		part[i] = db_row_blob(r, i, &len[i]);
-	if (!iterations && r->n > 3)
-		iterations = strtol(db_row_text(r, 3), NULL, 10);
-	read_parts(s, part, len, iterations);
-}
 
 /* --- one account's row ----------------------------------------------------------------------- */
 
@@ -136,6 +56,25 @@ struct taker {
 	struct secret *secret; /* NULL: whether there is one */
 };
 
+static struct scram_part column(const struct db_row *r, unsigned col)
+{
+	struct scram_part part;
+
+	part.text = db_row_blob(r, col, &part.len);
+	return part;
+}
+
+/* As ejabberd's table has it: stored key, server key, salt, rounds. */
+static void read_columns(struct secret *s, const struct db_row *r)
+{
+	int64_t iterations = db_row_int(r, 3);
+
+	if (!iterations)
+		iterations = strtol(db_row_text(r, 3), NULL, 10);
+	scram_read_parts(
+		s->hash, column(r, 0), column(r, 1), column(r, 2), iterations, &s->verifier);
+}
+
 static int take_secret(const struct db_row *r, void *arg)
 {
 	const struct taker *t = arg;
@@ -147,8 +86,9 @@ static int take_secret(const struct db_row *r, void *arg)
 		return 1;
 	text = db_row_blob(r, 0, &len);
 	s->text = xstrndup(text, len);
-	if (t->sql->format == PASSWORD_SCRAM && !read_scram_text(s, s->text))
-		read_scram_columns(s, r);
+	if (t->sql->format == PASSWORD_SCRAM && !scram_read(s->text, &s->hash, &s->verifier) &&
+		r->n >= 4)
+		read_columns(s, r);
 	return 1;
 }
 
@@ -500,7 +440,7 @@ static struct sql *sql_new(const struct sql_conf *conf)
 		&x->exists);
 	x->lists = take_query(x, conf->list_query, LIST_MARKS, &x->list);
 	x->counts = take_query(x, conf->count_query, COUNT_MARKS, &x->count);
-	x->format = (enum password_format)conf->format;
+	x->format = (enum sql_format)conf->format;
 	x->hash = (enum scram_hash)conf->hash;
 	return x;
 }

@@ -257,17 +257,29 @@ ON_JOB static int walk_through(struct auth_walk *w, const char *password)
 	return w->result;
 }
 
-int auth_find(struct host *h, const char *user, struct auth_account *out)
+ON_JOB static int find(
+	enum purpose purpose, struct host *h, const char *user, struct auth_account *out)
 {
 	struct auth_walk w;
 	int result;
 
-	job_check();
-	walk_begin(&w, TO_KNOW, h, user);
+	walk_begin(&w, purpose, h, user);
 	result = walk_through(&w, NULL);
 	*out = w.account;
 	walk_fini(&w);
 	return result;
+}
+
+int auth_find(struct host *h, const char *user, struct auth_account *out)
+{
+	job_check();
+	return find(TO_KNOW, h, user, out);
+}
+
+int auth_verifiers(struct host *h, const char *user, struct auth_account *out)
+{
+	job_check();
+	return find(TO_LOG_IN_BY_VERIFIER, h, user, out);
 }
 
 int auth_check(struct host *h, const char *user, const char *password)
@@ -348,6 +360,31 @@ int auth_create(struct host *h, const char *user, const char *password)
 			result = do_in(all.at[i], AUTH_DO_CREATE, h, user, password);
 	sources_drop(&all);
 	return result;
+}
+
+int auth_import(struct host *h, struct auth_import *list, unsigned n)
+{
+	struct sources all;
+	int result = AUTH_READ_ONLY;
+
+	job_check();
+	for (unsigned i = 0; i < n; i++) {
+		struct auth_account found;
+		int known = is_name(list[i].user) ? auth_find(h, list[i].user, &found) : -EINVAL;
+
+		if (known < 0 && known != -EINVAL)
+			return known;
+		list[i].result = known == AUTH_NO_SUCH_USER ? 0 : known ? known : AUTH_EXISTS;
+	}
+	sources_hold(h, &all);
+	for (unsigned i = 0; i < all.n && result == AUTH_READ_ONLY; i++) {
+		const struct auth_source_part *p = auth_source_part(all.at[i]);
+
+		if (p->backend->import)
+			result = p->backend->import(p->arg, h, list, n);
+	}
+	sources_drop(&all);
+	return result == AUTH_READ_ONLY ? -ENOSYS : result;
 }
 
 /* Who has a token may have it by the old password, so no token outlives that: they go before it

@@ -34,6 +34,14 @@ struct auth_account {
 	bool takes_verifiers; /* which has set_verifier() */
 };
 
+/* One of the accounts that an operator brings along. */
+struct auth_import {
+	const char *user;
+	const char *password; /* NULL: what account has */
+	struct auth_account account;
+	int result;
+};
+
 #define AUTH_NO_SUCH_USER 1
 #define AUTH_EXISTS 2
 #define AUTH_WRONG 3 /* wrong password */
@@ -56,6 +64,9 @@ struct auth_backend {
 	int (*check)(void *arg, struct host *h, const char *user, const char *password);
 	int (*create)(void *arg, struct host *h, const char *user, const char *password);
 	int (*set_password)(void *arg, struct host *h, const char *user, const char *password);
+	/* Several new accounts in one go, those whose result is 0; sets it to AUTH_EXISTS or
+	 * -EINVAL for those that it does not take. 0 or a negative errno: none is there. */
+	int (*import)(void *arg, struct host *h, struct auth_import *list, unsigned n);
 	int (*remove)(void *arg, struct host *h, const char *user);
 	/* Only if this is the password; NULL: check(), then remove(). */
 	int (*remove_with)(void *arg, struct host *h, const char *user, const char *password);
@@ -107,12 +118,17 @@ uint32_t auth_mechanisms(struct host *h, const struct host_conf *conf, uint32_t 
 
 /* A host without a source: -ENOSYS; one for anonymous logins alone: AUTH_NO_SUCH_USER. A password
  * that may not be, or a name that cannot be one: -EINVAL; auth_check() says AUTH_WRONG. */
-/* Whether there is such an account, for whoever has something for it: about slow sources it may be
- * what they said within auth_cache_life_time. Verifiers only from those that answer at once. */
+/* Whether there is such an account, for whoever has something for it, and of out the source: what
+ * slow ones said within auth_cache_life_time serves. */
 ON_JOB int auth_find(struct host *h, const char *user, struct auth_account *out);
+/* The account, to log in with its verifiers. */
+ON_JOB int auth_verifiers(struct host *h, const char *user, struct auth_account *out);
 ON_JOB int auth_check(struct host *h, const char *user, const char *password);
 /* In the first source that makes accounts, unless any of them has it. */
 ON_JOB int auth_create(struct host *h, const char *user, const char *password);
+/* The same with many, passwords kept as auth_password_format says. Their results are set; 0 or a
+ * negative errno: nothing is imported. */
+ON_JOB int auth_import(struct host *h, struct auth_import *list, unsigned n);
 ON_JOB int auth_set_password(struct host *h, const char *user, const char *password);
 /* That the password is the one of the other verifiers is the word of whoever logged in with it. */
 ON_JOB int auth_set_verifier(struct host *h, const char *user, const struct auth_account *was,
@@ -210,6 +226,17 @@ ON_JOB int scram_make(
 bool scram_salt(struct scram_verifier *v); /* v->salt_len bytes of it. False: no random */
 /* The keys that belong to a SaltedPassword of scram_key_bytes(). False: out of memory. */
 bool scram_keys(enum scram_hash hash, const uint8_t *salted, struct scram_verifier *v);
+/* A verifier as RFC 5803 §3 writes it: "SCRAM-SHA-256$4096:salt$stored:server". False: it is none.
+ */
+bool scram_read(const char *text, enum scram_hash *hash, struct scram_verifier *v);
+/* The same from its parts, keys and salt in base64. v->iterations is 0 when one of them is wrong.
+ */
+struct scram_part {
+	const char *text;
+	size_t len;
+};
+bool scram_read_parts(enum scram_hash hash, struct scram_part stored, struct scram_part server,
+	struct scram_part salt, int64_t iterations, struct scram_verifier *v);
 /* The keys that belong to v's salt and iterations. */
 ON_JOB int scram_derive(enum scram_hash hash, const char *password, struct scram_verifier *v);
 /* Compares in equal time. */

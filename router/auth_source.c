@@ -19,7 +19,7 @@
 #define TIMEOUT_MS 10000
 /* A source that has left all calls unanswered for so long gets no more from threads that would
  * wait for it: the job threads are everybody's. */
-#define SILENT_MS 2000
+#define SILENT_MS 3000
 #define STOP_GRACE_MS 1000 /* beyond the time-out, for calls under way when a source goes */
 
 /* A thread of a source's. */

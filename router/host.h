@@ -11,6 +11,7 @@
 #include "core/hook.h"
 #include "core/rcu.h"
 
+enum password_format { PASSWORD_AS_VERIFIERS, PASSWORD_AS_IT_IS };
 enum resource_conflict { CONFLICT_CLOSE_OLD, CONFLICT_CLOSE_NEW, CONFLICT_SET_RESOURCE };
 enum { /* sasl_mechanisms, in the order of the setting's words */
 	SASL_SCRAM_SHA_512_PLUS = 1 << 0,
@@ -88,6 +89,7 @@ struct host_conf {
 	int64_t auth_fails; /* failed logins per address ... */
 	int64_t auth_fail_window_ms; /* ... within this time, then refused until it is over */
 	int64_t scram_iterations;
+	int password_format; /* auth_password_format: enum password_format */
 	bool scram_no_offer; /* disable_sasl_scram_downgrade_protection */
 	bool scram_protects_offer; /* XEP-0474: not that */
 	bool sasl2; /* XEP-0388, under TLS */

@@ -20,6 +20,7 @@ static const struct conf_item auth_item[] = { { "auth_method", CONF_ENUM, 0, .wo
 						      .hints = auth_hints,
 						      .help = "Where accounts come from." },
 	{ 0 } };
+static const char *const format_words[] = { "scram", "plain", NULL };
 static const char *const conflict_words[] = { "closeold|acceptnew", "closenew", "setresource",
 	NULL };
 /* In the order of SASL_* in router/host.h; the ones behind them are ejabberd's and never offered.
@@ -202,6 +203,12 @@ const struct conf_item host_conf_items[] = {
 		.preset = "10000", .min = 4096, .max = 10000000, .unit = "rounds", .per_host = true,
 		.help = "How slow it is to guess passwords from a stolen database; for passwords "
 			"that are set from now on. Clients compute the rounds at each login." },
+	{ "auth_password_format", CONF_ENUM, FIELD(struct host_conf, password_format, int),
+		.preset = "scram", .words = format_words, .per_host = true,
+		.help = "How passwords are kept that `linnetctl accounts-import` brings: `scram`, "
+			"as verifiers, which takes a moment for each; `plain`, as they are, until "
+			"the account's next login makes verifiers of it. All other passwords are "
+			"always kept as verifiers." },
 	{ "disable_sasl_scram_downgrade_protection", CONF_BOOL,
 		FIELD(struct host_conf, scram_no_offer, bool), .preset = "false", .per_host = true,
 		.help = "Do not tell clients in SCRAM what was offered to them (XEP-0474), which "

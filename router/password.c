@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <unicode/usprep.h>
 #include <unicode/ustring.h>
 
@@ -183,4 +184,68 @@ bool scram_check(enum scram_hash hash, const char *password, const struct scram_
 
 	return scram_derive(hash, password, &made) == 0 &&
 		CRYPTO_memcmp(made.stored_key, v->stored_key, scram_key_bytes(hash)) == 0;
+}
+
+/* --- verifiers as text ----------------------------------------------------------------------- */
+
+#define ITERATIONS_MAX 10000000
+
+/* How many bytes; negative: it is no base64 of at most max bytes. */
+static int read_base64(struct scram_part p, uint8_t *out, size_t max)
+{
+	uint8_t bytes[SCRAM_KEY_MAX * 2];
+	int n;
+
+	if (!p.len || p.len % 4 || p.len / 4 * 3 > sizeof(bytes))
+		return -1;
+	n = EVP_DecodeBlock(bytes, (const unsigned char *)p.text, (int)p.len);
+	for (size_t i = p.len; n > 0 && i > p.len - 2 && p.text[i - 1] == '='; i--)
+		n--; /* it counts what fills up */
+	if (n < 0 || (size_t)n > max)
+		return -1;
+	memcpy(out, bytes, (size_t)n);
+	return n;
+}
+
+bool scram_read_parts(enum scram_hash hash, struct scram_part stored, struct scram_part server,
+	struct scram_part salt, int64_t iterations, struct scram_verifier *v)
+{
+	int key = (int)scram_key_bytes(hash), salt_len = read_base64(salt, v->salt, SCRAM_SALT_MAX);
+
+	v->iterations = 0;
+	if (salt_len <= 0 || iterations < 1 || iterations > ITERATIONS_MAX ||
+		read_base64(stored, v->stored_key, SCRAM_KEY_MAX) != key ||
+		read_base64(server, v->server_key, SCRAM_KEY_MAX) != key)
+		return false;
+	v->salt_len = (uint8_t)salt_len;
+	v->iterations = (uint32_t)iterations;
+	return true;
+}
+
+/* Up to the separator, which is skipped. */
+static struct scram_part take_part(const char **text, const char *separator)
+{
+	struct scram_part part = { *text, strcspn(*text, separator) };
+
+	*text += part.len + ((*text)[part.len] != 0);
+	return part;
+}
+
+bool scram_read(const char *text, enum scram_hash *hash, struct scram_verifier *v)
+{
+	static const char *const names[SCRAM_HASHES] = { "SCRAM-SHA-1", "SCRAM-SHA-256",
+		"SCRAM-SHA-512" };
+	struct scram_part name = take_part(&text, "$"), rounds = take_part(&text, ":");
+	struct scram_part salt = take_part(&text, "$"), stored = take_part(&text, ":");
+	struct scram_part server = { text, strlen(text) };
+	int i = 0;
+
+	while (i < SCRAM_HASHES &&
+		(strlen(names[i]) != name.len || memcmp(names[i], name.text, name.len) != 0))
+		i++;
+	if (i == SCRAM_HASHES || !rounds.len || strspn(rounds.text, "0123456789") != rounds.len ||
+		rounds.len > 9)
+		return false;
+	*hash = (enum scram_hash)i;
+	return scram_read_parts(*hash, stored, server, salt, strtol(rounds.text, NULL, 10), v);
 }

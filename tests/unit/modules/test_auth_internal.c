@@ -76,7 +76,7 @@ Test(auth_internal, an_account_has_all_three_verifiers)
 	struct auth_account account;
 
 	cr_assert_eq(auth_create(host, "juliet", "secret"), 0);
-	cr_assert_eq(auth_find(host, "juliet", &account), 0);
+	cr_assert_eq(auth_verifiers(host, "juliet", &account), 0);
 	cr_expect_not(account.disabled);
 	for (int hash = 0; hash < SCRAM_HASHES; hash++) {
 		cr_expect_eq(account.scram[hash].iterations, 5000);
@@ -107,7 +107,7 @@ Test(auth_internal, a_new_password_replaces_all_of_the_old)
 
 	auth_create(host, "juliet", "old");
 	cr_expect_eq(auth_set_password(host, "juliet", "new"), 0);
-	cr_expect_eq(auth_find(host, "juliet", &account), 0);
+	cr_expect_eq(auth_verifiers(host, "juliet", &account), 0);
 	for (int hash = 0; hash < SCRAM_HASHES; hash++) {
 		cr_expect(scram_check((enum scram_hash)hash, "new", &account.scram[hash]));
 		cr_expect_not(scram_check((enum scram_hash)hash, "old", &account.scram[hash]));
@@ -132,7 +132,7 @@ Test(auth_internal, disabled_accounts_do_not_log_in)
 	auth_create(host, "juliet", "secret");
 	cr_expect_eq(auth_disable(host, "juliet"), 0);
 	cr_expect_eq(auth_check(host, "juliet", "secret"), AUTH_DISABLED);
-	cr_expect_eq(auth_find(host, "juliet", &account), 0);
+	cr_expect_eq(auth_verifiers(host, "juliet", &account), 0);
 	cr_expect(account.disabled);
 	cr_expect_eq(auth_enable(host, "juliet"), 0);
 	cr_expect_eq(auth_check(host, "juliet", "secret"), 0);
@@ -241,4 +241,125 @@ Test(auth_internal, without_a_database_it_does_not_start)
 	module_auth_internal.stop(&on_host);
 	db_main_set(NULL);
 	cr_expect_eq(module_auth_internal.start(&on_host), -ENODEV);
+}
+
+/* --- accounts that come from elsewhere ------------------------------------------------------- */
+
+static struct db_stmt kept_password =
+	DB_STMT("kept_password", "SELECT password FROM accounts WHERE host = ? AND name = ?");
+
+static int take_password(const struct db_row *r, void *arg)
+{
+	snprintf(arg, 64, "%s", db_row_is_null(r, 0) ? "(none)" : db_row_text(r, 0));
+	return 0;
+}
+
+static const char *password_of(const char *user)
+{
+	static char password[64];
+
+	strcpy(password, "(no account)");
+	db_read(db, &kept_password, DB_PARAMS(db_text("example.org"), db_text(user)), take_password,
+		password);
+	return password;
+}
+
+static void keep_as(enum password_format format)
+{
+	struct host_conf *conf = host_conf_hold(host);
+
+	conf->password_format = format;
+	host_conf_drop(conf);
+}
+
+Test(auth_internal, imported_passwords_are_kept_as_the_setting_says)
+{
+	struct auth_import list[] = { { .user = "a", .password = "IX" },
+		{ .user = "b", .password = "\x07" }, { .user = "", .password = "x" },
+		{ .user = "juliet", .password = "x" } };
+
+	auth_create(host, "juliet", "secret");
+	cr_expect_eq(auth_import(host, list, ARRAY_LEN(list)), 0);
+	cr_expect_eq(list[0].result, 0);
+	cr_expect_eq(list[1].result, -EINVAL);
+	cr_expect_eq(list[2].result, -EINVAL);
+	cr_expect_eq(list[3].result, AUTH_EXISTS);
+	cr_expect_str_eq(password_of("a"), "(none)");
+	cr_expect_str_eq(password_of("b"), "(no account)");
+	cr_expect_eq(auth_check(host, "a", "IX"), 0);
+	cr_expect_eq(auth_check(host, "juliet", "secret"), 0);
+	keep_as(PASSWORD_AS_IT_IS);
+	list[0].user = "c";
+	cr_expect_eq(auth_import(host, list, 1), 0);
+	cr_expect_str_eq(password_of("c"), "IX");
+	cr_expect_eq(auth_create(host, "d", "secret"), 0);
+	cr_expect_str_eq(password_of("d"), "(none)", "of no other");
+}
+
+Test(auth_internal, a_login_makes_verifiers_of_an_imported_password)
+{
+	static const char nine[] = "\xe2\x85\xa8"; /* U+2168, prepared: IX */
+	struct auth_import list[] = { { .user = "a", .password = nine },
+		{ .user = "b", .password = nine }, { .user = "c", .password = nine } };
+	struct auth_account account;
+
+	keep_as(PASSWORD_AS_IT_IS);
+	cr_expect_eq(auth_import(host, list, ARRAY_LEN(list)), 0);
+	cr_expect_eq(auth_find(host, "a", &account), 0);
+	cr_expect_str_eq(password_of("a"), nine, "to look is no login");
+	cr_expect_eq(auth_check(host, "a", "wrong"), AUTH_WRONG);
+	cr_expect_str_eq(password_of("a"), "(none)");
+	cr_expect_eq(auth_check(host, "a", "IX"), 0);
+	cr_expect_eq(auth_check(host, "b", "IX"), 0);
+	cr_expect_str_eq(password_of("b"), "(none)");
+	cr_expect_eq(auth_check(host, "b", "IX"), 0);
+	cr_expect_eq(auth_set_password(host, "c", "new"), 0);
+	cr_expect_str_eq(password_of("c"), "(none)");
+	cr_expect_eq(auth_check(host, "c", "IX"), AUTH_WRONG);
+	cr_expect_eq(auth_check(host, "c", "new"), 0);
+}
+
+/* RFC 5803 §3; the account of RFC 7677 §3. */
+Test(auth_internal, verifiers_are_imported)
+{
+	static const char text[] = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"
+				   "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+				   "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+	struct auth_import list[] = { { .user = "user" } };
+	enum scram_hash hash;
+
+	cr_assert(scram_read(text, &hash, &list[0].account.scram[SCRAM_SHA_256]));
+	cr_expect_eq(hash, SCRAM_SHA_256);
+	cr_expect_eq(auth_import(host, list, 1), 0);
+	cr_expect_eq(auth_check(host, "user", "pencil"), 0);
+	cr_expect_eq(auth_check(host, "user", "pencils"), AUTH_WRONG);
+}
+
+static const char *const no_verifiers[] = {
+	"",
+	"pencil",
+	"SCRAM-SHA-256",
+	"SCRAM-SHA-256$",
+	"SCRAM-SHA-256$4096:$:",
+	"SCRAM-SHA-2$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+	"SCRAM-SHA-1$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+	"SCRAM-SHA-256$-4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+	"SCRAM-SHA-256$0:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY",
+	"SCRAM-SHA-256$4096:!22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+};
+
+Test(auth_internal, what_is_no_verifier_is_read_as_none)
+{
+	for (size_t i = 0; i < ARRAY_LEN(no_verifiers); i++) {
+		struct scram_verifier v;
+		enum scram_hash hash;
+
+		cr_expect_not(scram_read(no_verifiers[i], &hash, &v), "%s", no_verifiers[i]);
+	}
 }
