@@ -41,7 +41,7 @@ static inline bool s2s_in_sm_waits(const struct s2s_in *c)
 /* It outlives its connection. */
 static inline bool s2s_in_sm_stays(const struct s2s_in *c)
 {
-	return c->sm && c->sm->max_ms && !c->over;
+	return c->sm && c->sm->max_ms && !c->over && !c->ending;
 }
 /* What it has sent is handled, and done with. */
 static inline bool s2s_in_sm_is_covered(const struct s2s_in *c)

@@ -25,18 +25,18 @@ enum carries { CARRIES, CARRIES_NOT_HERE, CARRIES_NO_ADDRESS, CARRIES_SPOOFED, C
 ON_SHARD static enum carries check_addresses(struct s2s_in *c, const struct stanza *s)
 {
 	const char *theirs, *ours;
+	bool has;
 
 	if (!s->from || s->faults & STANZA_BAD_FROM || (!s->to && !(s->faults & STANZA_BAD_TO)))
 		return CARRIES_NO_ADDRESS;
 	theirs = jid_domain(s->from);
 	ours = s->to ? jid_domain(s->to) : c->ours;
-	if (s2s_pairs_has(&c->pairs, theirs, ours))
-		return CARRIES;
-	if (!s2s_pairs_sends(&c->pairs, theirs))
+	has = s2s_pairs_has(&c->pairs, theirs, ours);
+	if (!has && !s2s_pairs_sends(&c->pairs, theirs))
 		return CARRIES_SPOOFED;
-	if (!route_has(ours))
+	if (!route_has(ours)) /* or not any more: a component may have gone */
 		return CARRIES_UNKNOWN;
-	return may_send_here(c, theirs, ours) ? CARRIES : CARRIES_NOT_HERE;
+	return has || may_send_here(c, theirs, ours) ? CARRIES : CARRIES_NOT_HERE;
 }
 
 /* What RFC 6120 §8 asks of any stanza; 0, or the stanza error. A `to` that is no address would be a

@@ -105,12 +105,12 @@ acl:
         romeo = self.client()
         slow = self.proven(remote=self.remotes['slow.example'])
         fast = self.proven()
-        slow.send(''.join(MESSAGE % ('slow.example', 's%d' % n, 'x' * 1000) for n in range(60)))
+        slow.send(''.join(MESSAGE % ('slow.example', 's%d' % n, 'x' * 1000) for n in range(300)))
         fast.send(''.join(MESSAGE % ('remote.example', 'f%d' % n, 'x' * 1000) for n in range(60)))
         came = []
         while 'f59' not in came:
             came.append(romeo.stanza().get('id'))
-        self.assertNotIn('s59', came)
+        self.assertNotIn('s299', came)      # one read may take the first of them together
 
     def test_upgrade(self):
         """Another server takes this one's place: peers are told what was handled, and find it."""
