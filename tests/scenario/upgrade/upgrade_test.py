@@ -509,6 +509,28 @@ class State(unittest.TestCase):
             self.assertEqual(kind, 'open')
             early.expect_stream_error('reset')
 
+    def test_a_component_comes_again(self):
+        """Its stream is reset, and the port is the new server's at once."""
+        over = """
+listen:
+    - {port: ${port}, ip: 127.0.0.1, module: ejabberd_c2s}
+    - {port: ${plain_port}, ip: 127.0.0.1, module: ejabberd_c2s, starttls: false, starttls_required: false}
+    - {port: ${component_port}, ip: 127.0.0.1, module: ejabberd_service, password: secret}
+"""
+        with Upgraded(over, accounts=[('romeo@localhost', None)]) as server:
+            romeo = server.login('romeo@localhost/r', tls='none')
+            bot = server.connect('bot', server.component_port)
+            bot.serve('bot.example', 'secret')
+            server.upgrade()
+            bot.expect_stream_error('reset')
+            bot.close()
+            bot = server.connect('bot', server.component_port)
+            bot.serve('bot.example', 'secret')
+            romeo.send("<message to='bot.example' id='m1'/>")
+            bot.expect("<message from='romeo@localhost/r' id='m1'/>")
+            bot.send("<message from='bot.example' to='romeo@localhost/r' id='m2'/>")
+            romeo.expect("<message from='bot.example' id='m2'/>")
+
     def test_a_port_and_a_host_that_the_settings_have_lost(self):
         """Their clients end, the others go over."""
         with Upgraded(accounts=[(jid, None) for jid in (
