@@ -404,6 +404,7 @@ static void begin_anew(struct s2s_out *o)
 	o->versioned = o->secure = o->authenticated = o->tried_external = o->usable = false;
 	o->calling_back = false;
 	o->offers = o->peer_error = 0;
+	o->peer_max_bytes = o->peer_idle_ms = 0;
 	free(o->peer_id);
 	o->peer_id = NULL;
 }
@@ -447,6 +448,14 @@ struct next s2s_out_reopen_socket(struct fsm *f, struct term *e)
 	return s2s_out_open_socket(f, e);
 }
 
+/* How long it may be silent: as they say, where they have less patience than we. */
+static uint64_t idle_ms_of(const struct s2s_out *o)
+{
+	uint64_t ours = (uint64_t)s2s_conf()->idle_ms;
+
+	return o->peer_idle_ms && o->peer_idle_ms < ours ? o->peer_idle_ms : ours;
+}
+
 struct next s2s_out_proven(struct s2s_out *o)
 {
 	if (s2s_out_sm_is_away(o) && o->offers & OFFERS_SM) {
@@ -484,7 +493,7 @@ struct next s2s_out_established(struct s2s_out *o)
 		L_STR("tls", o->secure ? "yes" : "no"),
 		L_STR("by", o->calling_back ? "dialback" : "certificate"));
 	o->used_ms = shard_now_ms();
-	timer_set(&o->timer, (uint64_t)s2s_conf()->idle_ms);
+	timer_set(&o->timer, idle_ms_of(o));
 	s2s_out_ask(o);
 	if (o->link && o->link->state != S2S_UP)
 		s2s_link_up(o->link);
@@ -512,7 +521,7 @@ ON_SHARD static bool is_needed(const struct s2s_out *o)
 
 ON_SHARD static void look_whether_idle(struct s2s_out *o)
 {
-	uint64_t idle_ms = (uint64_t)s2s_conf()->idle_ms, silent_ms;
+	uint64_t idle_ms = idle_ms_of(o), silent_ms;
 
 	silent_ms = shard_now_ms() - o->used_ms;
 	if (silent_ms < idle_ms)
@@ -582,11 +591,29 @@ static uint64_t held_bytes(void *out)
 	return (o->has_stream ? conn_held_bytes(&o->stream.conn) : 0) + s2s_out_sm_held_bytes(o);
 }
 
+/* XEP-0478 §4: it would end the stream for what it does not take. */
+ON_SHARD static bool is_too_large(const struct s2s_out *o, struct stanza *s)
+{
+	struct buf *wire;
+	bool is;
+
+	if (!o->peer_max_bytes)
+		return false;
+	wire = stanza_wire(s);
+	is = wire->len > o->peer_max_bytes;
+	buf_unref(wire);
+	return is;
+}
+
 static void send_out(void *out, struct stanza *s)
 {
 	struct s2s_out *o = out;
 
 	shard_check(NULL);
+	if (is_too_large(o, s)) {
+		s2s_bounce(s, ERR_POLICY_VIOLATION, "The other server takes no stanza so large.");
+		return;
+	}
 	o->used_ms = shard_now_ms();
 	if (o->sm)
 		s2s_out_sm_send(o, s);

@@ -256,6 +256,29 @@ struct next s2s_out_wait_for_stream(struct fsm *f, struct term *e)
 	return fsm_same();
 }
 
+/* A number of seconds or bytes that nothing is done with but compare it; 0: there is none. */
+static uint64_t read_limit(const struct elem *limits, const char *name)
+{
+	const char *text;
+	uint64_t limit;
+	struct arena a;
+
+	arena_init(&a, NULL, 0);
+	text = limits ? elem_child_text(limits, name, NS_LIMITS, &a) : NULL;
+	limit = text ? strtoull(text, NULL, 10) : 0;
+	arena_fini(&a);
+	return limit < UINT32_MAX ? limit : UINT32_MAX;
+}
+
+/* XEP-0478 §4. */
+static void note_limits(struct s2s_out *o, const struct stanza *features)
+{
+	const struct elem *limits = elem_child(features->root, "limits", NS_LIMITS);
+
+	o->peer_max_bytes = read_limit(limits, "max-bytes");
+	o->peer_idle_ms = read_limit(limits, "idle-seconds") * 1000;
+}
+
 static uint8_t offers_of(const struct stanza *features)
 {
 	const struct elem *starttls = elem_child(features->root, "starttls", NS_TLS);
@@ -305,6 +328,7 @@ struct next s2s_out_wait_for_features(struct fsm *f, struct term *e)
 		return s2s_out_refuse(o, STREAM_UNSUPPORTED_STANZA_TYPE,
 			"That server does not say what it offers.");
 	o->offers = offers_of(s);
+	note_limits(o, s);
 	if (o->authenticated)
 		return s2s_out_proven(o);
 	if (!o->secure)

@@ -52,6 +52,9 @@ struct s2s_out {
 	uint8_t offers; /* bits of enum s2s_offer, in the last features */
 	uint8_t peer_error; /* enum stream_condition + 1 of the peer's stream error; 0: none */
 	uint64_t used_ms; /* shard_now_ms() at the last stanza */
+	/* What the peer says of itself, XEP-0478; 0: nothing. */
+	uint64_t peer_max_bytes; /* of a stanza */
+	uint64_t peer_idle_ms; /* it closes what is silent for so long */
 };
 
 enum s2s_out_event {

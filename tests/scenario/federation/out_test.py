@@ -17,6 +17,7 @@ from harness.callee import DIALBACK, EXTERNAL, NS_SM, REQUIRED, SM, STARTTLS, Ca
 from harness.case import ServerCase, main   # noqa: E402
 
 MESSAGE = "<message to='%s' id='%s' type='chat'><body>%s</body></message>"
+LIMITS = "<limits xmlns='urn:xmpp:stream-limits:0'>%s</limits>"
 ERROR = "<message from='%s' id='%s' type='error'><error><e:%s/></error></message>"
 
 
@@ -217,6 +218,29 @@ class Plain(Out):
         link = self.callee.accept()
         link.greet(REQUIRED)
         self.told('one', 'remote-server-timeout')
+        link.close()
+
+    def test_limits(self):
+        """XEP-0478 §4: what is larger than it takes is not sent; the rest is."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(DIALBACK + LIMITS % '<max-bytes>10000</max-bytes>')
+        link.validate()
+        self.came(link, 'one')
+        self.romeo.send(MESSAGE % (self.to, 'two', 'x' * 10000))
+        self.told('two', 'policy-violation')
+        self.say('three')
+        self.came(link, 'three')
+        link.close()
+
+    def test_idle(self):
+        """XEP-0478 §4: it is closed in order before the other server does so."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(DIALBACK + LIMITS % '<idle-seconds>1</idle-seconds>')
+        link.validate()
+        self.came(link, 'one')
+        link.expect_close()
         link.close()
 
     def test_dead_then_live(self):
