@@ -18,7 +18,8 @@
 /* Of the streams themselves; as a module's xeps: number, version and, unless it is whole,
  * "partial". */
 static const char *const streams[] = { "XEP-0078 2.5", "XEP-0114 1.6", "XEP-0175 1.2",
-	"XEP-0178 1.2", "XEP-0198 1.6.3", "XEP-0368 1.1.0", "XEP-0386 1.1.0", "XEP-0388 1.0.4",
+	"XEP-0178 1.2", "XEP-0185 1.0", "XEP-0198 1.6.3", "XEP-0220 1.1.1",
+	"XEP-0288 1.0.1 partial", "XEP-0368 1.1.0", "XEP-0386 1.1.0", "XEP-0388 1.0.4",
 	"XEP-0440 1.0.0", "XEP-0474 0.5.0", "XEP-0478 0.2.0", "XEP-0480 0.2.0", "XEP-0484 0.2.0" };
 static const char *const rfcs[] = { "6120", "6121", "7590", "7622" };
 

@@ -163,8 +163,7 @@ struct next s2s_out_fail(struct s2s_out *o, const char *format, ...)
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
 	free(o->why);
-	o->why = xstrdup(why);
-	s2s_out_say(o, "%s", why);
+	o->why = xstrdup(why); /* dial tells it, too */
 	if (o->has_stream)
 		stream_close(&o->stream);
 	timer_set(&o->reopen, 0);
