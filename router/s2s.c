@@ -451,7 +451,7 @@ ON_SHARD static void fail(struct s2s_link *l, int error, const char *why)
 	ms = retry_ms(l);
 	log_info("s2s", "no way to another server", L_STR("from", l->ours), L_STR("to", l->theirs),
 		L_STR("why", why), L_INT("retry_ms", ms));
-	s2s_trace_say(&l->trace, "failed: %s; not tried again for %.1f s", why, (double)ms / 1000);
+	s2s_trace_say(&l->trace, "not tried again for %.1f s, as: %s", (double)ms / 1000, why);
 	enter(l, S2S_RETRYING);
 	timer_set(&l->timer, ms);
 	bounce_all(&l->queue, error, why);
