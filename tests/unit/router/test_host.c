@@ -30,7 +30,8 @@ Test(host, has_a_name_a_hash_and_hooks_of_its_own)
 	cr_expect_str_eq(a->name, "capulet.example");
 	cr_expect_eq(a->hash, jid_hash_domain("capulet.example", 15));
 	cr_expect_neq(a->hooks, b->hooks);
-	cr_expect_null(rcu_get(a->auth), "no backend until a module brings one");
+	for (int m = 0; m < AUTH_SOURCES; m++)
+		cr_expect_null(rcu_get(a->auth[m]), "no source until a module brings one");
 	host_unref(a);
 	host_unref(b);
 	host_unref(NULL);
