@@ -231,6 +231,22 @@ static void run_unregister(const json_t *args, struct command_answer *answer)
 		answer_account(answer, auth_remove(h, user), h, user, "removed");
 }
 
+static void run_forget(const json_t *args, struct command_answer *answer)
+{
+	char user[JID_PART_MAX + 1];
+	struct host *h = account_of_args(args, user, answer);
+	int outcome;
+
+	job_check();
+	if (!h)
+		return;
+	outcome = auth_forget(h, user);
+	if (outcome == AUTH_EXISTS)
+		command_fail(answer, "%s@%s: this account can be removed, with unregister", user,
+			h->name);
+	answer_account(answer, outcome, h, user, "forgotten");
+}
+
 static void run_unregister_with(const json_t *args, struct command_answer *answer)
 {
 	char user[JID_PART_MAX + 1];
@@ -384,6 +400,10 @@ static const struct command commands[] = {
 		account_args, run_unregister },
 	{ "unregister-with-password", "accounts", "Remove an account if this is its password.",
 		password_args, run_unregister_with },
+	{ "account-forget", "accounts",
+		"Remove all that is stored here for an account of another system, or for one that "
+		"is gone there.",
+		account_args, run_forget },
 	{ "change-password", "accounts", "Give an account another password.", password_args,
 		run_change_password },
 	{ "accounts-import", "accounts",

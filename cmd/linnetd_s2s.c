@@ -55,10 +55,10 @@ static void add_link(const struct s2s_link *l, void *arg)
 	if (!way)
 		way = l->out ? s2s_describe(l) : NULL;
 	json_array_append_new(r->list,
-		json_pack("{s:s, s:s, s:i, s:s, s:s?, s:i, s:I, s:o, s:s?}", "from", l->ours, "to",
-			l->theirs, "index", (int)l->index, "state", state_of(l), "way", way,
-			"waiting", (int)l->queue.n, "sent", (json_int_t)l->sent, "since",
-			time_or_null(l->since_ms, false), "why",
+		json_pack("{s:s, s:s, s:i, s:s, s:s?, s:i, s:I, s:i, s:o, s:s?}", "from", l->ours,
+			"to", l->theirs, "index", (int)l->index, "state", state_of(l), "way", way,
+			"waiting", (int)l->queue.n, "sent", (json_int_t)l->sent, "unacknowledged",
+			(int)s2s_unacked(l), "since", time_or_null(l->since_ms, false), "why",
 			l->state == S2S_RETRYING ? l->why : NULL));
 }
 

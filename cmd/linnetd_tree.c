@@ -35,7 +35,8 @@ static const struct child_spec children[] = {
 	/* Tables that those below write into: a new one means that all of them enter anew. */
 	{ .id = "hooks", TABLE(.holds = count_hooks) },
 	{ .id = "router", TABLE(.holds = count_domains) },
-	{ .id = "services", TABLE(.holds = count_services) }, /* domains of modules and components */
+	{ .id = "services",
+		TABLE(.holds = count_services) }, /* domains of modules and components */
 	{ .id = "session manager", TABLE(.holds = count_sessions) },
 	{ .id = "local router", TABLE(.start = NULL) },
 	{ .id = "iq handlers", TABLE(.holds = count_iq_handlers, .waits = count_iqs) },

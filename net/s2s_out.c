@@ -633,19 +633,23 @@ static void close_out(void *out)
 		stream_close(&o->stream);
 }
 
+static unsigned unacked(void *out)
+{
+	shard_check(NULL);
+	return s2s_out_sm_unacked(out);
+}
+
 static char *describe(void *out)
 {
 	struct s2s_out *o = out;
 	const char *proof = o->authenticated ? ", certificate" : "";
-	char at[PLACE_TEXT_MAX], unacked[40] = "";
+	char at[PLACE_TEXT_MAX];
 
 	shard_check(NULL);
 	if (o->calling_back)
 		proof = ", dialback";
-	if (s2s_out_sm_unacked(o))
-		snprintf(unacked, sizeof(unacked), ", %u not acknowledged", s2s_out_sm_unacked(o));
-	return xprintf("%s%s%s%s%s%s", fsm_state_name(&o->fsm), o->place ? ", " : "",
-		o->place ? place_text(o->place, at) : "", o->secure ? ", TLS" : "", proof, unacked);
+	return xprintf("%s%s%s%s%s", fsm_state_name(&o->fsm), o->place ? ", " : "",
+		o->place ? place_text(o->place, at) : "", o->secure ? ", TLS" : "", proof);
 }
 
 static const struct s2s_opener opener = {
@@ -654,6 +658,7 @@ static const struct s2s_opener opener = {
 	.held_bytes = held_bytes,
 	.send = send_out,
 	.close = close_out,
+	.unacked = unacked,
 	.describe = describe,
 };
 

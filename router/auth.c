@@ -436,6 +436,13 @@ ON_JOB static void wait_for_writes(void)
 		db_write(db_main(), write_nothing, NULL); /* if it fails, they have said so */
 }
 
+/* Whoever keeps something of it is told. */
+ON_JOB static void tell_removed(struct host *h, struct jid *jid)
+{
+	hook_run(h->hooks, &account_removed_hook, jid);
+	wait_for_writes();
+}
+
 /* password NULL: whatever it is. */
 ON_JOB static int remove_account(struct host *h, const char *user, const char *password)
 {
@@ -454,10 +461,8 @@ ON_JOB static int remove_account(struct host *h, const char *user, const char *p
 		result = user_agents_remove(h, user);
 	if (!result)
 		result = do_in(s, AUTH_DO_REMOVE, h, user, password);
-	if (!result) {
-		hook_run(h->hooks, &account_removed_hook, jid);
-		wait_for_writes();
-	}
+	if (!result)
+		tell_removed(h, jid);
 	auth_source_drop(s);
 	jid_free(jid);
 	return result;
@@ -473,6 +478,30 @@ int auth_remove_with(struct host *h, const char *user, const char *password)
 {
 	job_check();
 	return remove_account(h, user, password);
+}
+
+int auth_forget(struct host *h, const char *user)
+{
+	struct auth_source *s = NULL;
+	struct jid *jid;
+	int result;
+
+	job_check();
+	if (!is_name(user) || jid_make(user, h->name, NULL, NULL, &jid))
+		return AUTH_NO_SUCH_USER;
+	auth_cache_forget(h, user);
+	result = source_of(h, user, &s);
+	if (result == AUTH_NO_SUCH_USER)
+		result = 0;
+	else if (!result && auth_source_part(s)->backend->remove)
+		result = AUTH_EXISTS;
+	if (!result)
+		result = user_agents_remove(h, user);
+	if (!result)
+		tell_removed(h, jid);
+	auth_source_drop(s);
+	jid_free(jid);
+	return result;
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */

@@ -136,6 +136,9 @@ ON_JOB int auth_set_verifier(struct host *h, const char *user, const struct auth
 ON_JOB int auth_remove(struct host *h, const char *user); /* also runs account_removed_hook */
 /* The same for whoever shows the password: AUTH_WRONG. */
 ON_JOB int auth_remove_with(struct host *h, const char *user, const char *password);
+/* All that is kept here of an account whose source cannot remove it, or that is gone there:
+ * AUTH_EXISTS when auth_remove() is what it takes. */
+ON_JOB int auth_forget(struct host *h, const char *user);
 ON_JOB int auth_list(struct host *h, const char *after, unsigned max,
 	void (*fn)(const char *user, void *fn_arg), void *fn_arg);
 ON_JOB int auth_list_disabled(struct host *h, const char *after, unsigned max,

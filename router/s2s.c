@@ -741,6 +741,11 @@ char *s2s_describe(const struct s2s_link *l)
 	return opener->describe ? opener->describe(l->out) : xstrdup("");
 }
 
+unsigned s2s_unacked(const struct s2s_link *l)
+{
+	return l->out && opener->unacked ? opener->unacked(l->out) : 0;
+}
+
 /* Its queue gets an error, its way out ends by itself. */
 ON_SHARD static void end_link(struct s2s_link *l, int error, const char *why)
 {

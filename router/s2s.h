@@ -47,8 +47,10 @@ ANY_THREAD void s2s_link_remove(const char *ours, const char *theirs, struct act
 struct s2s_link; /* router/s2s_link.h */
 /* Every link that is remembered, on its shard; fn is quick. */
 void s2s_each(void (*fn)(const struct s2s_link *l, void *arg), void *arg);
-/* How its way out is connected, from within that; there is one. The caller frees. */
+/* From within that: how its way out is connected, for the caller to free, where there is one; and
+ * what that was sent and has not acknowledged. */
 ON_SHARD char *s2s_describe(const struct s2s_link *l);
+ON_SHARD unsigned s2s_unacked(const struct s2s_link *l);
 /* Ends the links to theirs (NULL: all). What waits for them gets an error. How many there were. */
 unsigned s2s_close(const char *theirs);
 /* The rules or settings have changed: links that are not allowed any more end, and those that have

@@ -67,6 +67,8 @@ struct s2s_opener {
 	/* It ends by itself: l knows it no more, nor it l. What it has not sent it gives to
 	 * s2s_route(). */
 	void (*close)(void *out);
+	/* Stanzas that it was sent and has not acknowledged (XEP-0198). May be NULL. */
+	unsigned (*unacked)(void *out);
 	/* For people: how it is connected. The caller frees; may be NULL. */
 	char *(*describe)(void *out);
 };

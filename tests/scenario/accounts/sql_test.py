@@ -9,15 +9,16 @@ import hmac
 import os
 import sqlite3
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
 from harness import sasl                                        # noqa: E402
+from harness.connection import WAIT_S                           # noqa: E402
 from harness.console import FAILED, Console, ConsoleCase, main  # noqa: E402
 from harness.element import NS_SASL                             # noqa: E402
 from harness.server import Server                               # noqa: E402
 
-PING = "<iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>"
 TABLES = '''
 CREATE TABLE members (login TEXT PRIMARY KEY, password TEXT, active INTEGER);
 CREATE TABLE users (username TEXT, server_host TEXT, password TEXT, serverkey TEXT, salt TEXT,
@@ -142,6 +143,27 @@ class Tables(ConsoleCase):
             self.assertEqual((row['source'], row['knows']), ('sql', knows))
         self.assertIn('cannot be changed', self.refused(FAILED, 'change-password', 'romeo', 'crypt.example', 'x'))
         self.assertIn('cannot be changed', self.refused(FAILED, 'unregister', 'romeo', 'crypt.example'))
+
+    def waiting(self, *users):
+        """Messages for each."""
+        return [self.ctl.json('offline-count', user, 'crypt.example')['messages'] for user in users]
+
+    def test_forgotten(self):
+        self.server.register('juliet@crypt.example', 'x')
+        juliet = self.stream('crypt.example')
+        juliet.auth('PLAIN', sasl.plain('juliet', 'x'))
+        juliet.expect('<sasl:success/>')
+        juliet.open('crypt.example')
+        juliet.bind()
+        for user in 'romeo', 'friar':
+            juliet.send("<message to='%s@crypt.example' type='chat'><body>x</body></message>" % user)
+        end = time.monotonic() + WAIT_S
+        while self.waiting('romeo', 'friar') != [1, 1] and time.monotonic() < end:
+            time.sleep(0.05)
+        self.done('account-forget', 'romeo', 'crypt.example')
+        self.assertEqual(self.waiting('romeo', 'friar'), [0, 1])
+        self.assertIn('unregister', self.refused(FAILED, 'account-forget', 'juliet', 'crypt.example'))
+        self.assertEqual(self.logs_in('romeo', 'montague', 'crypt.example'), 'success')
 
     def test_verifiers(self):
         mechanisms = self.stream('scram.example').mechanisms()

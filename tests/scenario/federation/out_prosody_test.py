@@ -55,7 +55,7 @@ class Out(unittest.TestCase):
             linnet, prosody, romeo, juliet = self.meet(world, 'good', modules=('smacks',))
             self.say(romeo, juliet.jid, 'a')
             self.came(juliet, romeo, 'a')
-            while 'not acknowledged' in linnet.control('s2s', action='list')[0]['way']:
+            while linnet.control('s2s', action='list')[0]['unacknowledged']:
                 time.sleep(0.02)
             prosody.pause()
             self.say(romeo, juliet.jid, 'b', 'c')

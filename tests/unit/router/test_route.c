@@ -163,3 +163,75 @@ Test(route, posts_from_any_thread_and_keeps_a_senders_order)
 	}
 	client_free(c);
 }
+
+/* --- what comes from another server --- */
+
+struct entering {
+	struct stanza *stanza;
+	enum verdict verdict;
+};
+
+static void enter_here(void *arg)
+{
+	struct entering *e = arg;
+
+	shard_check(NULL);
+	e->verdict = route_foreign(e->stanza);
+}
+
+static enum verdict enter(const char *to, const char *id)
+{
+	AUTO(free_ptr)
+	char *text =
+		xprintf("<message xmlns='jabber:client' from='romeo@montague.example/r' to='%s' "
+			"id='%s'/>",
+			to, id);
+	struct entering e = { .stanza = parse_unsealed(text) };
+
+	on_shard(0, enter_here, &e);
+	settle();
+	return e.verdict;
+}
+
+/* Marks what comes, and keeps what is called so. */
+static enum hook_next look(void *subject, void *arg)
+{
+	struct stanza *s = subject;
+	struct builder b;
+
+	shard_check(NULL);
+	*(unsigned *)arg += 1;
+	if (!strcmp(s->id, "kept"))
+		return HOOK_STOP;
+	build_more(&b, s);
+	build_open(&b, "seen", "urn:example:seen");
+	build_close(&b);
+	return HOOK_GO_ON;
+}
+
+static void count_call(void *arg, struct stanza *s UNUSED)
+{
+	*(unsigned *)arg += 1;
+}
+
+Test(route, modules_see_what_comes_from_outside)
+{
+	struct client *c = client_new("a", 1);
+	unsigned seen = 0, calls = 0;
+
+	hook_add(world_host->hooks, &foreign_stanza_hook, 50, look, &seen);
+	cr_assert_eq(route_register_service("echo.capulet.example", count_call, &calls), 0);
+	cr_expect_eq(enter("juliet@capulet.example/a", "1"), ROUTE_DELIVER);
+	cr_assert_eq(c->heard.n, 1);
+	cr_expect(strstr(heard_last(&c->heard), "<seen xmlns='urn:example:seen'"), "%s",
+		heard_last(&c->heard));
+	cr_expect_eq(enter("juliet@capulet.example/a", "kept"), ROUTE_DROP);
+	cr_expect_eq(c->heard.n, 1, "it goes no further");
+	cr_expect_eq(seen, 2);
+	cr_expect_eq(enter("echo.capulet.example", "2"), ROUTE_SERVICE);
+	cr_expect_eq(calls, 1);
+	cr_expect_eq(seen, 2, "a service has no modules");
+	route_unregister("echo.capulet.example");
+	hook_remove(world_host->hooks, &foreign_stanza_hook, 50, look, &seen);
+	client_free(c);
+}
