@@ -35,7 +35,7 @@
 
 #define STOP_MS 10000 /* how long clients have to take what waits for them */
 #define STOP_LOOK_MS 5
-#define S2S_STOP_MS 3000 /* the same for other servers */
+#define S2S_STOP_MS 6000 /* the same for other servers */
 
 int part_failed(char *why, const char *format, ...)
 {

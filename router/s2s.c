@@ -46,6 +46,12 @@ static const char shutting_down[] = TR("The server is shutting down.");
 static const struct s2s_opener *opener;
 static _Atomic bool stopping;
 
+/* Links that came now would be nobody's to end. */
+static bool is_stopping(void)
+{
+	return atomic_load_explicit(&stopping, memory_order_relaxed);
+}
+
 static struct metric sent_metric =
 	METRIC_COUNTER("s2s_stanzas_sent_total", "Stanzas given to streams to other servers.");
 static struct metric queued_metric = METRIC_GAUGE(
@@ -528,7 +534,7 @@ struct s2s_link *s2s_link_wanted(const char *ours, const char *theirs)
 {
 	struct s2s_link *l;
 
-	if (!opener || atomic_load_explicit(&stopping, memory_order_relaxed))
+	if (!opener || is_stopping())
 		return NULL;
 	l = find_or_make(pair_hash(ours, theirs), 0, ours, theirs);
 	if (!l)
@@ -567,8 +573,13 @@ ON_SHARD static void incoming_is_gone(struct s2s_link *l, struct actor_id gone)
 ON_SHARD static void arrive(
 	struct stanza *s, uint32_t hash, unsigned index, struct actor_id refused_by)
 {
-	struct s2s_link *l = find_or_make(hash, index, jid_domain(s->from), jid_domain(s->to));
+	struct s2s_link *l;
 
+	if (is_stopping()) {
+		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
+		return;
+	}
+	l = find_or_make(hash, index, jid_domain(s->from), jid_domain(s->to));
 	if (!l) {
 		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, "There are too many connections.");
 		return;
@@ -614,7 +625,7 @@ void s2s_route(struct stanza *s)
 {
 	if (!opener)
 		s2s_bounce(s, ERR_REMOTE_SERVER_NOT_FOUND, NULL);
-	else if (atomic_load_explicit(&stopping, memory_order_relaxed))
+	else if (is_stopping())
 		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
 	else if (route_has(jid_domain(s->from))) /* we speak for nobody else */
 		route_again(s, ACTOR_NONE);
@@ -652,8 +663,8 @@ static void incoming_run(struct msg *m)
 	struct s2s_link *l;
 
 	shard_check(NULL);
-	l = i->adds ? find_or_make(hash, i->index, i->ours, i->theirs)
-		    : find(own_home(), hash, i->index, i->ours, i->theirs);
+	l = i->adds && !is_stopping() ? find_or_make(hash, i->index, i->ours, i->theirs)
+				      : find(own_home(), hash, i->index, i->ours, i->theirs);
 	if (l && i->adds)
 		add_incoming(l, i->link);
 	else if (l)

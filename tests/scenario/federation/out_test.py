@@ -233,6 +233,17 @@ class Plain(Out):
         self.came(link, 'three')
         link.close()
 
+    def test_until_the_end(self):
+        """Its link is open, and it does not read, when the server ends: tearDownClass() waits for
+        that, not for this one."""
+        self.say('one')
+        link = self.callee.accept().serve()
+        self.came(link, 'one')
+        self.romeo.send(MESSAGE % (self.to, 'two', 'x' * 50000) * 60)
+        self.romeo.send("<iq type='get' to='localhost' id='here'><ping xmlns='urn:xmpp:ping'/></iq>")
+        self.romeo.expect("<iq type='result' id='here'/>")
+        self.addClassCleanup(link.close)
+
     def test_idle(self):
         """XEP-0478 §4: it is closed in order before the other server does so."""
         self.say('one')
