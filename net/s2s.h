@@ -3,6 +3,7 @@
 
 #include "core/attr.h"
 #include "core/mailbox.h"
+#include "net/stream.h"
 
 /* --- dialback from the receiving server's side: XEP-0220 §2.2 --- */
 
@@ -35,3 +36,8 @@ struct s2s_verify {
 /* On the link to theirs if there is one, else on one that is opened for it, as the settings ask
  * (STARTTLS). Bounded by the setting s2s_negotiation_timeout. */
 ON_SHARD void s2s_verify(struct s2s_verify *v);
+
+/* --- dialback from the other side, on a stream of ours that goes both ways --- */
+
+/* <db:verify/> or <db:result/> with a key in it, which is answered. Does not take s. */
+ON_SHARD void s2s_dialback_asked(struct stream *st, struct stanza *s);

@@ -23,6 +23,7 @@
 
 #define IDLE_MS 20000 /* without a byte: buffers go back */
 #define UNPROVEN_OUT_MAX 65536 /* bytes that wait for one that does not read our answers */
+#define LENT_MS 1000 /* for the peer's first word, before what is for it goes this way */
 #define ENDING_MS 2000 /* for each of the two things that a clean end waits for */
 
 static _Atomic int64_t count;
@@ -34,12 +35,6 @@ static int64_t read_count(void)
 
 static struct metric count_metric =
 	METRIC_GAUGE_READ("s2s_in_streams", "Streams from other servers.", read_count);
-#define RECEIVED(kind_)                                                          \
-	METRIC_COUNTER_OF("s2s_in_stanzas_received_total", "kind=\"" kind_ "\"", \
-		"Stanzas from "                                                  \
-		"other servers.")
-static struct metric received_metrics[] = { RECEIVED("message"), RECEIVED("presence"),
-	RECEIVED("iq") };
 static struct metric sent_metric = METRIC_COUNTER("s2s_in_stanzas_sent_total",
 	"Stanzas for other servers that went back over a stream of theirs.");
 #define AUTHORISED(how_)                                                                         \
@@ -55,8 +50,6 @@ __attribute__((constructor)) static void register_metrics(void)
 {
 	metric_register(&count_metric);
 	metric_register(&sent_metric);
-	for (size_t i = 0; i < ARRAY_LEN(received_metrics); i++)
-		metric_register(&received_metrics[i]);
 	for (size_t i = 0; i < ARRAY_LEN(authorised_metrics); i++)
 		metric_register(&authorised_metrics[i]);
 }
@@ -166,9 +159,18 @@ bool s2s_in_add_pair(struct s2s_in *c, const char *theirs, const char *ours)
 {
 	if (!s2s_pairs_add(&c->pairs, theirs, ours))
 		return false;
-	if (c->bidi)
+	if (c->lent)
 		s2s_link_add(ours, theirs, c->fsm.gen.actor.id);
 	return true;
+}
+
+void s2s_in_go_both_ways(struct s2s_in *c)
+{
+	if (!c->bidi || c->lent)
+		return;
+	c->lent = true;
+	for (uint32_t i = 0; i < c->pairs.n; i++)
+		s2s_link_add(c->pairs.at[i].ours, c->pairs.at[i].theirs, c->fsm.gen.actor.id);
 }
 
 bool s2s_in_authorise(struct s2s_in *c, const char *theirs, const char *ours, enum s2s_in_proof how)
@@ -178,8 +180,11 @@ bool s2s_in_authorise(struct s2s_in *c, const char *theirs, const char *ours, en
 	metric_add(&authorised_metrics[how], 1);
 	s2s_in_log(c, LOG_LEVEL_INFO, "may send", L_STR("sender", theirs), L_STR("target", ours),
 		L_STR("by", how == S2S_IN_BY_DIALBACK ? "dialback" : "certificate"));
-	if (c->pairs.n == 1)
-		become_established(c);
+	if (c->pairs.n > 1)
+		return true;
+	become_established(c);
+	if (c->bidi)
+		timer_set(&c->timer, LENT_MS);
 	return true;
 }
 
@@ -188,11 +193,11 @@ bool s2s_in_authorise(struct s2s_in *c, const char *theirs, const char *ours, en
 void s2s_in_leave(struct s2s_in *c)
 {
 	c->over = true;
-	if (c->bidi)
+	if (c->lent)
 		for (uint32_t i = 0; i < c->pairs.n; i++)
 			s2s_link_remove(
 				c->pairs.at[i].ours, c->pairs.at[i].theirs, c->fsm.gen.actor.id);
-	c->bidi = false;
+	c->bidi = c->lent = false;
 	s2s_in_sm_over(c);
 }
 
@@ -334,16 +339,7 @@ static void stanza(struct stream *st, struct stanza *s)
 	struct s2s_in *c = container_of(st, struct s2s_in, stream);
 
 	shard_check(NULL);
-	if (s->kind < ARRAY_LEN(received_metrics)) {
-		metric_add(&received_metrics[s->kind], 1);
-		c->received++;
-	}
-	s->lang_else = lang_tag(st->lang);
-	if (s->to)
-		directory_soon(s->to, DIRECTORY_BUCKET);
 	fsm_event_now(&c->fsm, &(struct term){ .kind = S2S_IN_STANZA, .data = s });
-	if (deliver_congested())
-		conn_rest(&st->conn, 1);
 }
 
 static void broken(struct stream *st, enum stream_condition condition, const char *text)
@@ -424,7 +420,8 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 	metric_add(&sent_metric, 1);
 	if (c->sm) {
 		buf_unref(wire);
-		return s2s_in_sm_send(c, s);
+		s2s_in_sm_send(c, s);
+		return true;
 	}
 	conn_write(&c->stream.conn, wire, s);
 	return true;
@@ -498,6 +495,7 @@ static void timer_fired(struct timer *t)
 			s2s_in_fail(c, STREAM_CONNECTION_TIMEOUT, "Negotiation took too long.");
 		return;
 	}
+	s2s_in_go_both_ways(c);
 	silent_ms = shard_now_ms() - c->stream.conn.heard_ms;
 	if (silent_ms >= (uint64_t)s2s_conf()->idle_ms && !c->bidi) { /* that one the peer ends */
 		begin_ending(c, STREAM_CONDITIONS);
@@ -602,7 +600,7 @@ static void forget_domain(struct s2s_in *c, const struct for_all *all)
 		s2s_in_fail(c, all->condition, NULL);
 		return;
 	}
-	for (uint32_t i = 0; c->bidi && i < c->pairs.n; i++)
+	for (uint32_t i = 0; c->lent && i < c->pairs.n; i++)
 		if (!strcmp(c->pairs.at[i].ours, all->ours))
 			s2s_link_remove(
 				c->pairs.at[i].ours, c->pairs.at[i].theirs, c->fsm.gen.actor.id);

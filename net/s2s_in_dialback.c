@@ -13,6 +13,7 @@
 #include "net/limits.h"
 #include "net/s2s.h"
 #include "net/s2s_in_stream.h"
+#include "net/s2s_stanza.h"
 #include "router/route.h"
 
 #define ASKING_MAX 50u /* questions of one stream that are out at once */
@@ -83,16 +84,16 @@ static void begin_answer(
 }
 
 ON_SHARD static void answer(
-	struct s2s_in *c, const char *name, const struct s2s_request *r, const char *type)
+	struct stream *st, const char *name, const struct s2s_request *r, const char *type)
 {
 	struct builder b;
 
 	begin_answer(&b, name, r, type);
-	stream_send_element(&c->stream, &b);
+	stream_send_element(st, &b);
 }
 
 ON_SHARD static void answer_error(
-	struct s2s_in *c, const char *name, const struct s2s_request *r, enum refusal refusal)
+	struct stream *st, const char *name, const struct s2s_request *r, enum refusal refusal)
 {
 	struct builder b;
 
@@ -102,35 +103,35 @@ ON_SHARD static void answer_error(
 	build_open(&b, refusals[refusal].condition, NS_STANZAS);
 	build_close(&b);
 	build_close(&b);
-	stream_send_element(&c->stream, &b);
+	stream_send_element(st, &b);
 }
 
 /* --- the authoritative server: §2.2.2 ------------------------------------------------------ */
 
-ON_SHARD static enum refusal check_verify(const struct s2s_in *c, const struct s2s_request *r)
+ON_SHARD static enum refusal check_verify(const struct stream *st, const struct s2s_request *r)
 {
 	if (!route_has(r->ours))
 		return ITEM_NOT_FOUND;
-	if (s2s_in_tls_missing(c, r->ours))
+	if (!st->conn.tls && s2s_needs_tls(r->ours))
 		return POLICY_VIOLATION;
 	return NOT_REFUSED;
 }
 
-ON_SHARD static struct next verify(struct s2s_in *c, const struct s2s_request *r)
+/* True: we are who could say. */
+ON_SHARD static bool verify(struct stream *st, const struct s2s_request *r)
 {
-	enum refusal refusal = check_verify(c, r);
+	enum refusal refusal = check_verify(st, r);
 	bool good;
 
 	if (refusal) {
 		metric_add(&no_key_metric, 1);
-		answer_error(c, "verify", r, refusal);
-		return fsm_same();
+		answer_error(st, "verify", r, refusal);
+		return false;
 	}
-	c->helpful = true;
 	good = dialback_is_key(r->key, r->theirs, r->ours, r->id);
 	metric_add(good ? &good_key_metric : &bad_key_metric, 1);
-	answer(c, "verify", r, good ? "valid" : "invalid");
-	return fsm_same();
+	answer(st, "verify", r, good ? "valid" : "invalid");
+	return true;
 }
 
 /* --- the receiving server: §2.2.1 ---------------------------------------------------------- */
@@ -192,7 +193,7 @@ ON_SHARD static struct next accept_pair(
 	struct s2s_in *c, const struct s2s_request *r, enum s2s_in_proof proof)
 {
 	metric_add(&valid_metric, 1);
-	answer(c, "result", r, "valid");
+	answer(&c->stream, "result", r, "valid");
 	s2s_in_authorise(c, r->theirs, r->ours, proof);
 	return c->pairs.n ? fsm_next(S2S_IN_STREAM_ESTABLISHED) : fsm_same();
 }
@@ -205,7 +206,7 @@ ON_SHARD static struct next refuse_pair(
 	s2s_in_log(c, LOG_LEVEL_INFO, "dialback refused", L_STR("sender", r->theirs),
 		L_STR("target", r->ours), L_STR("condition", refusals[refusal].condition),
 		L_STR("why", why));
-	answer_error(c, "result", r, refusal);
+	answer_error(&c->stream, "result", r, refusal);
 	if (++c->refused >= REFUSED_MAX)
 		return s2s_in_fail(
 			c, STREAM_POLICY_VIOLATION, "Too many domains were not believed.");
@@ -223,7 +224,7 @@ ON_SHARD static struct next reject_key(struct s2s_in *c, const struct s2s_reques
 	limits_login_failed(&c->address, conf ? conf->auth_fail_window_ms : 600000);
 	if (c->pairs.n)
 		return refuse_pair(c, r, FORBIDDEN, "the key is wrong");
-	answer(c, "result", r, "invalid");
+	answer(&c->stream, "result", r, "invalid");
 	stream_close(&c->stream);
 	return fsm_same();
 }
@@ -279,7 +280,7 @@ ON_SHARD static struct next result(struct s2s_in *c, const struct s2s_request *r
 		return refuse_pair(c, r, refusal, NULL);
 	if (s2s_in_is_certified(c, r->theirs)) /* §1.2: without dialling back */
 		return accept_pair(c, r, S2S_IN_BY_CERTIFICATE);
-	if (s2s_in_wants_certificate(r->ours))
+	if (s2s_needs_certificate(r->ours))
 		return refuse_pair(c, r, NOT_AUTHORIZED, "its certificate is not valid for it");
 	ask(c, r);
 	return fsm_same();
@@ -337,5 +338,23 @@ struct next s2s_in_dialback(struct s2s_in *c, struct stanza *s)
 	}
 	if (!read_request(&r, s, is_verify))
 		return s2s_in_fail(c, STREAM_IMPROPER_ADDRESSING, NULL);
-	return is_verify ? verify(c, &r) : result(c, &r);
+	if (!is_verify)
+		return result(c, &r);
+	c->helpful |= verify(&c->stream, &r);
+	return fsm_same();
+}
+
+/* XEP-0288 §2.2 lets them ask. What is for another pair of domains they can send by a stream of
+ * their own. */
+void s2s_dialback_asked(struct stream *st, struct stanza *s)
+{
+	bool is_verify = elem_is(s->root, "verify", NS_DIALBACK);
+	struct s2s_request r;
+
+	if (elem_attr(s->root, "type") || !read_request(&r, s, is_verify))
+		return;
+	if (is_verify)
+		verify(st, &r);
+	else
+		answer_error(st, "result", &r, NOT_ALLOWED);
 }

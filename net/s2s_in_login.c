@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "core/sysmon.h"
 #include "net/s2s_in_sm.h"
+#include "net/s2s_stanza.h"
 #include "net/tls_peer.h"
 #include "router/route.h"
 #include "router/s2s_conf.h"
@@ -29,14 +30,7 @@ static enum s2s_starttls starttls_of(const char *ours)
 
 bool s2s_in_tls_missing(const struct s2s_in *c, const char *ours)
 {
-	return !s2s_in_is_secure(c) && starttls_of(ours) >= S2S_TLS_REQUIRED;
-}
-
-bool s2s_in_wants_certificate(const char *ours)
-{
-	const struct host_conf *conf = s2s_in_conf(ours);
-
-	return conf && (conf->s2s_starttls == S2S_TLS_REQUIRED_TRUSTED || !conf->s2s_dialback);
+	return !s2s_in_is_secure(c) && s2s_needs_tls(ours);
 }
 
 bool s2s_in_is_certified(const struct s2s_in *c, const char *theirs)
@@ -171,9 +165,9 @@ ON_SHARD static void send_features(struct s2s_in *c)
 		add_tls(c, &b);
 	if (s2s_in_offers_external(c))
 		add_external(&b);
-	if (!s2s_in_tls_missing(c, c->ours) && !s2s_in_wants_certificate(c->ours))
+	if (!s2s_in_tls_missing(c, c->ours) && !s2s_needs_certificate(c->ours))
 		add_dialback(&b);
-	if (!c->bidi)
+	if (!c->bidi && s2s_both_ways(c->ours))
 		add_empty(&b, "bidi", NS_FEATURE_BIDI); /* XEP-0288 §2.1 */
 	if (!s2s_in_tls_missing(c, c->ours) && !c->sm)
 		add_empty(&b, "sm", NS_SM); /* XEP-0198, once the peer has proven who it is */
@@ -258,12 +252,12 @@ static uint64_t read_max_bytes(const struct elem *bidi, struct arena *a)
 /* XEP-0288 §2.2. Pairs that there are already go both ways from now on, too. */
 ON_SHARD static struct next begin_bidi(struct s2s_in *c, struct stanza *s)
 {
-	if (c->bidi || s2s_in_tls_missing(c, c->ours))
+	if (c->bidi || s2s_in_tls_missing(c, c->ours) || !s2s_both_ways(c->ours))
 		return fsm_same();
 	c->bidi = true;
 	c->peer_max_bytes = read_max_bytes(s->root, &s->arena);
-	for (uint32_t i = 0; i < c->pairs.n; i++)
-		s2s_link_add(c->pairs.at[i].ours, c->pairs.at[i].theirs, c->fsm.gen.actor.id);
+	if (c->pairs.n)
+		s2s_in_go_both_ways(c);
 	return fsm_same();
 }
 

@@ -10,6 +10,8 @@
 #include "core/metric.h"
 #include "net/acceptor.h"
 #include "net/sm_element.h"
+#include "router/s2s_conf.h"
+#include "router/s2s_link.h"
 #include "xml/builder.h"
 
 #define ASK_EVERY 32u /* stanzas: then an <r/> follows at once */
@@ -171,27 +173,23 @@ ON_SHARD static struct next acknowledged(struct s2s_in *c, const struct elem *a)
 
 /* --- sending ------------------------------------------------------------------------------- */
 
-bool s2s_in_sm_send(struct s2s_in *c, struct stanza *s)
+void s2s_in_sm_send(struct s2s_in *c, struct stanza *s)
 {
 	struct s2s_in_sm *sm = c->sm;
-	const struct sm_conf *conf = conf_of(c);
 
-	if (sm->out.n >= (uint64_t)conf->max_ack_queue ||
-		sm->out.held >= (uint64_t)conf->max_ack_bytes) {
-		s2s_in_fail(c, STREAM_RESOURCE_CONSTRAINT,
-			"There are too many unacknowledged stanzas.");
-		return false;
+	if (sm->out.held >= (uint64_t)s2s_conf()->queue_bytes) {
+		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, "Too much waits for that server.");
+		return;
 	}
 	unacked_add(&sm->out, s, NULL, DELIVER_SURE);
 	if (sm->waits) {
 		if (timer_left_ms(&sm->timer) > BOTH_WAYS_MS)
 			timer_set(&sm->timer, BOTH_WAYS_MS);
-		return true;
+		return;
 	}
 	conn_write(&c->stream.conn, stanza_wire(s), NULL);
 	sm->since_asked++;
 	ask_in_time(c);
-	return true;
 }
 
 /* --- the time without a connection --------------------------------------------------------- */
@@ -387,6 +385,7 @@ ON_SHARD static void enable(struct s2s_in *c, const struct elem *e)
 		build_attr_int(&b, "max", (int64_t)(sm->max_ms / 1000));
 	}
 	stream_send_element(&c->stream, &b);
+	s2s_in_go_both_ways(c);
 }
 
 struct next s2s_in_sm_element(struct s2s_in *c, const struct stanza *s)

@@ -51,9 +51,8 @@ static inline bool s2s_in_sm_is_covered(const struct s2s_in *c)
 
 /* <enable/>, <r/>, <a/> or <resume/>. Does not take s. */
 ON_SHARD struct next s2s_in_sm_element(struct s2s_in *c, const struct stanza *s);
-/* In place of conn_write(). False: there are too many, the stream is ending and has not taken it.
- */
-ON_SHARD bool s2s_in_sm_send(struct s2s_in *c, struct stanza *s);
+/* In place of conn_write(). Where too much waits already, its sender is told. */
+ON_SHARD void s2s_in_sm_send(struct s2s_in *c, struct stanza *s);
 /* The connection is lost. True: it waits for another. */
 ON_SHARD bool s2s_in_sm_lost(struct s2s_in *c);
 ON_SHARD void s2s_in_sm_tell(struct s2s_in *c); /* h, unasked: before the stream ends */

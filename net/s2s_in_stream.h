@@ -37,6 +37,7 @@ struct s2s_in {
 	bool proven : 1; /* SASL EXTERNAL: the peer is theirs */
 	bool helpful : 1; /* it has asked about keys of ours: it may need no more of us */
 	bool bidi : 1; /* XEP-0288: what is for the peer may go this way */
+	bool lent : 1; /* and does: the router knows */
 	bool over : 1; /* it will not be resumed */
 	uint8_t ending; /* enum s2s_in_ending */
 	uint8_t end_condition; /* then: enum stream_condition; STREAM_CONDITIONS: none */
@@ -102,6 +103,9 @@ ON_SHARD bool s2s_in_authorise(
 	struct s2s_in *c, const char *theirs, const char *ours, enum s2s_in_proof how);
 /* The same without a word: of one that was so before. */
 ON_SHARD bool s2s_in_add_pair(struct s2s_in *c, const char *theirs, const char *ours);
+/* XEP-0288: from now on the router may send by it. Not before the peer has had the chance to ask
+ * for XEP-0198, so that what goes this way is known to have arrived. Idempotent. */
+ON_SHARD void s2s_in_go_both_ways(struct s2s_in *c);
 /* What the peer asks for beside stanzas, in whatever state. Does not take s. */
 ON_SHARD struct next s2s_in_element(struct s2s_in *c, struct stanza *s);
 
@@ -116,7 +120,6 @@ static inline bool s2s_in_is_secure(const struct s2s_in *c)
 /* Nothing but STARTTLS may happen on this stream yet, as far as that domain of ours is concerned.
  */
 ON_SHARD bool s2s_in_tls_missing(const struct s2s_in *c, const char *ours);
-bool s2s_in_wants_certificate(const char *ours); /* dialback will not do */
 /* The peer has shown a certificate that is valid for that domain. */
 ON_SHARD bool s2s_in_is_certified(const struct s2s_in *c, const char *theirs);
 

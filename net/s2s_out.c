@@ -17,12 +17,13 @@
 #include "core/rcu.h"
 #include "net/s2s_out_stream.h"
 #include "net/tls_peer.h"
+#include "router/deliver.h"
 #include "router/s2s_conf.h"
 
-#define STANZA_MAX 262144 /* bytes; what is read here is short */
 #define SILENCE_MS 60000 /* what the peer's kernel does not acknowledge for so long is lost */
 #define LOOK_MS 5
 #define WHY_MAX 300
+#define LAST_WORDS_MS 2000 /* of the peer, when all that we had to say is said */
 
 static struct tls_store *store; /* constant while streams may be opened */
 static _Atomic int64_t count;
@@ -277,6 +278,31 @@ static void refused(struct stream *st, const struct stanza *error)
 	s2s_out_say(o, "%s", o->why);
 }
 
+/* What was not written goes back to the link, or to the senders. */
+ON_SHARD static void give_all_back(struct s2s_out *o, bool arrived, int error)
+{
+	conn_drop_output(&o->stream.conn);
+	s2s_out_sm_end(o, arrived);
+	leave_link(o, error, o->why);
+}
+
+struct next s2s_out_end(struct s2s_out *o, enum stream_condition c, const char *why)
+{
+	if (stream_closing(&o->stream))
+		return fsm_same();
+	log_info("s2s_out", "ended", L_STR("from", o->ours), L_STR("to", o->theirs),
+		L_STR("condition", stream_condition_name(c)), L_STR("why", why));
+	s2s_out_say(o, "%s (%s)", why, stream_condition_name(c));
+	free(o->why);
+	o->why = xstrdup(why);
+	s2s_out_no_answers(o, S2S_REMOTE_FAILED, "the connection to its server was closed");
+	s2s_out_sm_tell(o);
+	conn_flush(&o->stream.conn);
+	give_all_back(o, false, ERR_REMOTE_SERVER_TIMEOUT);
+	stream_error(&o->stream, c, NULL);
+	return fsm_same();
+}
+
 /* Whether it may be opened anew at once. */
 static bool is_in_order(const struct s2s_out *o)
 {
@@ -293,9 +319,7 @@ static void ended(struct stream *st)
 	if (is_established(o)) {
 		s2s_out_say(o, "that server ends the stream");
 		s2s_out_no_answers(o, S2S_REMOTE_FAILED, "its server ended the stream");
-		conn_drop_output(&st->conn);
-		s2s_out_sm_end(o, !o->peer_error);
-		leave_link(o, is_in_order(o) ? 0 : ERR_REMOTE_SERVER_TIMEOUT, o->why);
+		give_all_back(o, !o->peer_error, is_in_order(o) ? 0 : ERR_REMOTE_SERVER_TIMEOUT);
 		stream_close(st);
 	} else if (!timer_armed(&o->reopen)) {
 		AUTO(free_ptr) char *why = o->peer_error ? xstrdup(o->why) : NULL;
@@ -401,7 +425,8 @@ static void expect_answers(int fd)
 static void begin_anew(struct s2s_out *o)
 {
 	o->versioned = o->secure = o->authenticated = o->tried_external = o->usable = false;
-	o->calling_back = false;
+	o->calling_back = o->bidi = false;
+	s2s_pairs_fini(&o->pairs);
 	o->offers = o->peer_error = 0;
 	o->peer_max_bytes = o->peer_idle_ms = 0;
 	free(o->peer_id);
@@ -410,7 +435,8 @@ static void begin_anew(struct s2s_out *o)
 
 ON_SHARD static struct next connected(struct s2s_out *o, const struct s2s_out_connected *c)
 {
-	static const struct parser_limits limits = { STANZA_MAX, PARSER_DEPTH, PARSER_ATTRS };
+	static const struct parser_limits limits = { S2S_OUT_STANZA_MAX, PARSER_DEPTH,
+		PARSER_ATTRS };
 	int rc;
 
 	begin_anew(o);
@@ -457,6 +483,8 @@ static uint64_t idle_ms_of(const struct s2s_out *o)
 
 struct next s2s_out_proven(struct s2s_out *o)
 {
+	if (o->bidi)
+		s2s_pairs_add(&o->pairs, o->theirs, o->ours);
 	if (s2s_out_sm_is_away(o) && o->offers & OFFERS_SM) {
 		s2s_out_sm_resume(o);
 		return fsm_next(S2S_OUT_WAIT_FOR_RESUME);
@@ -480,6 +508,8 @@ struct next s2s_out_wait_for_resume(struct fsm *f, struct term *e)
 			o, STREAM_UNDEFINED_CONDITION, "That server resumes what it was not sent.");
 	if (elem_is(s->root, "failed", NS_SM))
 		s2s_out_sm_not_resumed(o, s->root);
+	else if (s->kind != STANZA_OTHER && o->bidi)
+		return s2s_out_foreign(o, e);
 	else if (!elem_is(s->root, "resumed", NS_SM))
 		return fsm_same();
 	return s2s_out_established(o);
@@ -503,8 +533,27 @@ struct next s2s_out_finish(struct s2s_out *o)
 {
 	s2s_out_say(o, "nothing more is needed of it");
 	leave_link(o, 0, NULL);
-	stream_close(&o->stream);
+	s2s_out_close_stream(o);
 	return fsm_same();
+}
+
+/* RFC 6120 §4.4: the peer may still have something on its way. With XEP-0198 it is told what has
+ * been got of that, and keeps the rest; without, all of it is taken. */
+void s2s_out_close_stream(struct s2s_out *o)
+{
+	static const char end[] = "</stream:stream>";
+
+	if (stream_closing(&o->stream) || o->said_end)
+		return;
+	s2s_out_sm_tell(o);
+	if (!o->bidi || !is_established(o) || s2s_out_sm_is_on(o)) {
+		stream_close(&o->stream);
+		return;
+	}
+	conn_write(&o->stream.conn, buf_of(end, sizeof(end) - 1), NULL);
+	o->stream.header_sent = false; /* so nothing follows */
+	o->said_end = true;
+	timer_set(&o->timer, LAST_WORDS_MS);
 }
 
 bool s2s_out_is_awaited(const struct s2s_out *o)
@@ -534,6 +583,8 @@ static void time_is_up(struct timer *t)
 	struct s2s_out *o = container_of(t, struct s2s_out, timer);
 
 	shard_check(NULL);
+	if (o->said_end)
+		stream_close(&o->stream);
 	if (!o->link || timer_armed(&o->reopen))
 		return;
 	if (is_established(o))
@@ -629,8 +680,8 @@ static void close_out(void *out)
 	o->link = NULL;
 	if (!is_established(o))
 		fsm_stop_now(&o->fsm, STOP_NORMAL);
-	else if (!stream_closing(&o->stream) && !s2s_out_sm_closes(o))
-		stream_close(&o->stream);
+	else if (!s2s_out_sm_closes(o))
+		s2s_out_close_stream(o);
 }
 
 static unsigned unacked(void *out)
@@ -643,13 +694,15 @@ static char *describe(void *out)
 {
 	struct s2s_out *o = out;
 	const char *proof = o->authenticated ? ", certificate" : "";
+	const char *both_ways = o->bidi ? ", both ways" : "";
 	char at[PLACE_TEXT_MAX];
 
 	shard_check(NULL);
 	if (o->calling_back)
 		proof = ", dialback";
-	return xprintf("%s%s%s%s%s", fsm_state_name(&o->fsm), o->place ? ", " : "",
-		o->place ? place_text(o->place, at) : "", o->secure ? ", TLS" : "", proof);
+	return xprintf("%s%s%s%s%s%s", fsm_state_name(&o->fsm), o->place ? ", " : "",
+		o->place ? place_text(o->place, at) : "", o->secure ? ", TLS" : "", both_ways,
+		proof);
 }
 
 static const struct s2s_opener opener = {
@@ -685,6 +738,7 @@ static void drop(struct fsm *f)
 {
 	struct s2s_out *o = s2s_out_of(f);
 
+	s2s_pairs_fini(&o->pairs);
 	free((char *)o->ours);
 	free((char *)o->theirs);
 	free(o->peer_id);
@@ -705,8 +759,25 @@ static const struct fsm_state states[] = {
 	[S2S_OUT_WAIT_FOR_RESUME] = { "wait_for_resume", s2s_out_wait_for_resume },
 	[S2S_OUT_WAIT_BEFORE_RETRY] = { "wait_before_retry", s2s_out_open_socket },
 };
+/* Nobody sends to it by name: what goes out comes from its link. */
+static bool receive(struct actor *a UNUSED, struct stanza *s UNUSED, enum deliver_copies c UNUSED)
+{
+	return false;
+}
+
+static struct acks *acks_of(struct actor *a)
+{
+	shard_check(NULL);
+	return s2s_out_sm_acks(container_of(a, struct s2s_out, fsm.gen.actor));
+}
+
+static const struct recipient recipient = { .receive = receive, .acks = acks_of };
 static const struct fsm_class class = {
-	FSM_CLASS("s2s_out", 1, struct s2s_out),
+	.gen = { .actor = { .name = "s2s_out",
+			 .behaviour = &fsm_behaviour,
+			 .recipient = &recipient },
+		.version = 1,
+		.bytes = sizeof(struct s2s_out) },
 	FSM_STATES(states),
 	.event = any_state,
 	.terminate = terminate,

@@ -89,6 +89,24 @@ struct next s2s_out_wait_for_starttls_proceed(struct fsm *f, struct term *e)
 
 /* --- who we are ---------------------------------------------------------------------------- */
 
+/* XEP-0288. Who gets so far may be asked: where its certificate does not say that it is the server
+ * of theirs, dialback will do, and that takes the word of the server that DNS has led us to, which
+ * this is. What it would not have to know otherwise is how much we take: XEP-0478 §4.2. */
+ON_SHARD static void ask_for_both_ways(struct s2s_out *o)
+{
+	struct builder b;
+
+	if (o->bidi || !(o->offers & OFFERS_BIDI) || !s2s_both_ways(o->ours))
+		return;
+	build_begin(&b, "bidi", NS_BIDI);
+	build_open(&b, "limits", NS_LIMITS);
+	build_int(&b, "max-bytes", S2S_OUT_STANZA_MAX);
+	build_close(&b);
+	stream_send_element(&o->stream, &b);
+	o->bidi = true;
+	s2s_out_say(o, "may send by this stream, too (bidi)");
+}
+
 /* XEP-0178 §3: we name the domain, though the certificate may leave no doubt. */
 ON_SHARD static struct next show_certificate(struct s2s_out *o)
 {
@@ -96,6 +114,7 @@ ON_SHARD static struct next show_certificate(struct s2s_out *o)
 	AUTO(free_ptr) char *text = xmalloc(BASE64_LEN(len) + 1);
 	struct builder b;
 
+	ask_for_both_ways(o);
 	base64_encode(o->ours, len, text);
 	build_begin(&b, "auth", NS_SASL);
 	build_attr(&b, "mechanism", "EXTERNAL");
@@ -117,6 +136,7 @@ ON_SHARD static struct next call_back(struct s2s_out *o)
 	if (!o->peer_id)
 		return s2s_out_refuse(
 			o, STREAM_INVALID_XML, "The stream of that server has no id.");
+	ask_for_both_ways(o);
 	dialback_key(o->theirs, o->ours, o->peer_id, key);
 	build_begin(&b, "result", NS_DIALBACK);
 	build_attr(&b, "from", o->ours);
@@ -292,6 +312,8 @@ static uint8_t offers_of(const struct stanza *features)
 		offers |= REQUIRES_STARTTLS;
 	if (elem_child(features->root, "sm", NS_SM))
 		offers |= OFFERS_SM;
+	if (elem_child(features->root, "bidi", NS_FEATURE_BIDI))
+		offers |= OFFERS_BIDI;
 	arena_init(&a, NULL, 0);
 	for (const struct elem *m = mechanisms ? elem_first(mechanisms) : NULL; m; m = elem_next(m))
 		if (elem_is(m, "mechanism", NS_SASL) && !strcmp(elem_text(m, &a), "EXTERNAL"))
@@ -339,16 +361,36 @@ struct next s2s_out_wait_for_features(struct fsm *f, struct term *e)
 
 /* --- established --------------------------------------------------------------------------- */
 
+struct next s2s_out_foreign(struct s2s_out *o, struct term *e)
+{
+	const struct s2s_carrier from = { &o->stream, &o->pairs, o->ours,
+		s2s_out_sm_is_on(o) ? s2s_out_sm_acks(o) : NULL };
+	enum stream_condition condition;
+
+	o->used_ms = shard_now_ms();
+	condition = s2s_stanza(&from, e->data);
+	if (condition != STREAM_CONDITIONS)
+		return s2s_out_end(o, condition, "That server sends what it may not.");
+	term_take(e);
+	return fsm_same();
+}
+
 struct next s2s_out_stream_established(struct fsm *f, struct term *e)
 {
 	struct s2s_out *o = s2s_out_of(f);
-	const struct stanza *s = e->data;
+	struct stanza *s = e->data;
 
 	if (e->kind == S2S_OUT_WANTED)
 		s2s_out_ask(o);
-	else if (e->kind == S2S_OUT_STANZA && elem_is(s->root, "verify", NS_DIALBACK))
+	if (e->kind != S2S_OUT_STANZA)
+		return fsm_same();
+	if (s->kind != STANZA_OTHER && o->bidi)
+		return s2s_out_foreign(o, e);
+	if (elem_is(s->root, "verify", NS_DIALBACK) && elem_attr(s->root, "type"))
 		s2s_out_answer(o, s);
-	else if (e->kind == S2S_OUT_STANZA && s->root->ns == NS_SM)
+	else if (s->root->ns == NS_DIALBACK && o->bidi)
+		s2s_dialback_asked(&o->stream, s);
+	else if (s->root->ns == NS_SM)
 		s2s_out_sm_element(o, s->root);
 	return fsm_same();
 }

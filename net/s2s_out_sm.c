@@ -44,7 +44,13 @@ struct s2s_sm {
 	uint32_t since_asked; /* stanzas since our last <r/> */
 	uint8_t phase; /* enum sm_phase */
 	bool asked; /* our <r/> is not answered yet */
-	bool closes; /* as soon as it is */
+	bool closes; /* as soon as it is, and all that came is stored */
+	bool stopped; /* nothing more is read */
+	struct acks acks; /* of what comes */
+	uint32_t uncounted; /* stanzas in acks that were of a stream before */
+	uint32_t r_number; /* handled when the peer's <r/> came */
+	bool r_waits; /* it is not answered yet */
+	bool resumes; /* as soon as all that came is stored: the peer would send it again */
 	struct timer timer; /* connected: to ask, or for the answer; away: to look again */
 };
 
@@ -61,6 +67,38 @@ ON_SHARD static void ask(struct s2s_sm *sm, uint64_t answer_ms)
 	sm->since_asked = 0;
 	send_bare(sm->o, "<r xmlns='urn:xmpp:sm:3'/>");
 	timer_set(&sm->timer, answer_ms);
+}
+
+/* h as the peer counts. */
+ON_SHARD static uint32_t handled(const struct s2s_sm *sm)
+{
+	uint32_t h = acks_covered(&sm->acks) - sm->uncounted;
+
+	return (int32_t)h < 0 ? 0 : h;
+}
+
+ON_SHARD static void say_handled(struct s2s_sm *sm)
+{
+	char text[64];
+
+	sm->r_waits = false;
+	snprintf(text, sizeof(text), "<a xmlns='urn:xmpp:sm:3' h='%" PRIu32 "'/>", handled(sm));
+	send_bare(sm->o, text);
+}
+
+void s2s_out_sm_tell(struct s2s_out *o)
+{
+	if (o->sm && o->sm->phase == SM_ON && o->bidi)
+		say_handled(o->sm);
+}
+
+/* §4: at once, unless something is still being stored. */
+ON_SHARD static void asked_by_peer(struct s2s_sm *sm)
+{
+	sm->r_number = sm->acks.handled;
+	sm->r_waits = true;
+	if (!sm->acks.n_open)
+		say_handled(sm);
 }
 
 /* Not for each stanza. */
@@ -97,6 +135,21 @@ static bool read_h(const struct elem *e, uint32_t *out)
 	return !*end && value <= UINT32_MAX;
 }
 
+ON_SHARD static void go_on_closing(struct s2s_sm *sm)
+{
+	struct s2s_out *o = sm->o;
+
+	if (!sm->closes || sm->out.n)
+		return;
+	if (!sm->acks.n_open) {
+		s2s_out_close_stream(o);
+	} else if (!sm->stopped) {
+		sm->stopped = true;
+		stream_wait(&o->stream);
+		timer_set(&sm->timer, LAST_ANSWER_MS);
+	}
+}
+
 ON_SHARD static void acknowledged(struct s2s_sm *sm, const struct elem *a)
 {
 	struct s2s_out *o = sm->o;
@@ -111,10 +164,10 @@ ON_SHARD static void acknowledged(struct s2s_sm *sm, const struct elem *a)
 	timer_cancel(&sm->timer);
 	sm->asked = false;
 	sm->since_asked = sm->out.n;
-	if (sm->closes)
-		stream_close(&o->stream);
-	else if (sm->out.n)
+	if (sm->out.n)
 		ask_in_time(sm);
+	else
+		go_on_closing(sm);
 }
 
 /* --- without a connection ------------------------------------------------------------------ */
@@ -154,6 +207,7 @@ ON_SHARD static void give_back_rest(struct s2s_sm *sm)
 /* Nothing is kept any more. */
 static void sm_free(struct s2s_sm *sm)
 {
+	acks_fini(&sm->acks);
 	free(sm->out.at);
 	free(sm->id);
 	free(sm);
@@ -190,7 +244,7 @@ bool s2s_out_sm_lost(struct s2s_out *o)
 	sm->phase = SM_AWAY;
 	sm->away_ms = shard_now_ms();
 	sm->retries = 0;
-	sm->asked = false;
+	sm->asked = sm->r_waits = false;
 	return true;
 }
 
@@ -220,7 +274,7 @@ static void timer_fired(struct timer *t)
 	if (sm->phase == SM_AWAY) {
 		s2s_out_look_up(o);
 	} else if (sm->closes) {
-		stream_close(&o->stream);
+		s2s_out_close_stream(o);
 	} else if (!sm->asked) {
 		ask(sm, ANSWER_MS);
 	} else {
@@ -237,7 +291,25 @@ ON_SHARD static void say_enable(struct s2s_sm *sm)
 	sm->id = NULL;
 	sm->phase = SM_ENABLING;
 	sm->out.acked = 0;
+	sm->uncounted = sm->acks.handled;
 	send_bare(sm->o, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+}
+
+ON_SHARD static void say_resume(struct s2s_sm *sm);
+
+static void covered(struct acks *a)
+{
+	struct s2s_sm *sm = container_of(a, struct s2s_sm, acks);
+
+	shard_check(NULL);
+	if (sm->phase == SM_ON && sm->r_waits && (int32_t)(acks_covered(a) - sm->r_number) >= 0)
+		say_handled(sm);
+	if (a->n_open)
+		return;
+	if (sm->resumes && sm->o->fsm.gen.state == S2S_OUT_WAIT_FOR_RESUME)
+		say_resume(sm);
+	else
+		go_on_closing(sm);
 }
 
 void s2s_out_sm_enable(struct s2s_out *o)
@@ -248,19 +320,30 @@ void s2s_out_sm_enable(struct s2s_out *o)
 	metric_register(&lost_metric);
 	o->sm = sm;
 	sm->o = o;
+	sm->acks.covered = covered;
+	sm->acks.session = o->fsm.gen.actor.id;
 	timer_init(&sm->timer, timer_fired);
 	say_enable(sm);
 }
 
-void s2s_out_sm_resume(struct s2s_out *o)
+ON_SHARD static void say_resume(struct s2s_sm *sm)
 {
 	struct builder b;
 
+	sm->resumes = false;
 	build_begin(&b, "resume", NS_SM);
-	build_attr(&b, "previd", o->sm->id);
-	build_attr(&b, "h", "0"); /* nothing comes this way */
-	stream_send_element(&o->stream, &b);
-	s2s_out_say(o, "asks to resume the stream before");
+	build_attr(&b, "previd", sm->id);
+	build_attr_int(&b, "h", handled(sm));
+	stream_send_element(&sm->o->stream, &b);
+	s2s_out_say(sm->o, "asks to resume the stream before");
+}
+
+void s2s_out_sm_resume(struct s2s_out *o)
+{
+	if (o->sm->acks.n_open)
+		o->sm->resumes = true;
+	else
+		say_resume(o->sm);
 }
 
 ON_SHARD static void write_all(struct s2s_sm *sm)
@@ -341,7 +424,7 @@ void s2s_out_sm_element(struct s2s_out *o, const struct elem *e)
 	if (elem_is(e, "a", NS_SM))
 		acknowledged(sm, e);
 	else if (elem_is(e, "r", NS_SM))
-		send_bare(o, "<a xmlns='urn:xmpp:sm:3' h='0'/>");
+		asked_by_peer(sm);
 	else if (elem_is(e, "enabled", NS_SM))
 		enabled(sm, e);
 	else if (elem_is(e, "failed", NS_SM) && sm->phase == SM_ENABLING)
@@ -367,14 +450,27 @@ bool s2s_out_sm_closes(struct s2s_out *o)
 {
 	struct s2s_sm *sm = o->sm;
 
-	if (!sm || !sm->out.n || sm->phase == SM_AWAY || stream_closing(&o->stream))
+	if (!sm || !(sm->out.n || sm->acks.n_open) || sm->phase == SM_AWAY ||
+		stream_closing(&o->stream))
 		return false;
 	sm->closes = true;
-	if (sm->asked)
+	if (!sm->out.n)
+		go_on_closing(sm);
+	else if (sm->asked)
 		timer_set(&sm->timer, LAST_ANSWER_MS);
 	else
 		ask(sm, LAST_ANSWER_MS);
 	return true;
+}
+
+struct acks *s2s_out_sm_acks(const struct s2s_out *o)
+{
+	return o->sm ? &o->sm->acks : NULL;
+}
+
+bool s2s_out_sm_is_on(const struct s2s_out *o)
+{
+	return o->sm && o->sm->phase == SM_ON;
 }
 
 unsigned s2s_out_sm_unacked(const struct s2s_out *o)

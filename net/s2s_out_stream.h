@@ -13,10 +13,14 @@
 #include "net/lookup.h"
 #include "net/s2s.h"
 #include "net/s2s_out.h"
+#include "net/s2s_pairs.h"
+#include "net/s2s_stanza.h"
 #include "net/stream.h"
 #include "router/host.h"
 #include "router/s2s.h"
 #include "router/s2s_link.h"
+
+#define S2S_OUT_STANZA_MAX 262144 /* bytes, of what is read */
 
 /* What the other server's features offer. */
 enum s2s_offer {
@@ -24,6 +28,7 @@ enum s2s_offer {
 	REQUIRES_STARTTLS = 2,
 	OFFERS_EXTERNAL = 4,
 	OFFERS_SM = 8,
+	OFFERS_BIDI = 16,
 };
 
 struct s2s_out {
@@ -40,6 +45,7 @@ struct s2s_out {
 	struct timer answers; /* for questions that are out */
 	struct s2s_verify *waiting, *asked; /* questions to be asked, and asked on this stream */
 	struct s2s_sm *sm; /* owned: net/s2s_out_sm.c's; NULL: the peer has none */
+	struct s2s_pairs pairs; /* that the peer may send for */
 	char *peer_id; /* owned: the id of the stream, which the peer gives; NULL: none */
 	char *why; /* owned: what was wrong with the last place */
 	bool has_stream : 1;
@@ -49,9 +55,12 @@ struct s2s_out {
 	bool tried_external : 1; /* in vain, at this place */
 	bool usable : 1; /* negotiated as far as dialback needs it */
 	bool calling_back : 1; /* our key has been sent: dialback */
+	bool bidi : 1; /* XEP-0288: the peer was asked to send by it, too */
+	bool said_end : 1; /* nothing more is sent; what comes is taken until the peer has ended it
+			    */
 	uint8_t offers; /* bits of enum s2s_offer, in the last features */
 	uint8_t peer_error; /* enum stream_condition + 1 of the peer's stream error; 0: none */
-	uint64_t used_ms; /* shard_now_ms() at the last stanza */
+	uint64_t used_ms; /* shard_now_ms() at the last stanza, in either direction */
 	/* What the peer says of itself, XEP-0478; 0: nothing. */
 	uint64_t peer_max_bytes; /* of a stanza */
 	uint64_t peer_idle_ms; /* it closes what is silent for so long */
@@ -124,9 +133,18 @@ ON_SHARD void s2s_out_look_up(struct s2s_out *o);
 ON_SHARD bool s2s_out_is_awaited(const struct s2s_out *o);
 /* Nothing more is to be done: it ends in order. */
 ON_SHARD struct next s2s_out_finish(struct s2s_out *o);
+/* What the peer says is against the rules: established, it ends. */
+ON_SHARD struct next s2s_out_end(struct s2s_out *o, enum stream_condition c, const char *why);
+/* The stream ends without an error. */
+ON_SHARD void s2s_out_close_stream(struct s2s_out *o);
 ON_SHARD void s2s_out_send_header(struct s2s_out *o);
 /* TLS begins now. 0, or a negative errno. */
 ON_SHARD int s2s_out_begin_tls(struct s2s_out *o);
+
+/* --- net/s2s_out_login.c --- */
+
+/* A stanza of the peer's, on a stream that goes both ways; taken, unless the stream ends. */
+ON_SHARD struct next s2s_out_foreign(struct s2s_out *o, struct term *e);
 
 /* --- net/s2s_out_sm.c --- */
 
@@ -144,11 +162,18 @@ ON_SHARD void s2s_out_sm_resume(struct s2s_out *o);
 ON_SHARD bool s2s_out_sm_resumed(struct s2s_out *o, const struct elem *resumed);
 /* failed: their answer; NULL: they do not offer it any more. */
 ON_SHARD void s2s_out_sm_not_resumed(struct s2s_out *o, const struct elem *failed);
-/* It is to be closed. True: it waits a moment for what is not acknowledged, then closes. */
+/* It is to be closed. True: it waits a moment for what is not acknowledged, or not stored, then
+ * closes. */
 ON_SHARD bool s2s_out_sm_closes(struct s2s_out *o);
 /* It is over. What may or may not have arrived comes back, unless it has: they have read all and
  * closed. What was never sent goes back to the link. NULL is fine. */
 ON_SHARD void s2s_out_sm_end(struct s2s_out *o, bool arrived);
+/* The peer counts what it sends, and what it is sent. */
+ON_SHARD bool s2s_out_sm_is_on(const struct s2s_out *o);
+/* Of what it sends; NULL: there is no XEP-0198. */
+ON_SHARD struct acks *s2s_out_sm_acks(const struct s2s_out *o);
+/* h, unasked: before the stream ends. */
+ON_SHARD void s2s_out_sm_tell(struct s2s_out *o);
 ON_SHARD unsigned s2s_out_sm_unacked(const struct s2s_out *o); /* stanzas */
 ON_SHARD uint64_t s2s_out_sm_held_bytes(const struct s2s_out *o);
 

@@ -104,6 +104,7 @@ struct host_conf {
 	const char *s2s_access; /* the rule that says with which */
 	int s2s_starttls; /* s2s_use_starttls: enum s2s_starttls */
 	bool s2s_dialback; /* XEP-0220 will do where there is no valid certificate */
+	bool s2s_bidi; /* XEP-0288 */
 };
 
 struct iq_table; /* router/iq.c */

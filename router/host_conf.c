@@ -263,6 +263,10 @@ const struct conf_item host_conf_items[] = {
 		.per_host = true,
 		.help = "Let servers that have no valid certificate show by a call back to their "
 			"domain who they are (XEP-0220), and show it so to those that want it." },
+	{ "s2s_bidi", CONF_BOOL, FIELD(struct host_conf, s2s_bidi, bool), .preset = "true",
+		.per_host = true,
+		.help = "Let one connection carry both directions, whichever server opened it, "
+			"where the other server can do so, too (XEP-0288)." },
 	{ 0 }
 };
 

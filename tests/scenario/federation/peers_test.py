@@ -82,12 +82,17 @@ class People(unittest.TestCase):
             element = client.stanza()
             left = [p for p in left if p.why_not(element, {})]
 
-    def by(self, linnet, way):
+    def by(self, linnet, way, both_ways=False):
         """How the other server is known, and we to it: by certificate or by dialback."""
         link, = [row for row in linnet.control('s2s', action='list') if row['to'] == 'other.example']
         self.assertEqual(link['state'], 'established')
-        self.assertRegex(link['way'], way + '|both ways')
-        self.assertRegex(linnet.log(), 'what="may send".* sender=other.example .*by=' + way)
+        self.assertIn(', ' + way, link['way'])
+        carrying = [row for row in linnet.control('s2s', action='incoming') if row['pairs']]
+        self.assertEqual('both ways' in link['way'], both_ways, link['way'])
+        if both_ways and way == 'certificate':
+            self.assertEqual(carrying, [])      # one connection; a call back takes another
+        elif not both_ways:
+            self.assertRegex(linnet.log(), 'what="may send".* sender=other.example .*by=' + way)
 
 
 EXTERNAL = 's2s_use_starttls: required_trusted\n'
@@ -101,12 +106,12 @@ KINDS = {
 
 
 class WithProsody(People):
-    def check(self, way, options=None):
+    def check(self, way, options=None, both_ways=False):
         ours, theirs, by = KINDS[way]
         with World() as world:
             linnet, _, romeo, juliet = self.meet(world, Prosody, ours, dict(theirs, **(options or {})))
             self.talk(romeo, juliet)
-            self.by(linnet, by)
+            self.by(linnet, by, both_ways)
 
     def test_external(self):
         """RFC 6120 §13.7, XEP-0178: both have certificates, and nobody needs dialback."""
@@ -122,13 +127,41 @@ class WithProsody(People):
 
     def test_bidi(self):
         """XEP-0288: one connection carries both directions."""
-        self.check('external', {'modules': ('s2s_bidi',)})
+        self.check('external', {'modules': ('s2s_bidi',)}, both_ways=True)
 
     def test_bidi_and_stream_management(self):
-        self.check('external', {'modules': ('s2s_bidi', 'smacks')})
+        self.check('external', {'modules': ('s2s_bidi', 'smacks')}, both_ways=True)
 
     def test_bidi_by_dialback(self):
-        self.check('dialback', {'modules': ('s2s_bidi',)})
+        self.check('dialback', {'modules': ('s2s_bidi',)}, both_ways=True)
+
+    def test_bidi_is_off(self):
+        with World() as world:
+            linnet, _, romeo, juliet = self.meet(world, Prosody, {'settings': EXTERNAL + 's2s_bidi: false\n'},
+                                                 {'modules': ('s2s_bidi',)})
+            self.talk(romeo, juliet)
+            self.by(linnet, 'certificate')
+
+
+class WithLinnet(People):
+    """With another of our own, XEP-0288 and XEP-0198 are in use."""
+
+    def check(self, way):
+        ours, theirs, by = KINDS[way]
+        with World() as world:
+            linnet, other, romeo, juliet = self.meet(world, Linnet, ours, dict(ours, **theirs))
+            self.talk(romeo, juliet)
+            self.by(linnet, by, both_ways=True)
+            link, = [row for row in other.control('s2s', action='list') if row['to'] == 'linnet.example']
+            self.assertEqual(link['way'], 'their stream, both ways')
+            carrying = [row for row in other.control('s2s', action='incoming') if row['pairs']]
+            self.assertEqual([row['both_ways'] for row in carrying], [True])
+
+    def test_external(self):
+        self.check('external')
+
+    def test_dialback(self):
+        self.check('dialback')
 
 
 class WithEjabberd(People):
