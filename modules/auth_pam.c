@@ -124,7 +124,7 @@ static int run(const struct pam *x, const struct host *h, const char *user, cons
 /* --- the backend ----------------------------------------------------------------------------- */
 
 /* Whether the account could be used at this moment, as its management says. */
-static int pam_exists(void *arg, struct host *h, const char *user)
+static int pam_find(void *arg, struct host *h, const char *user, struct auth_account *out)
 {
 	int status;
 
@@ -132,8 +132,10 @@ static int pam_exists(void *arg, struct host *h, const char *user)
 	status = run(arg, h, user, NULL);
 	switch (status) {
 	case PAM_SUCCESS:
+		return 0;
 	case PAM_ACCT_EXPIRED:
 	case PAM_NEW_AUTHTOK_REQD:
+		out->disabled = true;
 		return 0;
 	case PAM_USER_UNKNOWN:
 	case PAM_AUTH_ERR:
@@ -171,7 +173,7 @@ static const struct auth_backend pam = {
 	.name = "pam",
 	.method = AUTH_BY_PAM,
 	.raw_passwords = true,
-	.exists = pam_exists,
+	.find = pam_find,
 	.check = pam_check,
 };
 

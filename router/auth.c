@@ -109,12 +109,12 @@ static enum auth_deed deed_for(const struct auth_walk *w)
 		return AUTH_DO_EXISTS;
 	if (w->purpose == TO_LOG_IN_BY_PASSWORD)
 		return AUTH_DO_CHECK;
-	return p->conf.sasl & SASL_SCRAM_ALL ? AUTH_DO_FIND : AUTH_DO_EXISTS;
+	return p->backend->find ? AUTH_DO_FIND : AUTH_DO_EXISTS;
 }
 
 static void walk_take(struct auth_walk *w, int result, const struct auth_account *found);
 
-/* From memory, where it serves: who logs in by token has no other word of the source. */
+/* From memory, where it serves: whoever logs in has the source's own word. */
 static bool remembered(struct auth_walk *w)
 {
 	const struct auth_account exists = {
@@ -122,8 +122,7 @@ static bool remembered(struct auth_walk *w)
 	};
 	enum auth_known known;
 
-	if (w->deed != AUTH_DO_EXISTS || w->purpose == TO_LOG_IN_BY_TOKEN ||
-		!auth_source_is_slow(w->source))
+	if ((w->purpose != TO_KNOW && !w->doubt) || !auth_source_is_slow(w->source))
 		return false;
 	known = auth_cache_ask(w->host, exists.source, w->user, false);
 	if (known)

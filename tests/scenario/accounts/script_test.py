@@ -12,7 +12,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 from harness import sasl                                        # noqa: E402
 from harness.connection import WAIT_S                           # noqa: E402
 from harness.console import FAILED, Console, ConsoleCase, main  # noqa: E402
-from harness.element import NS_SASL                             # noqa: E402
+from harness.element import NS_SASL, NS_SASL2                   # noqa: E402
+from harness.sasl2 import Client                                # noqa: E402
 from harness.server import TREE, Server                         # noqa: E402
 
 try:
@@ -154,6 +155,20 @@ class Accounts(ScriptCase):
         self.server.write_settings(self.settings().replace('external]', 'external, ldap]'))
         self.assertIn('mod_auth_ldap', self.refused(FAILED, 'reload'))
         self.assertEqual(self.logs_in('romeo', 'changed'), 'success')
+
+    def test_tokens_need_the_account(self):
+        """XEP-0484: the script is asked whether there still is one, at each login."""
+        romeo = Client(self.server, 'romeo', 'montague')
+        c, came = romeo.by_password(romeo.want_token(), 'PLAIN')
+        c.close()
+        self.assertTrue(came.is_('success', NS_SASL2) and romeo.token, came.show())
+        c, came = romeo.by_token()
+        c.close()
+        self.assertTrue(came.is_('success', NS_SASL2), came.show())
+        self.write('accounts', *(line for line in self.table if not line.startswith('romeo')))
+        c, came = romeo.by_token()
+        c.close()
+        self.assertEqual(came.elements()[0].name, 'not-authorized')
 
     @staticmethod
     async def client(server):
