@@ -122,7 +122,8 @@ class Link(Connection):
 class Callee:
     def __init__(self, domain='remote.example', address='127.0.0.1'):
         self.domain = domain
-        self.listener = socket.create_server((address, 0))
+        family = socket.AF_INET6 if ':' in address else socket.AF_INET
+        self.listener = socket.create_server((address, 0), family=family)
         self.address = address
         self.port = self.listener.getsockname()[1]
 
@@ -145,4 +146,4 @@ class Callee:
 
     def place(self, tls=False):
         """A line for s2s_places."""
-        return '{host: %s, port: %d, tls: %s}' % (self.address, self.port, str(tls).lower())
+        return '{host: "%s", port: %d, tls: %s}' % (self.address, self.port, str(tls).lower())
