@@ -1,271 +1,38 @@
-/* router/auth.c - asks a host's sources of accounts in their order, for those who wait and for
- * shards, and hides from strangers which accounts there are. */
+/* router/auth.c - what is asked of and done with the accounts of a host, whichever source they are
+ * from, and what strangers are shown in their place. */
 #include "router/auth.h"
 
 #include <errno.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 
-#include "core/clock.h"
 #include "core/db.h"
 #include "core/mem.h"
-#include "core/metric.h"
 #include "core/rcu.h"
-#include "core/shard.h"
-#include "core/timer.h"
 #include "router/auth_cache.h"
-#include "router/auth_source.h"
+#include "router/auth_walk.h"
 #include "router/host_conf.h"
 #include "xml/jid.h"
 
-/* Lanes share the job pool. A password check burns milliseconds of a core, so few run at once, and
- * a flood of them leaves the pool to the rest. */
-#define FIND_LANES 16
-#define FIND_QUEUE 8192
-#define CHECK_LANES 2
-#define CHECK_QUEUE 1024
 #define SECRET_BYTES 32
 #define FAKE_SALT_BYTES 16
 
 HOOK(account_removed);
 
-static struct carrier *finders, *checkers;
 static uint8_t secret[SECRET_BYTES]; /* constant after auth_start() */
-static struct metric refused =
-	METRIC_COUNTER("auth_refused_total", "Logins refused because too many were being checked");
-static struct metric check_time =
-	METRIC_TIME("auth_check_seconds", "Time a password check took on its thread");
 
-/* --- the sources, one after the other -------------------------------------------------------- */
-
-enum purpose {
-	TO_KNOW, /* whether there is such an account */
-	TO_LOG_IN_BY_VERIFIER,
-	TO_LOG_IN_BY_PASSWORD,
-	TO_LOG_IN_BY_TOKEN,
-};
-
-/* One question on its way through the sources. The same for those who wait (walk_through()) and for
- * requests, which come back between its steps. */
-struct auth_walk {
-	enum purpose purpose;
-	struct host *host; /* the caller's */
-	const char *user;
-	uint8_t order[AUTH_SOURCES];
-	unsigned n, at;
-	bool anonymous; /* nobody is asked about those who come without a name */
-	bool recalled; /* whether it is remembered that the password is right has been looked up */
-	bool doubt; /* its password was refused: is it an account of this source? */
-	bool done;
-	int result; /* done */
-	struct auth_account account; /* done, and 0 */
-	/* The step that is to be taken, when it is ready. */
-	bool ready;
-	struct auth_source *source; /* counted */
-	enum auth_deed deed;
-	/* Of a request. */
-	bool agent_asked;
-	struct auth_call *call; /* under way */
-	struct timer deadline;
-};
-
-static bool is_name(const char *user)
-{
-	return *user && strnlen(user, JID_PART_MAX + 1) <= JID_PART_MAX;
-}
-
-static void walk_end(struct auth_walk *w, int result)
-{
-	w->done = true;
-	w->result = result;
-}
-
-static void walk_begin(struct auth_walk *w, enum purpose purpose, struct host *h, const char *user)
-{
-	struct host_conf *conf = host_conf_hold(h);
-
-	*w = (struct auth_walk){ .purpose = purpose, .host = h, .user = user };
-	for (unsigned i = 0; i < conf->n_sources; i++)
-		if (!conf->sources_unsaid || rcu_get(h->auth[conf->sources[i]]))
-			w->order[w->n++] = conf->sources[i];
-	w->anonymous = conf->anonymous;
-	host_conf_drop(conf);
-	if (!is_name(user))
-		walk_end(w, purpose == TO_LOG_IN_BY_PASSWORD ? AUTH_WRONG : AUTH_NO_SUCH_USER);
-}
-
-static void walk_fini(struct auth_walk *w)
-{
-	auth_source_drop(w->source);
-	w->source = NULL;
-	wipe(&w->account, sizeof(w->account));
-}
-
-static enum auth_deed deed_for(const struct auth_walk *w)
-{
-	const struct auth_source_part *p = auth_source_part(w->source);
-
-	if (w->doubt || w->purpose == TO_KNOW)
-		return AUTH_DO_EXISTS;
-	if (w->purpose == TO_LOG_IN_BY_PASSWORD)
-		return AUTH_DO_CHECK;
-	return p->backend->find ? AUTH_DO_FIND : AUTH_DO_EXISTS;
-}
-
-static void walk_take(struct auth_walk *w, int result, const struct auth_account *found);
-
-/* From memory, where it serves: whoever logs in has the source's own word. */
-static bool remembered(struct auth_walk *w)
-{
-	const struct auth_account exists = {
-		.source = (enum auth_method)w->order[w->at],
-	};
-	enum auth_known known;
-
-	if ((w->purpose != TO_KNOW && !w->doubt) || !auth_source_is_slow(w->source))
-		return false;
-	known = auth_cache_ask(w->host, exists.source, w->user, false);
-	if (known)
-		walk_take(w, known == AUTH_KNOWN_YES ? 0 : AUTH_NO_SUCH_USER, &exists);
-	return known != AUTH_UNKNOWN;
-}
-
-/* Whether there is one more step, which then stands in w->source and w->deed. */
-static bool walk_on(struct auth_walk *w)
-{
-	while (!w->done && !w->ready) {
-		auth_source_drop(w->source);
-		w->source = NULL;
-		if (w->at == w->n) {
-			walk_end(w, w->n || w->anonymous ? AUTH_NO_SUCH_USER : -ENOSYS);
-			break;
-		}
-		w->source = auth_source_hold(w->host, (enum auth_method)w->order[w->at]);
-		if (!w->source) {
-			walk_end(w, -ENOSYS);
-			break;
-		}
-		w->deed = deed_for(w);
-		w->ready = !remembered(w);
-	}
-	return !w->done;
-}
-
-static void not_here(struct auth_walk *w)
-{
-	w->at++;
-	w->recalled = false;
-	w->doubt = false;
-}
-
-/* The source does not answer; what it said some time ago may help. Nobody logs in by that. */
-static void is_away(struct auth_walk *w, int error)
-{
-	const enum auth_method m = (enum auth_method)w->order[w->at];
-	enum auth_known known = auth_source_is_slow(w->source)
-		? auth_cache_ask(w->host, m, w->user, true)
-		: AUTH_UNKNOWN;
-
-	if (known == AUTH_KNOWN_NO) {
-		not_here(w);
-	} else if (known == AUTH_KNOWN_YES && w->purpose == TO_KNOW) {
-		w->account.source = m;
-		walk_end(w, 0);
-	} else {
-		walk_end(w, error);
-	}
-}
-
-static void note_known(const struct auth_walk *w, int result)
-{
-	if (auth_source_is_slow(w->source) && result >= 0 && result != AUTH_REFUSED)
-		auth_cache_note(w->host, (enum auth_method)w->order[w->at], w->user,
-			result != AUTH_NO_SUCH_USER);
-}
-
-/* What the step came to. */
-static void walk_take(struct auth_walk *w, int result, const struct auth_account *found)
-{
-	if (result < 0) {
-		is_away(w, result);
-	} else if (result == AUTH_NO_SUCH_USER) {
-		not_here(w);
-	} else if (result == AUTH_REFUSED) {
-		w->doubt = w->at + 1 < w->n;
-		if (!w->doubt)
-			walk_end(w, AUTH_WRONG);
-	} else {
-		w->account = *found;
-		walk_end(w, w->doubt ? AUTH_WRONG : result);
-	}
-}
-
-static void walk_told(struct auth_walk *w, int result, const struct auth_account *found)
-{
-	w->ready = false;
-	note_known(w, result);
-	walk_take(w, result, found);
-}
-
-/* A password that was right a short while ago: hashing takes too long for a shard. */
-static bool may_be_recalled(const struct auth_walk *w)
-{
-	return w->deed == AUTH_DO_CHECK && !w->recalled && auth_source_is_slow(w->source) &&
-		auth_source_part(w->source)->conf.remember_ms > 0;
-}
-
-/* Nobody on a job thread can take the step. */
-static bool must_be_called(const struct auth_walk *w)
-{
-	return auth_source_is_slow(w->source) && !may_be_recalled(w);
-}
-
-ON_JOB static bool recall(struct auth_walk *w, const char *password)
-{
-	const struct auth_account found = { .source = (enum auth_method)w->order[w->at] };
-	bool right = auth_cache_recall(w->host, found.source, w->user, password,
-		auth_source_part(w->source)->conf.remember_ms);
-
-	w->recalled = true;
-	if (right) {
-		w->ready = false;
-		walk_take(w, 0, &found);
-	}
-	return right;
-}
-
-/* The calling thread waits for it. */
-ON_JOB static void walk_step(struct auth_walk *w, const char *password)
-{
-	struct auth_account found;
-	int result;
-
-	if (may_be_recalled(w)) { /* else it is the next step to call */
-		recall(w, password);
-		return;
-	}
-	result = auth_source_do(w->source, w->deed, w->host, w->user, password, &found);
-	walk_told(w, result, &found);
-	wipe(&found, sizeof(found));
-}
-
-ON_JOB static int walk_through(struct auth_walk *w, const char *password)
-{
-	while (walk_on(w))
-		walk_step(w, password);
-	return w->result;
-}
+/* --- one account ----------------------------------------------------------------------------- */
 
 ON_JOB static int find(
-	enum purpose purpose, struct host *h, const char *user, struct auth_account *out)
+	enum auth_purpose purpose, struct host *h, const char *user, struct auth_account *out)
 {
 	struct auth_walk w;
 	int result;
 
-	walk_begin(&w, purpose, h, user);
-	result = walk_through(&w, NULL);
+	auth_walk_begin(&w, purpose, h, user);
+	result = auth_walk_through(&w, NULL);
 	*out = w.account;
-	walk_fini(&w);
+	auth_walk_fini(&w);
 	return result;
 }
 
@@ -287,9 +54,9 @@ int auth_check(struct host *h, const char *user, const char *password)
 	int result;
 
 	job_check();
-	walk_begin(&w, TO_LOG_IN_BY_PASSWORD, h, user);
-	result = walk_through(&w, password);
-	walk_fini(&w);
+	auth_walk_begin(&w, TO_LOG_IN_BY_PASSWORD, h, user);
+	result = auth_walk_through(&w, password);
+	auth_walk_fini(&w);
 	return result;
 }
 
@@ -346,7 +113,7 @@ int auth_create(struct host *h, const char *user, const char *password)
 	int result;
 
 	job_check();
-	if (!is_name(user))
+	if (!auth_is_name(user))
 		return -EINVAL;
 	result = auth_find(h, user, &found);
 	wipe(&found, sizeof(found));
@@ -369,7 +136,8 @@ int auth_import(struct host *h, struct auth_import *list, unsigned n)
 	job_check();
 	for (unsigned i = 0; i < n; i++) {
 		struct auth_account found;
-		int known = is_name(list[i].user) ? auth_find(h, list[i].user, &found) : -EINVAL;
+		int known =
+			auth_is_name(list[i].user) ? auth_find(h, list[i].user, &found) : -EINVAL;
 
 		if (known < 0 && known != -EINVAL)
 			return known;
@@ -449,7 +217,7 @@ ON_JOB static int remove_account(struct host *h, const char *user, const char *p
 	struct jid *jid;
 	int result;
 
-	if (!is_name(user) || jid_make(user, h->name, NULL, NULL, &jid))
+	if (!auth_is_name(user) || jid_make(user, h->name, NULL, NULL, &jid))
 		return AUTH_NO_SUCH_USER;
 	result = source_of(h, user, &s);
 	if (!result && !auth_source_part(s)->backend->remove)
@@ -486,7 +254,7 @@ int auth_forget(struct host *h, const char *user)
 	int result;
 
 	job_check();
-	if (!is_name(user) || jid_make(user, h->name, NULL, NULL, &jid))
+	if (!auth_is_name(user) || jid_make(user, h->name, NULL, NULL, &jid))
 		return AUTH_NO_SUCH_USER;
 	auth_cache_forget(h, user);
 	result = source_of(h, user, &s);
@@ -683,207 +451,6 @@ void auth_forget_answers(struct host *h)
 	auth_cache_clear(h);
 }
 
-/* --- asking from a shard --------------------------------------------------------------------- */
-
-/* A request's way: steps at sources that answer at once are taken by jobs, those at slow ones are
- * calls; in between it is on the shard that asked. */
-
-static void forget_password(struct auth_request *r)
-{
-	if (r->password)
-		wipe(r->password, strlen(r->password));
-	free(r->password);
-	r->password = NULL;
-}
-
-static void forget_walk(struct auth_request *r)
-{
-	if (r->walk)
-		walk_fini(r->walk);
-	free(r->walk);
-	r->walk = NULL;
-}
-
-static void request_end(struct auth_request *r)
-{
-	if (r->walk) {
-		r->result = r->walk->result;
-		r->account = r->walk->account;
-	}
-	forget_password(r);
-	forget_walk(r);
-	r->done(r);
-}
-
-/* A client that is not known has no tokens. It is looked for whatever came of the account: it takes
- * as long for names that are none. */
-ON_JOB static void find_agent(struct auth_request *r)
-{
-	struct auth_walk *w = r->walk;
-	char id[USER_AGENT_ID + 1];
-	int known;
-
-	strcpy(id, r->agent.id);
-	known = user_agent_find(r->host, r->user, id, &r->agent);
-	if (!w->result && known < 0 && known != -ENOSYS)
-		w->result = known;
-	w->agent_asked = true;
-}
-
-static void request_work(struct job *j)
-{
-	struct auth_request *r = container_of(j, struct auth_request, job);
-	struct auth_walk *w = r->walk;
-	uint64_t began_us = clock_us();
-
-	job_check();
-	if (r->ask == AUTH_ASK_UPGRADE) {
-		r->result = auth_set_verifier(r->host, r->user, &r->account, r->hash, &r->verifier);
-		return;
-	}
-	while (walk_on(w) && !must_be_called(w))
-		walk_step(w, r->password);
-	if (w->done && r->ask == AUTH_ASK_TOKEN)
-		find_agent(r);
-	if (r->ask == AUTH_ASK_CHECK)
-		metric_time(&check_time, clock_us() - began_us);
-}
-
-static int submit_job(struct auth_request *r)
-{
-	struct carrier *c = r->ask == AUTH_ASK_CHECK ? checkers : finders;
-	uint64_t account = jid_hash_domain(r->user, strlen(r->user)) ^ r->host->hash;
-
-	REQUIRE(c); /* auth_start() */
-	return carrier_submit(c, account, &r->job);
-}
-
-static void request_go_on(struct auth_request *r);
-
-static void call_answered(struct auth_call *c)
-{
-	struct auth_request *r = c->asker;
-
-	if (r) {
-		if (c->home) {
-			shard_check(c->home);
-			timer_cancel(&r->walk->deadline);
-		}
-		r->walk->call = NULL;
-		walk_told(r->walk, c->result, &c->account);
-		auth_call_free(c);
-		request_go_on(r);
-	} else {
-		auth_call_free(c);
-	}
-}
-
-static void call_is_late(struct timer *t)
-{
-	struct auth_walk *w = container_of(t, struct auth_walk, deadline);
-	struct auth_request *r = w->call->asker;
-
-	shard_check(NULL);
-	w->call->asker = NULL;
-	auth_call_unwanted(w->call);
-	w->call = NULL;
-	walk_told(w, -ETIMEDOUT, NULL);
-	request_go_on(r);
-}
-
-/* Takes the next step: a call, or a job. 0, or it is too much. */
-static int request_step(struct auth_request *r)
-{
-	struct auth_walk *w = r->walk;
-	struct auth_call *c;
-
-	if (!walk_on(w) || !must_be_called(w))
-		return submit_job(r);
-	c = auth_source_ask(w->source, w->deed, r->host, r->user, r->password, call_answered, r);
-	if (c && shard_self()) { /* else the answer may have come */
-		shard_check(NULL);
-		w->call = c;
-		timer_set(&w->deadline, auth_source_part(w->source)->conf.timeout_ms);
-	}
-	return c ? 0 : -EAGAIN;
-}
-
-static void request_go_on(struct auth_request *r)
-{
-	struct auth_walk *w = r->walk;
-
-	while (w && (walk_on(w) || (r->ask == AUTH_ASK_TOKEN && !w->agent_asked))) {
-		if (request_step(r) == 0)
-			return;
-		if (w->done) { /* the client cannot be looked for */
-			w->agent_asked = true;
-			w->result = -EAGAIN;
-		} else {
-			walk_told(w, -EAGAIN, NULL);
-		}
-	}
-	request_end(r);
-}
-
-static void request_done(struct job *j)
-{
-	request_go_on(container_of(j, struct auth_request, job));
-}
-
-void auth_request_init(struct auth_request *r, enum auth_ask ask, struct host *h, const char *user,
-	const char *password, void (*done)(struct auth_request *r))
-{
-	*r = (struct auth_request){
-		.ask = ask,
-		.host = host_ref(h),
-		.user = xstrdup(user),
-		.password = password ? xstrdup(password) : NULL,
-		.done = done,
-		.job = { .work = request_work, .done = request_done },
-	};
-	REQUIRE((ask == AUTH_ASK_CHECK) == (password != NULL));
-}
-
-void auth_request_fini(struct auth_request *r)
-{
-	forget_password(r);
-	forget_walk(r);
-	wipe(&r->account, sizeof(r->account));
-	wipe(&r->agent, sizeof(r->agent));
-	wipe(&r->verifier, sizeof(r->verifier));
-	free(r->user);
-	r->user = NULL;
-	host_unref(r->host);
-	r->host = NULL;
-}
-
-static void begin_walk(struct auth_request *r)
-{
-	static const enum purpose purposes[] = {
-		[AUTH_ASK_FIND] = TO_LOG_IN_BY_VERIFIER,
-		[AUTH_ASK_CHECK] = TO_LOG_IN_BY_PASSWORD,
-		[AUTH_ASK_TOKEN] = TO_LOG_IN_BY_TOKEN,
-	};
-
-	r->walk = xmalloc(sizeof(*r->walk));
-	walk_begin(r->walk, purposes[r->ask], r->host, r->user);
-	timer_init(&r->walk->deadline, call_is_late);
-}
-
-int auth_ask(struct auth_request *r)
-{
-	int error;
-
-	if (r->ask != AUTH_ASK_UPGRADE)
-		begin_walk(r);
-	error = r->walk ? request_step(r) : submit_job(r);
-	if (!error)
-		return 0;
-	forget_walk(r);
-	metric_add(&refused, 1);
-	return -EAGAIN;
-}
-
 /* --- strangers ------------------------------------------------------------------------------- */
 
 void auth_fake_verifier(
@@ -959,19 +526,12 @@ int auth_start(struct db *db)
 		result = user_agents_start(db);
 	if (result < 0)
 		return result;
-	metric_register(&refused);
-	metric_register(&check_time);
-	finders = carrier_new(CARRIER_LANES, FIND_LANES, FIND_QUEUE, "accounts");
-	checkers = carrier_new(CARRIER_LANES, CHECK_LANES, CHECK_QUEUE, "passwords");
+	auth_requests_start();
 	return 0;
 }
 
 void auth_stop(void)
 {
-	if (!finders)
-		return;
-	carrier_free(finders);
-	carrier_free(checkers);
-	finders = checkers = NULL;
+	auth_requests_stop();
 	wipe(secret, sizeof(secret));
 }
