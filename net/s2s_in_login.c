@@ -183,9 +183,9 @@ ON_SHARD static bool is_welcome(struct s2s_in *c)
 	if (!c->theirs)
 		return true;
 	if (route_has(c->theirs))
-		why = "That domain is one of this server's own.";
+		why = TR("That domain is one of this server's own.");
 	else if (!s2s_allowed(c->ours, c->theirs))
-		why = "This server does not speak with that domain.";
+		why = TR("This server does not speak with that domain.");
 	if (!why)
 		return true;
 	s2s_in_log(c, LOG_LEVEL_INFO, "refused", L_STR("why", why));

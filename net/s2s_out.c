@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "core/clock.h"
+#include "core/lang.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
@@ -450,7 +451,7 @@ ON_SHARD static struct next connected(struct s2s_out *o, const struct s2s_out_co
 	if (!o->place->direct_tls)
 		s2s_out_send_header(o);
 	else if (s2s_out_begin_tls(o))
-		return s2s_out_fail(o, "TLS cannot begin.");
+		return s2s_out_fail(o, TR("TLS cannot begin."));
 	return fsm_next(S2S_OUT_WAIT_FOR_STREAM);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/lang.h"
 #include "core/mem.h"
 #include "net/base64.h"
 #include "net/dialback.h"
@@ -81,9 +82,9 @@ struct next s2s_out_wait_for_starttls_proceed(struct fsm *f, struct term *e)
 	if (e->kind != S2S_OUT_STANZA)
 		return fsm_same();
 	if (!elem_is(s->root, "proceed", NS_TLS))
-		return s2s_out_fail(o, "That server offers encryption and then refuses it.");
+		return s2s_out_fail(o, TR("That server offers encryption and then refuses it."));
 	if (s2s_out_begin_tls(o))
-		return s2s_out_fail(o, "TLS cannot begin.");
+		return s2s_out_fail(o, TR("TLS cannot begin."));
 	return fsm_same();
 }
 
@@ -212,7 +213,7 @@ ON_SHARD static struct next validated(struct s2s_out *o, const struct stanza *s)
 	if (!strcmp(type, "valid"))
 		return s2s_out_proven(o);
 	if (!strcmp(type, "invalid"))
-		return s2s_out_fail(o, "That server has found our key to be invalid.");
+		return s2s_out_fail(o, TR("That server has found our key to be invalid."));
 	error = elem_child(s->root, "error", NULL);
 	condition = error ? elem_child(error, NULL, NS_STANZAS) : NULL;
 	return s2s_out_fail(o, "That server could not verify who we are: %.60s",
