@@ -28,7 +28,8 @@ static struct metric lost_metric = METRIC_COUNTER("s2s_unacknowledged_total",
 	"Stanzas of which nobody knows whether another server has got them.");
 
 enum sm_phase {
-	SM_ENABLING, /* <enable/> has been sent; stanzas may follow at once */
+	SM_ENABLING, /* <enable/> has been sent; stanzas wait for the answer, as a connection that
+		      * is lost before it cannot be resumed */
 	SM_ON,
 	SM_AWAY, /* without a connection */
 };
@@ -104,7 +105,7 @@ ON_SHARD static void asked_by_peer(struct s2s_sm *sm)
 /* Not for each stanza. */
 ON_SHARD static void ask_in_time(struct s2s_sm *sm)
 {
-	if (sm->asked || sm->phase == SM_AWAY)
+	if (sm->asked || sm->phase != SM_ON)
 		return;
 	if (sm->since_asked >= ASK_EVERY)
 		ask(sm, ANSWER_MS);
@@ -273,6 +274,9 @@ static void timer_fired(struct timer *t)
 	shard_check(NULL);
 	if (sm->phase == SM_AWAY) {
 		s2s_out_look_up(o);
+	} else if (sm->phase == SM_ENABLING) {
+		s2s_out_say(o, "no answer to <enable/> in time");
+		s2s_out_cut(o);
 	} else if (sm->closes) {
 		s2s_out_close_stream(o);
 	} else if (!sm->asked) {
@@ -293,6 +297,7 @@ ON_SHARD static void say_enable(struct s2s_sm *sm)
 	sm->out.acked = 0;
 	sm->uncounted = sm->acks.handled;
 	send_bare(sm->o, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+	timer_set(&sm->timer, ANSWER_MS);
 }
 
 ON_SHARD static void say_resume(struct s2s_sm *sm);
@@ -387,25 +392,22 @@ void s2s_out_sm_not_resumed(struct s2s_out *o, const struct elem *failed)
 	}
 	s2s_out_say(o, "it cannot be resumed");
 	give_up_written(sm);
-	if (o->offers & OFFERS_SM)
+	if (o->offers & OFFERS_SM) {
 		say_enable(sm);
-	write_all(sm);
-	if (o->offers & OFFERS_SM)
 		return;
+	}
+	write_all(sm);
 	o->sm = NULL;
 	timer_cancel(&sm->timer);
 	take(sm, sm->out.acked + sm->out.n); /* the connection has them */
 	sm_free(sm);
 }
 
-ON_SHARD static void enabled(struct s2s_sm *sm, const struct elem *e)
+ON_SHARD static void read_resumption(struct s2s_sm *sm, const struct elem *e)
 {
 	const char *id = elem_attr(e, "id"), *resume = elem_attr(e, "resume");
 	const char *max = elem_attr(e, "max");
 
-	if (sm->phase != SM_ENABLING)
-		return;
-	sm->phase = SM_ON;
 	if (!id || !resume || (strcmp(resume, "true") && strcmp(resume, "1")))
 		return;
 	sm->id = xstrdup(id);
@@ -413,6 +415,25 @@ ON_SHARD static void enabled(struct s2s_sm *sm, const struct elem *e)
 	if (!sm->max_ms || sm->max_ms > RESUME_MS_MAX)
 		sm->max_ms = RESUME_MS_MAX;
 	s2s_out_say(sm->o, "can be resumed for %u s", (unsigned)(sm->max_ms / 1000));
+}
+
+ON_SHARD static void enabled(struct s2s_sm *sm, const struct elem *e)
+{
+	if (sm->phase != SM_ENABLING)
+		return;
+	timer_cancel(&sm->timer);
+	sm->phase = SM_ON;
+	read_resumption(sm, e);
+	write_all(sm);
+}
+
+/* It goes on without. */
+ON_SHARD static void not_enabled(struct s2s_sm *sm)
+{
+	if (sm->phase != SM_ENABLING)
+		return;
+	write_all(sm);
+	s2s_out_sm_end(sm->o, true);
 }
 
 void s2s_out_sm_element(struct s2s_out *o, const struct elem *e)
@@ -427,8 +448,8 @@ void s2s_out_sm_element(struct s2s_out *o, const struct elem *e)
 		asked_by_peer(sm);
 	else if (elem_is(e, "enabled", NS_SM))
 		enabled(sm, e);
-	else if (elem_is(e, "failed", NS_SM) && sm->phase == SM_ENABLING)
-		s2s_out_sm_end(o, true); /* goes on without */
+	else if (elem_is(e, "failed", NS_SM))
+		not_enabled(sm);
 }
 
 /* --- sending ------------------------------------------------------------------------------- */
@@ -438,7 +459,7 @@ void s2s_out_sm_send(struct s2s_out *o, struct stanza *s)
 	struct s2s_sm *sm = o->sm;
 
 	unacked_add(&sm->out, s, NULL, DELIVER_SURE);
-	if (sm->phase == SM_AWAY)
+	if (sm->phase != SM_ON)
 		return;
 	conn_write(&o->stream.conn, stanza_wire(s), s);
 	sm->written++;
@@ -484,5 +505,5 @@ uint64_t s2s_out_sm_held_bytes(const struct s2s_out *o)
 
 	if (!sm)
 		return 0;
-	return sm->phase == SM_AWAY ? sm->out.held : sm->out.held / 4;
+	return sm->phase == SM_ON ? sm->out.held / 4 : sm->out.held;
 }

@@ -130,9 +130,9 @@ modules:
             item = roster['roster']['items'][slixmpp.JID('friend@bot.localhost')]
             self.assertEqual((item['name'], item['subscription'], item['groups']),
                              ('A friend', 'both', ['Bots']))
-            message = bot.make_message(mto='romeo@localhost', mfrom='juliet@localhost', mtype='chat',
-                                       mbody='I said it elsewhere')
             romeo = await self.client('romeo@localhost/orchard')
+            message = bot.make_message(mto=romeo.boundjid, mfrom='juliet@localhost', mtype='chat',
+                                       mbody='I said it elsewhere')
             privileged.send_privileged_message(message)
             said = await asyncio.wait_for(romeo.said.get(), WAIT_S)
             self.assertEqual((said['from'], said['body']), ('juliet@localhost', 'I said it elsewhere'))

@@ -81,7 +81,7 @@ class Cut(unittest.TestCase):
             for p in people:
                 p.thread.join()
             self.assertEqual([p.failure for p in people if p.failure], [])
-            self.assertGreater(cuts, 5)
+            self.assertGreater(cuts, 0)
             self.each_once(pairs)
             print('%d messages each way, %d connections cut: %d delivered, %d came back'
                   % (MESSAGES, cuts, sum(len(p.heard) for p in people),

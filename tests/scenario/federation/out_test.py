@@ -239,7 +239,7 @@ class Plain(Out):
         self.say('one')
         link = self.callee.accept().serve()
         self.came(link, 'one')
-        self.romeo.send(MESSAGE % (self.to, 'two', 'x' * 50000) * 60)
+        self.romeo.send(MESSAGE % (self.to, 'two', 'x' * 50000) * 20)
         self.romeo.send("<iq type='get' to='localhost' id='here'><ping xmlns='urn:xmpp:ping'/></iq>")
         self.romeo.expect("<iq type='result' id='here'/>")
         self.addClassCleanup(link.close)
@@ -535,8 +535,8 @@ class Managed(Out):
         link.send("<failed xmlns='urn:xmpp:sm:3' h='2'><item-not-found "
                   "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>")
         link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
-        self.came(link, 'three')
         link.send(self.ENABLED % ('second', 60))
+        self.came(link, 'three')
         self.covers(link, 1)
         self.say('four')
         self.came(link, 'four')
@@ -552,6 +552,7 @@ class Managed(Out):
         self.told('two', 'remote-server-timeout')
         self.told('three', 'remote-server-timeout')
         link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        link.send(self.ENABLED % ('second', 60))
         self.say('four')
         self.came(link, 'four')
         link.close()
@@ -577,6 +578,22 @@ class Managed(Out):
         for id_ in ('two', 'three', 'four'):
             self.told(id_, 'remote-server-timeout')
 
+    def test_lost_before_the_answer(self):
+        """§3: nothing has been said on a stream that could not be resumed; it goes by the next one."""
+        self.say('one')
+        link = self.callee.accept()
+        link.greet(DIALBACK + SM)
+        link.validate()
+        link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        link.close()
+        link = self.callee.accept()
+        link.greet(DIALBACK + SM)
+        link.validate()
+        link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        link.send(self.ENABLED % ('first', 60))
+        self.came(link, 'one')
+        link.close()
+
     def test_refused(self):
         """§3: it goes on without."""
         self.say('one')
@@ -584,8 +601,8 @@ class Managed(Out):
         link.greet(DIALBACK + SM)
         link.validate()
         link.expect("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
-        self.came(link, 'one')
         link.send("<failed xmlns='urn:xmpp:sm:3'/>")
+        self.came(link, 'one')
         self.say('two')
         self.came(link, 'two')
         link.close()
