@@ -5,7 +5,7 @@ costs others when it hangs or is away."""
 import threading
 import unittest
 
-from harness import sasl
+from harness import sasl, slixmpp_login
 from harness.case import main
 from harness.connection import Failure
 from harness.directory import BASE, ROOT, ROOT_PASSWORD, Directory
@@ -87,6 +87,10 @@ class Ldap(unittest.TestCase):
         juliet.expect('<message><body>with love</body></message>')
         self.assertEqual(sorted(accounts(server)),
                          ['juliet', 'nurse', 'own', 'romeo', 'twin'])
+
+    def test_slixmpp_logs_in(self):
+        with Directory(PEOPLE) as directory, Server(settings(ldap_port=directory.port)) as server:
+            slixmpp_login.log_in(server, 'juliet@localhost/slixmpp', 'a rose')
 
     def test_group(self):
         filters = {'ldap_group_filter': '"(&(cn=chat)(member=%D))"', 'ldap_group_base': '"%s"' % BASE}

@@ -7,7 +7,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
-from harness import sasl                                # noqa: E402
+from harness import sasl, slixmpp_login                 # noqa: E402
 from harness.connection import WAIT_S                   # noqa: E402
 from harness.console import Console, ConsoleCase, main  # noqa: E402
 from harness.server import Server                       # noqa: E402
@@ -87,6 +87,9 @@ class PamCase(ConsoleCase):
 
 
 class Accounts(PamCase):
+    def test_slixmpp_logs_in(self):
+        slixmpp_login.log_in(self.server, 'romeo@localhost/slixmpp', 'montague')
+
     def test_log_in_and_are_accounts(self):
         self.server.register('juliet@localhost', 'capulet')
         for who, wanted in ((('romeo', 'montague'), 'success'), (('romeo', 'x'), 'not-authorized'),

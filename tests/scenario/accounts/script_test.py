@@ -2,24 +2,18 @@
 """Accounts that a script knows, beside the server's own: docs/examples/auth_script.py, with some
 users who get it into trouble."""
 
-import asyncio
 import os
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
-from harness import sasl                                        # noqa: E402
+from harness import sasl, slixmpp_login                         # noqa: E402
 from harness.connection import WAIT_S                           # noqa: E402
 from harness.console import FAILED, Console, ConsoleCase, main  # noqa: E402
 from harness.element import NS_SASL, NS_SASL2                   # noqa: E402
 from harness.sasl2 import Client                                # noqa: E402
 from harness.server import TREE, Server                         # noqa: E402
-
-try:
-    import slixmpp
-except ImportError:
-    slixmpp = None
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'troubled_script.py')
 EXAMPLE = os.path.join(TREE, 'docs/examples/auth_script.py')
@@ -170,30 +164,8 @@ class Accounts(ScriptCase):
         c.close()
         self.assertEqual(came.elements()[0].name, 'not-authorized')
 
-    @staticmethod
-    async def client(server):
-        romeo = slixmpp.ClientXMPP('romeo@localhost/slixmpp', 'montague')
-        romeo.ca_certs = server.path('ca.pem')
-        started = asyncio.Event()
-        romeo.add_event_handler('session_start', lambda _: started.set())
-        romeo.connect(('127.0.0.1', server.port), force_starttls=True)
-        await asyncio.wait_for(started.wait(), WAIT_S)
-        ended = asyncio.Event()
-        romeo.add_event_handler('disconnected', lambda _: ended.set())
-        romeo.disconnect(wait=1)
-        await asyncio.wait_for(ended.wait(), WAIT_S)
-
     def test_slixmpp_logs_in(self):
-        if not slixmpp:
-            self.skipTest('python3-slixmpp is not installed')
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(self.client(self.server))
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.close()
+        slixmpp_login.log_in(self.server, 'romeo@localhost/slixmpp', 'montague')
 
 
 class Offered(ScriptCase):
