@@ -4,26 +4,15 @@
  * byte 1 stands for its domain, 2 for the host and 3 for the other component's domain. Whatever it
  * sends, what it gets is well-formed XML, the other component is served, and when it is gone
  * nothing of it is left. */
-#include <errno.h>
 #include <inttypes.h>
-#include <libxml/parser.h>
 #include <openssl/evp.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "core/conf.h"
 #include "core/job.h"
-#include "core/mem.h"
-#include "modules/registry.h"
-#include "net/acceptor.h"
-#include "net/limits.h"
 #include "net/service.h"
 #include "router/account.h"
 #include "router/component.h"
 #include "router/directory.h"
-#include "tests/support/on_shard.h"
+#include "tests/support/visitor.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,22 +28,6 @@ static const char modules[] =
 
 /* --- the server --- */
 
-static struct host *host;
-static struct listener listener;
-static struct listener_options options;
-static const struct conf_prefix address = { .bytes = { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 },
-	.bits = 128 };
-
-static void start_modules(void)
-{
-	struct conf_errors *e = conf_errors_new();
-	struct conf_file *f = conf_file_parse("modules", modules, sizeof(modules) - 1, e);
-
-	REQUIRE(f && registry_start_host(host, conf_root(f), e) == 0);
-	conf_file_free(f);
-	conf_errors_free(e);
-}
-
 static void start_server(void)
 {
 	struct host_conf *conf = host_conf_new();
@@ -68,39 +41,12 @@ static void start_server(void)
 	components_start();
 	conf->language = "en";
 	host = host_new("localhost", conf);
-	start_modules();
+	start_modules(modules);
 	REQUIRE(route_register_host(host) == 0);
-	atomic_init(&options.refs, 1);
-	options.conf = (struct listen_conf){ .module = LISTEN_SERVICE,
-		.max_stanza_size = 20000,
-		.max_stanza_size_unauthenticated = 10000,
-		.negotiation_timeout_ms = 3600000,
+	open_port((struct listen_conf){ .module = LISTEN_SERVICE,
 		.password = SECRET,
 		.check_from = true,
-		.max_out_bytes = 1 << 20 };
-	atomic_init(&listener.refs, 1);
-	rcu_set(listener.options, &options);
-}
-
-static void pass_by(void *arg UNUSED)
-{
-}
-
-/* The shard has seen what it was sent, and answered. */
-static void settle(void)
-{
-	for (int i = 0; i < 4; i++)
-		on_shard(0, pass_by, NULL);
-}
-
-/* For what a job thread has a part in, too: some ten seconds of these are enough. */
-#define TURNS 10000
-static void wait_a_turn(void)
-{
-	const struct timespec moment = { .tv_nsec = 1000000 };
-
-	nanosleep(&moment, NULL);
-	settle();
+		.max_out_bytes = 1 << 20 });
 }
 
 static bool only_the_other_is_left(void)
@@ -110,50 +56,6 @@ static bool only_the_other_is_left(void)
 }
 
 /* --- a component --- */
-
-struct visitor {
-	int fd;
-	struct buf *heard; /* all of it */
-};
-
-static void arrive(struct visitor *v)
-{
-	struct accepted *a = xcalloc(1, sizeof(*a));
-	const int much = 4 << 20;
-	int fd[2];
-
-	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd) == 0);
-	setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &much, sizeof(much));
-	v->fd = fd[1];
-	v->heard = buf_new(1024);
-	REQUIRE(limits_begin(&address, 0));
-	a->msg.run = service_accepted;
-	a->fd = fd[0];
-	a->listener = &listener;
-	a->options = listener_options_ref(&options);
-	a->address = address;
-	atomic_fetch_add(&listener.refs, 1);
-	atomic_fetch_add(&listener.connections, 1);
-	shard_post(shard_at(0), &a->msg);
-}
-
-static void hear(struct visitor *v)
-{
-	static char room[65536];
-	ssize_t n;
-
-	while ((n = recv(v->fd, room, sizeof(room), 0)) > 0)
-		buf_append(&v->heard, room, (size_t)n);
-}
-
-static void say(struct visitor *v, const char *text, size_t len)
-{
-	/* A server that has closed may not have read it all. */
-	REQUIRE(send(v->fd, text, len, MSG_NOSIGNAL) == (ssize_t)len || errno == EPIPE ||
-		errno == ECONNRESET);
-	settle();
-	hear(v);
-}
 
 static const char *find_heard(struct visitor *v, const char *what)
 {
@@ -204,33 +106,9 @@ static void serve(struct visitor *v, const char *domain)
 	find_heard(v, "<handshake/>");
 }
 
-static void leave(struct visitor *v)
-{
-	close(v->fd);
-	buf_unref(v->heard);
-	settle();
-}
-
 /* --- what must hold --- */
 
 static struct visitor other;
-
-static void check_document(struct visitor *v)
-{
-	static const char end[] = "</stream:stream>";
-	xmlDoc *doc;
-
-	if (!v->heard->len)
-		return;
-	if (v->heard->len < sizeof(end) ||
-		memcmp(v->heard->data + v->heard->len - (sizeof(end) - 1), end, sizeof(end) - 1) !=
-			0)
-		buf_append(&v->heard, end, sizeof(end) - 1);
-	doc = xmlReadMemory(v->heard->data, (int)v->heard->len, NULL, NULL,
-		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_HUGE);
-	REQUIRE(doc);
-	xmlFreeDoc(doc);
-}
 
 static void check_other(void)
 {
@@ -261,7 +139,7 @@ static struct buf *with_names(const uint8_t *data, size_t size)
 static void begin(void)
 {
 	start_server();
-	arrive(&other);
+	arrive(&other, service_accepted);
 	serve(&other, OTHER);
 }
 
@@ -276,7 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		begin();
 	if (!size || size > 16384)
 		return 0;
-	arrive(&v);
+	arrive(&v, service_accepted);
 	if (*data == '1')
 		open_stream(&v, OURS, id);
 	else if (*data != '0')
@@ -287,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		say(&v, text->data + at, n);
 	}
 	buf_unref(text);
-	check_document(&v);
+	check_documents(&v);
 	leave(&v);
 	if (inputs++ % 32 == 0)
 		check_other();
