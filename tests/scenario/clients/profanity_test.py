@@ -4,9 +4,11 @@ meets the server's default settings, and its certificate is accepted as a user w
 
 PROFANITY_CAPTURE=FILE.svg keeps the screen of who finds its history: docs/clients.md."""
 
+import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -63,7 +65,14 @@ class Terminal:
             out.write(svg(self.tmux('capture-pane', '-p', '-e'), self.columns))
 
     def close(self):
+        """And waits until the terminal is gone: a new one in the same folder would be told to go to it."""
         subprocess.run(['tmux', '-S', self.socket, 'kill-server'], check=False, capture_output=True)
+        deadline = time.monotonic() + WAIT_S
+        with contextlib.suppress(OSError):
+            while time.monotonic() < deadline:
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(self.socket)
+                time.sleep(0.01)
 
 
 class PeopleCase(ServerCase):
