@@ -186,11 +186,13 @@ int64_t dns_waiting(void)
 
 int64_t dns_flush(void)
 {
+	int64_t n = read_cached(); /* the thread may be quick */
+
 	pthread_mutex_lock(&desk.lock);
 	desk.forget = true;
 	ring();
 	pthread_mutex_unlock(&desk.lock);
-	return read_cached();
+	return n;
 }
 
 /* ---- Settings ---- */
