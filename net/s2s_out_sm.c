@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "net/s2s_out_stream.h"
+#include "net/sm_element.h"
 #include "net/unacked.h"
 #include "router/s2s_conf.h"
 #include "xml/builder.h"
@@ -122,20 +123,6 @@ ON_SHARD static void take(struct s2s_sm *sm, uint32_t h)
 	unacked_rest(&sm->out);
 }
 
-/* xs:unsignedInt; false: there is none. */
-static bool read_h(const struct elem *e, uint32_t *out)
-{
-	const char *text = elem_attr(e, "h");
-	unsigned long long value;
-	char *end;
-
-	if (!text || *text < '0' || *text > '9')
-		return false;
-	value = strtoull(text, &end, 10);
-	*out = (uint32_t)value;
-	return !*end && value <= UINT32_MAX;
-}
-
 ON_SHARD static void go_on_closing(struct s2s_sm *sm)
 {
 	struct s2s_out *o = sm->o;
@@ -156,7 +143,7 @@ ON_SHARD static void acknowledged(struct s2s_sm *sm, const struct elem *a)
 	struct s2s_out *o = sm->o;
 	uint32_t h;
 
-	if (!read_h(a, &h) || !unacked_covers(&sm->out, h)) {
+	if (!sm_read_h(a, &h) || !unacked_covers(&sm->out, h)) {
 		s2s_out_say(o, "it acknowledges what it was not sent");
 		stream_error(&o->stream, STREAM_UNDEFINED_CONDITION, NULL);
 		return;
@@ -370,7 +357,7 @@ bool s2s_out_sm_resumed(struct s2s_out *o, const struct elem *resumed)
 	struct s2s_sm *sm = o->sm;
 	uint32_t h;
 
-	if (!read_h(resumed, &h) || !unacked_covers(&sm->out, h))
+	if (!sm_read_h(resumed, &h) || !unacked_covers(&sm->out, h))
 		return false;
 	metric_add(&resumed_metric, 1);
 	take(sm, h);
@@ -386,7 +373,7 @@ void s2s_out_sm_not_resumed(struct s2s_out *o, const struct elem *failed)
 	struct s2s_sm *sm = o->sm;
 	uint32_t h;
 
-	if (failed && read_h(failed, &h) && unacked_covers(&sm->out, h)) {
+	if (failed && sm_read_h(failed, &h) && unacked_covers(&sm->out, h)) {
 		take(sm, h);
 		sm->written = 0;
 	}
