@@ -23,14 +23,6 @@
 #define REMEMBERED_MAX 500 /* idle ones of one shard, for who asks why they failed */
 #define RETRY_FIRST_MS 1000
 
-/* One stanza that waits. */
-struct s2s_waiting {
-	struct cds_list_head node;
-	struct stanza *stanza; /* one reference */
-	uint64_t since_ms;
-	bool again; /* given back once */
-};
-
 /* The links of one shard, which alone looks at them. */
 static struct home {
 	struct cds_list_head buckets[BUCKETS];
@@ -54,8 +46,6 @@ static bool is_stopping(void)
 
 static struct metric sent_metric =
 	METRIC_COUNTER("s2s_stanzas_sent_total", "Stanzas given to streams to other servers.");
-static struct metric queued_metric = METRIC_GAUGE(
-	"s2s_stanzas_waiting", "Stanzas that wait for a stream to another server to open.");
 static struct metric bounced_metric = METRIC_COUNTER(
 	"s2s_stanzas_bounced_total", "Stanzas to other servers that could not be sent.");
 static struct metric opened_metrics[] = {
@@ -73,7 +63,7 @@ void s2s_set_opener(const struct s2s_opener *o)
 	for (unsigned i = 0; i < ARRAY_LEN(opened_metrics); i++)
 		metric_register(&opened_metrics[i]);
 	metric_register(&sent_metric);
-	metric_register(&queued_metric);
+	s2s_queue_start();
 	metric_register(&bounced_metric);
 	metric_register(&up_metric);
 }
@@ -104,47 +94,7 @@ bool s2s_allowed(const char *ours, const char *theirs)
 	return allowed;
 }
 
-/* --- queues -------------------------------------------------------------------------------- */
-
-static void queue_init(struct s2s_queue *q)
-{
-	*q = (struct s2s_queue){ 0 };
-	CDS_INIT_LIST_HEAD(&q->list);
-}
-
-ON_SHARD static void queue_add(struct s2s_queue *q, struct stanza *s, bool again)
-{
-	struct s2s_waiting *w = xmalloc(sizeof(*w));
-
-	w->stanza = stanza_ref(s);
-	w->since_ms = shard_now_ms();
-	w->again = again;
-	cds_list_add_tail(&w->node, &q->list);
-	q->n++;
-	q->bytes += stanza_held_bytes(s);
-	metric_add(&queued_metric, 1);
-}
-
-/* The first leaves; NULL: there is none. The caller frees it, and drops the stanza. */
-static struct s2s_waiting *queue_take(struct s2s_queue *q)
-{
-	struct s2s_waiting *w;
-
-	if (!q->n)
-		return NULL;
-	w = cds_list_first_entry(&q->list, struct s2s_waiting, node);
-	cds_list_del(&w->node);
-	q->n--;
-	q->bytes -= stanza_held_bytes(w->stanza);
-	metric_add(&queued_metric, -1);
-	return w;
-}
-
-static void waiting_free(struct s2s_waiting *w)
-{
-	stanza_unref(w->stanza);
-	free(w);
-}
+/* --- errors -------------------------------------------------------------------------------- */
 
 void s2s_bounce(struct stanza *s, int error, const char *why)
 {
@@ -158,14 +108,10 @@ ON_SHARD static void bounce_all(struct s2s_queue *q, int error, const char *why)
 	struct s2s_waiting *w;
 
 	/* What senders do about it may come to this link again. */
-	queue_init(&all);
-	cds_list_splice(&q->list, &all.list);
-	all.n = q->n;
-	all.bytes = q->bytes;
-	queue_init(q);
-	while ((w = queue_take(&all))) {
+	s2s_queue_move(q, &all);
+	while ((w = s2s_queue_take(&all))) {
 		s2s_bounce(w->stanza, error, why);
-		waiting_free(w);
+		s2s_waiting_free(w);
 	}
 }
 
@@ -267,8 +213,8 @@ ON_SHARD static struct s2s_link *link_new(
 	l->theirs = xstrdup(theirs);
 	l->since_ms = clock_wall_ms();
 	timer_init(&l->timer, time_is_up);
-	queue_init(&l->queue);
-	queue_init(&l->back);
+	s2s_queue_init(&l->queue);
+	s2s_queue_init(&l->back);
 	CDS_INIT_LIST_HEAD(&l->by_use);
 	cds_list_add(&l->in_bucket, &h->buckets[hash % BUCKETS]);
 	h->n++;
@@ -348,9 +294,9 @@ ON_SHARD static void turn_to_incoming(struct s2s_link *l)
 	struct s2s_waiting *w;
 
 	l->on_incoming = true;
-	while ((w = queue_take(&l->queue))) {
+	while ((w = s2s_queue_take(&l->queue))) {
 		send_to_incoming(l, w->stanza);
-		waiting_free(w);
+		s2s_waiting_free(w);
 	}
 }
 
@@ -370,7 +316,7 @@ ON_SHARD static void enqueue(struct s2s_link *l, struct stanza *s)
 		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
 		return;
 	}
-	queue_add(&l->queue, s, false);
+	s2s_queue_add(&l->queue, s, false);
 	if (l->state == S2S_IDLE)
 		open_link(l);
 	else if (opener->wanted)
@@ -407,16 +353,16 @@ void s2s_link_up(struct s2s_link *l)
 	metric_add(&opened_metrics[0], 1);
 	l->failures = 0;
 	l->error = 0;
-	while (!l->on_incoming && (w = queue_take(&l->queue))) {
+	while (!l->on_incoming && (w = s2s_queue_take(&l->queue))) {
 		l->handed_again += w->again;
 		send_out(l, w->stanza);
-		waiting_free(w);
+		s2s_waiting_free(w);
 	}
 }
 
 void s2s_link_unsent(struct s2s_link *l, struct stanza *s)
 {
-	queue_add(&l->back, s, true);
+	s2s_queue_add(&l->back, s, true);
 }
 
 /* What came back stands before all else; what has come back twice has failed. */
@@ -425,12 +371,12 @@ ON_SHARD static void take_back(struct s2s_link *l, int error, const char *why)
 	uint64_t at = l->handed - l->back.n;
 	struct s2s_queue second;
 
-	queue_init(&second);
+	s2s_queue_init(&second);
 	while (l->back.n) {
-		struct s2s_waiting *w = queue_take(&l->back);
+		struct s2s_waiting *w = s2s_queue_take(&l->back);
 
-		queue_add(at++ < l->handed_again ? &second : &l->queue, w->stanza, true);
-		waiting_free(w);
+		s2s_queue_add(at++ < l->handed_again ? &second : &l->queue, w->stanza, true);
+		s2s_waiting_free(w);
 	}
 	bounce_all(&second, error ? error : ERR_REMOTE_SERVER_TIMEOUT, why);
 }
@@ -500,7 +446,7 @@ ON_SHARD static void bounce_late(struct s2s_link *l)
 	uint64_t max_ms = (uint64_t)s2s_conf()->queue_ms, now = shard_now_ms();
 	struct s2s_queue late;
 
-	queue_init(&late);
+	s2s_queue_init(&late);
 	while (l->queue.n) {
 		struct s2s_waiting *w =
 			cds_list_first_entry(&l->queue.list, struct s2s_waiting, node);
@@ -509,9 +455,9 @@ ON_SHARD static void bounce_late(struct s2s_link *l)
 			timer_set(&l->timer, max_ms - (now - w->since_ms));
 			break;
 		}
-		w = queue_take(&l->queue);
-		queue_add(&late, w->stanza, true);
-		waiting_free(w);
+		w = s2s_queue_take(&l->queue);
+		s2s_queue_add(&late, w->stanza, true);
+		s2s_waiting_free(w);
 	}
 	bounce_all(&late, ERR_REMOTE_SERVER_TIMEOUT, "That server does not answer.");
 }

@@ -18,17 +18,11 @@
 #include "core/actor.h"
 #include "core/attr.h"
 #include "core/timer.h"
+#include "router/s2s_queue.h"
 #include "router/s2s_trace.h"
 #include "xml/stanza.h"
 
 enum s2s_link_state { S2S_IDLE, S2S_OPENING, S2S_UP, S2S_RETRYING };
-
-/* What waits: a list in order. */
-struct s2s_queue {
-	struct cds_list_head list; /* of struct s2s_waiting, private */
-	unsigned n;
-	uint64_t bytes; /* of memory, about */
-};
 
 struct s2s_link {
 	struct cds_list_head in_bucket; /* of the shard's table */
