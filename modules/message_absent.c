@@ -1,5 +1,5 @@
 /* modules/message_absent.c - messages for accounts that are not there: judged in the account's
- * lane, written with a row that says they wait, and handed out in that lane when somebody comes. */
+ * lane, and written with a row that says they wait. message_waiting.c hands them out. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,17 +14,10 @@
 #include "router/directory.h"
 #include "xml/parser.h"
 
-#define PAGE 200 /* messages handed out at once */
-#define PAGE_BYTES (256u << 10) /* as they are stored; a page that has more ends there */
-#define WAIT_MIN_MS 5 /* until the next page, when the client has not read this one */
-#define WAIT_MAX_MS 1000
-
 static struct metric kept_metric =
 	METRIC_COUNTER("messages_kept_total", "Messages kept for accounts that were not there.");
 static struct metric full_metric = METRIC_COUNTER("messages_refused_total",
 	"Messages for absent accounts refused because too many waited already.");
-static struct metric handed_metric =
-	METRIC_COUNTER("messages_handed_total", "Kept messages handed to a session.");
 
 /* ---- Who has messages under way on this shard */
 
@@ -32,8 +25,10 @@ static struct metric handed_metric =
 struct behind {
 	struct cds_list_head node;
 	struct jid *bare; /* owned */
-	unsigned n; /* messages, and whoever hands them out */
+	unsigned n; /* messages, and handing */
 	unsigned loading; /* of those, such as only wait for the account's data */
+	struct message_handing handing; /* no account: none is under way */
+	uint64_t next_id; /* from there another one after that; 0: none */
 };
 #define BUCKETS 256u
 
@@ -156,258 +151,35 @@ bool message_is_loading(const struct jid *to)
 	return b && b->loading;
 }
 
-/* ---- Handing out what waits */
+/* ---- Somebody has come meanwhile */
 
-/* From the account's lane to the session that gets it. */
-struct handed {
-	struct msg msg;
-	struct actor_id session;
-	unsigned n;
-	bool last; /* and then what was held meanwhile */
-	struct stanza *at[PAGE];
-};
+/* It waits since somebody is there, who may have looked before. */
+ON_SHARD static void hand_on(struct behind *b, uint64_t id);
 
-static void handed_run(struct msg *m)
+static void handed_on(struct message_handing *h)
 {
-	struct handed *h = container_of(m, struct handed, msg);
+	struct behind *b = container_of(h, struct behind, handing);
+	uint64_t next = b->next_id;
 
 	shard_check(NULL);
-	for (unsigned i = 0; i < h->n; i++) {
-		deliver(h->session, h->at[i], DELIVER_SURE);
-		stanza_unref(h->at[i]);
-	}
-	metric_add(&handed_metric, h->n);
-	if (h->last)
-		session_let_go(h->session);
-	free(h);
+	b->handing.account = NULL;
+	b->next_id = 0;
+	if (next)
+		hand_on(b, next);
+	behind_end(b);
 }
 
-struct reader {
-	struct job job;
-	struct host *host; /* counted */
-	struct jid *bare; /* owned */
-	struct actor_id session; /* none: whoever is there */
-	struct behind *behind; /* ended when all is handed out; NULL: none */
-	enum message_wait up_to;
-	uint64_t last; /* id of the last one handed out; only later ones are */
-	int64_t account;
-	/* With a session: the next page comes when it has sent this one. */
-	bool more;
-	struct timer timer;
-	unsigned wait_ms;
-};
-
-static const struct parser_limits body_limits = { SPOOL_RECORD_MAX, PARSER_DEPTH, UINT16_MAX };
-
-/* XEP-0203 §4 */
-static void add_delay(struct stanza *s, const struct host *h, uint64_t id)
+ON_SHARD static void hand_on(struct behind *b, uint64_t id)
 {
-	char stamp[DATETIME_MAX];
-	struct builder b;
-
-	datetime_write(message_time_us(id), stamp);
-	build_more(&b, s);
-	build_open(&b, "delay", NS_DELAY);
-	build_attr(&b, "from", h->name);
-	build_attr(&b, "stamp", stamp);
-	build_close(&b);
-}
-
-/* XEP-0359 §5: of a message that is in no archive there is no id; whoever sent it did not know. */
-static void drop_id(struct stanza *s, const struct jid *bare)
-{
-	const struct elem *next;
-	char own[JID_TEXT_MAX];
-
-	jid_write(bare, own);
-	for (const struct elem *e = elem_first(s->root); e; e = next) {
-		const char *by = elem_is(e, "stanza-id", NS_SID) ? elem_attr(e, "by") : NULL;
-
-		next = elem_next(e);
-		if (by && strcmp(by, own) == 0)
-			stanza_drop_child(s, e);
-	}
-}
-
-struct page {
-	struct reader *reader;
-	struct handed *handed;
-	size_t bytes;
-};
-
-static int take_waiting(const struct message_found *m, void *arg)
-{
-	struct page *p = arg;
-	struct stanza *s;
-
-	p->reader->last = m->id;
-	if (parse_stanza(m->body, m->body_len, &body_limits, &s)) {
-		log_error(
-			"messages", "a stored message cannot be read", L_INT("id", (int64_t)m->id));
-		return 0;
-	}
-	if (m->flags & MESSAGE_HIDDEN)
-		drop_id(s, p->reader->bare);
-	add_delay(s, p->reader->host, m->id);
-	s->log_id = m->id;
-	s->log_flags = MESSAGE_LOG_PUT | MESSAGE_LOG_WAITS;
-	stanza_seal(s);
-	p->handed->at[p->handed->n++] = s;
-	p->bytes += m->body_len;
-	return p->bytes > PAGE_BYTES;
-}
-
-static int take_page(struct db_tx *tx, void *arg)
-{
-	struct reader *r = arg;
-
-	return message_db_take(tx, r->account, r->up_to, r->last);
-}
-
-/* The best of those who may get messages now; none: ACTOR_NONE. RFC 6121 §8.5.2.1.1. */
-static struct actor_id somebody(const struct jid *bare)
-{
-	const struct sessions *all = directory_find(bare);
-	struct actor_id best = ACTOR_NONE;
-	int priority = -1;
-
-	for (unsigned i = 0; all && i < all->n; i++)
-		if (all->at[i].available && all->at[i].priority > priority) {
-			best = all->at[i].id;
-			priority = all->at[i].priority;
-		}
-	return best;
-}
-
-/* Reads a page; the shard of the session gets it, empty or not. False: there is no more. */
-ON_JOB static bool hand_out_page(struct reader *r, struct actor_id to)
-{
-	struct handed *h = xcalloc(1, sizeof(*h));
-	struct page page = { r, h, 0 };
-	int n = message_db_waiting(
-		db_main(), r->account, r->up_to, r->last, PAGE, take_waiting, &page);
-	struct shard *there = actor_shard(to);
-	bool more = n == PAGE || page.bytes > PAGE_BYTES;
-
-	if (n > 0)
-		n = db_write(db_main(), take_page, r) < 0 ? 0 : n;
-	h->msg.run = handed_run;
-	h->session = to;
-	h->last = n <= 0 || !more;
-	if (n <= 0) /* cannot be read now: they wait for the next one to come */
-		while (h->n)
-			stanza_unref(h->at[--h->n]);
-	if (there)
-		shard_post(there, &h->msg);
-	else
-		free(h);
-	return n > 0 && more && there;
-}
-
-static void reader_work(struct job *j)
-{
-	struct reader *r = container_of(j, struct reader, job);
-	struct actor_id to = r->session;
-	struct account *a;
-
-	job_check();
-	if (!to.v)
-		to = somebody(r->bare);
-	if (!to.v)
-		return;
-	if (!r->account && account_hold(r->host, r->bare, &a) == 0) {
-		r->account = message_account(a);
-		account_drop(a);
-	}
-	do
-		r->more = hand_out_page(r, to);
-	while (r->more && !r->session.v);
-}
-
-ON_SHARD static void reader_free(struct reader *r)
-{
-	if (r->behind)
-		behind_end(r->behind);
-	host_unref(r->host);
-	jid_free(r->bare);
-	free(r);
-}
-
-static void look_whether_sent(struct timer *t)
-{
-	struct reader *r = container_of(t, struct reader, timer);
-	struct actor *a;
-
-	shard_check(NULL);
-	a = actor_find(r->session);
-	if (a && a->class->recipient->held_bytes &&
-		a->class->recipient->held_bytes(a) > PAGE_BYTES) {
-		r->wait_ms = r->wait_ms * 2 < WAIT_MAX_MS ? r->wait_ms * 2 : WAIT_MAX_MS;
-		timer_set(&r->timer, r->wait_ms);
-	} else if (!a || account_work(r->bare, &r->job)) {
-		session_let_go(r->session); /* what waits, waits for the next one */
-		reader_free(r);
-	}
-}
-
-static void reader_done(struct job *j)
-{
-	struct reader *r = container_of(j, struct reader, job);
-
-	shard_check(NULL);
-	if (!r->more) {
-		reader_free(r);
+	if (b->handing.account) {
+		b->next_id = b->next_id && b->next_id < id ? b->next_id : id;
 		return;
 	}
-	r->wait_ms = WAIT_MIN_MS;
-	timer_set(&r->timer, r->wait_ms);
-}
-
-static struct reader *reader_new(struct host *h, const struct jid *account)
-{
-	struct reader *r = xcalloc(1, sizeof(*r));
-
-	r->host = host_ref(h);
-	r->bare = jid_bare(account, NULL);
-	timer_init(&r->timer, look_whether_sent);
-	r->job.work = reader_work;
-	r->job.done = reader_done;
-	return r;
-}
-
-ON_SHARD static void hand_out(struct reader *r)
-{
-	struct actor_id session = r->session;
-
-	if (account_work(r->bare, &r->job)) {
-		if (session.v)
-			session_let_go(session); /* what waits, waits for the next one */
-		reader_free(r);
-	}
-}
-
-void message_log_catch_up(struct session *ss, uint64_t oldest)
-{
-	struct reader *r = reader_new(ss->host, ss->jid);
-
-	metric_register(&handed_metric);
-	r->session = ss->id;
-	r->last = oldest ? oldest - 1 : 0;
-	r->up_to = session_is_reading(ss, SESSION_READS_ARCHIVE) ? MESSAGE_FREE : MESSAGE_OFFERED;
-	session_hold(ss);
-	hand_out(r);
-}
-
-/* It waits since somebody has come, who looked before. What waits from before is theirs to ask for.
- */
-ON_SHARD static void hand_on(struct host *h, const struct stanza *s, struct behind *behind)
-{
-	struct reader *r = reader_new(h, s->to);
-
-	r->up_to = MESSAGE_FREE;
-	r->last = s->log_id - 1;
-	r->behind = behind;
-	hand_out(r);
+	b->handing.account = b->bare;
+	b->handing.from_id = id;
+	b->handing.done = handed_on;
+	b->n++;
+	message_hand_on(&b->handing);
 }
 
 HOOK(message_kept);
@@ -508,13 +280,11 @@ static void absent_written(struct message_keeping *k, int error)
 		route_error(a->stanza, ERR_SERVICE_UNAVAILABLE, NULL); /* XEP-0160 §2 */
 	} else if (k->row.entries[1].flags & MESSAGE_WAITING) {
 		metric_add(&kept_metric, 1);
-		if (somebody(a->stanza->to).v) {
-			hand_on(a->host, a->stanza, a->behind);
-			a->behind = NULL;
-		} else {
+		if (message_somebody(a->stanza->to).v)
+			hand_on(a->behind, a->stanza->log_id);
+		else
 			hook_run(a->host->hooks, &message_kept_hook,
 				&(struct message_kept){ a->account, a->stanza });
-		}
 	}
 	absent_free(a);
 }

@@ -55,7 +55,7 @@ static struct db_stmt waiting_list = DB_STMT("message_waiting_list",
 static struct db_stmt waiting_count =
 	DB_STMT("message_waiting_count", "SELECT COUNT(*) FROM message_waiting WHERE account = ?");
 static struct db_stmt waiting_take = DB_STMT("message_waiting_take",
-	"UPDATE message_waiting SET state = 2 WHERE account = ? AND id <= ?"
+	"UPDATE message_waiting SET state = 2 WHERE account = ? AND id > ? AND id <= ?"
 	" AND state <> 2 AND state <= ?");
 static struct db_stmt waiting_let_go_all = DB_STMT(
 	"message_waiting_let_go_all", "UPDATE message_waiting SET state = 1 WHERE state = 2");
@@ -324,10 +324,12 @@ int64_t message_db_count_waiting(struct db *db, int64_t account)
 	return error < 0 ? error : n;
 }
 
-int message_db_take(struct db_tx *tx, int64_t account, enum message_wait up_to, uint64_t last)
+int message_db_take(
+	struct db_tx *tx, int64_t account, enum message_wait up_to, uint64_t above, uint64_t last)
 {
 	return db_run(tx, &waiting_take,
-		DB_PARAMS(db_int(account), db_int((int64_t)last), db_int(up_to)));
+		DB_PARAMS(db_int(account), db_int((int64_t)above), db_int((int64_t)last),
+			db_int(up_to)));
 }
 
 int message_db_let_go_all(struct db_tx *tx)

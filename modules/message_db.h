@@ -92,6 +92,7 @@ typedef int message_found_fn(const struct message_found *m, void *arg); /* as db
 ON_JOB int message_db_waiting(struct db *db, int64_t account, enum message_wait up_to,
 	uint64_t above, unsigned max, message_found_fn *fn, void *arg);
 ON_JOB int64_t message_db_count_waiting(struct db *db, int64_t account);
-/* The same ones, as far as that id: taken. */
-int message_db_take(struct db_tx *tx, int64_t account, enum message_wait up_to, uint64_t last);
+/* The same ones, as far as the id last: taken. */
+int message_db_take(
+	struct db_tx *tx, int64_t account, enum message_wait up_to, uint64_t above, uint64_t last);
 int message_db_let_go_all(struct db_tx *tx); /* at the start, before sessions are recovered */

@@ -1,6 +1,7 @@
 /* modules/message_inside.h - what the files of the message log share. */
 #pragma once
 
+#include "core/actor.h"
 #include "core/errand.h"
 #include "core/spool.h"
 #include "core/timer.h"
@@ -49,6 +50,22 @@ ON_SHARD void message_begun(void);
 ON_SHARD void message_ended(void);
 void message_scribes_start(struct db *db);
 void message_scribes_stop(void); /* writes what is left; main or control */
+
+/* --- message_waiting.c */
+/* Who gets what has begun to wait for the account; ACTOR_NONE: nobody is there. */
+ON_SHARD struct actor_id message_somebody(const struct jid *bare);
+/* What has begun to wait although somebody is there. Part of its owner's object. */
+struct message_handing {
+	const struct jid *account; /* the owner's */
+	uint64_t from_id; /* the first message; what waits from before is left to who asks for it */
+	void (*done)(struct message_handing *h); /* on the asking shard; owns h */
+	struct letter letter; /* the rest is private */
+	struct msg back;
+	struct shard *home;
+	struct message_handing *next;
+};
+/* h->done() comes when it is delivered to whoever is there, or nobody is. It may come at once. */
+ON_SHARD void message_hand_on(struct message_handing *h);
 
 /* --- message_absent.c */
 /* A message for an account that is not there, or after such a one. Keeps a reference. */

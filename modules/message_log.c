@@ -229,6 +229,13 @@ void message_fill_receiver(
 	fill_entry(&row->entries[1], account, s->from, s, flags);
 }
 
+/* An entry for nothing but that it would wait: a record in the spool has it for the case that the
+ * process is killed before anybody has the message. It is not written otherwise. */
+static bool only_waits(const struct message_entry *e)
+{
+	return e->flags & MESSAGE_HIDDEN && !(e->flags & MESSAGE_WAITING);
+}
+
 /* Spools what is to be written of s, and has it written. taken: MESSAGE_SPOOL_TAKEN when nobody is
  * going to receive it here. False: there is no room, and nothing has happened. */
 ON_SHARD static bool put(struct stanza *s, struct message_row *row, uint32_t taken)
@@ -247,6 +254,8 @@ ON_SHARD static bool put(struct stanza *s, struct message_row *row, uint32_t tak
 	}
 	ack_keep(ack_here(), l->record);
 	l->keeping.row = *row;
+	if (only_waits(&row->entries[1]))
+		l->keeping.row.entries[1].account = 0;
 	l->keeping.done = live_written;
 	s->log_flags |= MESSAGE_LOG_PUT;
 	if (!taken)
@@ -276,22 +285,18 @@ ON_SHARD static enum hook_next passes(struct stanza *s)
 	return HOOK_GO_ON;
 }
 
-/* Nobody keeps it, but its sender will be told that it is here, and it is on its way still: for a
- * process that is killed before its receiver has it. False: there is no room. */
-ON_SHARD static bool hold(struct stanza *s, const struct account *receiver)
+/* No archive has it, but its sender will be told that it is here, and it is on its way still.
+ * False: there is no room. */
+ON_SHARD static bool hold(struct stanza *s, struct message_row *row)
 {
-	struct message_row row = { .id = s->log_id };
 	struct spool_record *r;
 	struct buf *wire;
 
-	if (!ack_here().session.v || !message_account(receiver) ||
-		!(message_worth(s) & MESSAGE_WORTH_KEEPING))
-		return true;
-	message_fill_receiver(&row, message_account(receiver), s, MESSAGE_HIDDEN);
+	row->id = s->log_id;
 	wire = stanza_wire(s);
-	row.body = wire->data;
-	row.body_len = wire->len;
-	r = message_spool_row(&row, s, MESSAGE_SPOOL_WRITTEN | MESSAGE_SPOOL_UNWRITTEN);
+	row->body = wire->data;
+	row->body_len = wire->len;
+	r = message_spool_row(row, s, MESSAGE_SPOOL_WRITTEN);
 	buf_unref(wire);
 	if (!r)
 		return false;
@@ -315,15 +320,20 @@ ON_SHARD static enum hook_next goes_to_session(const struct message_passing *p)
 	const struct account *a = account_of_all(p->all);
 	struct stanza *s = p->stanza;
 	struct message_row row = { 0 };
+	bool archived;
 
 	if (s->log_flags & MESSAGE_LOG_PUT)
 		return HOOK_GO_ON;
 	message_fill_sender(&row, s);
-	if (archives(p->host, a, s, s->from, false))
+	archived = archives(p->host, a, s, s->from, false);
+	if (archived)
 		message_fill_receiver(&row, message_account(a), s, 0);
-	if (!row.entries[0].account && !row.entries[1].account)
-		return hold(s, a) ? HOOK_GO_ON : refuse(s);
-	return put(s, &row, 0) ? HOOK_GO_ON : refuse(s);
+	else if (ack_here().session.v && message_account(a) &&
+		message_worth(s) & MESSAGE_WORTH_KEEPING)
+		message_fill_receiver(&row, message_account(a), s, MESSAGE_HIDDEN);
+	if (row.entries[0].account || archived)
+		return put(s, &row, 0) ? HOOK_GO_ON : refuse(s);
+	return !row.entries[1].account || hold(s, &row) ? HOOK_GO_ON : refuse(s);
 }
 
 /* Its receiver's session is known before what the account wants is. */
@@ -407,6 +417,7 @@ static void recover_one(struct spool_record *r, void *arg)
 	const struct message_spooled *m = (const struct message_spooled *)r->bytes;
 	struct message_row row;
 	uint32_t state;
+	bool lost;
 
 	if (r->len < sizeof(*m) || m->body_len > r->len - sizeof(*m)) {
 		log_error("messages", "one in the spool is damaged");
@@ -416,12 +427,14 @@ static void recover_one(struct spool_record *r, void *arg)
 	row = (struct message_row){ .id = m->id, .body = m->body, .body_len = m->body_len };
 	memcpy(row.entries, m->entries, sizeof(row.entries));
 	acks_recover_handled(m->ack_session, m->ack_number, m->ack_check);
-	if (state & MESSAGE_SPOOL_UNWRITTEN ? state & MESSAGE_SPOOL_TAKEN
-					    : state & MESSAGE_SPOOL_WRITTEN)
+	lost = !(state & MESSAGE_SPOOL_TAKEN) && row.entries[1].account &&
+		!acks_recovered_message(m->id);
+	if (state & MESSAGE_SPOOL_WRITTEN && !lost)
 		return;
-	if (!(state & MESSAGE_SPOOL_TAKEN) && row.entries[1].account &&
-		!acks_recovered_message(m->id))
-		row.entries[1].flags |= MESSAGE_WAITING; /* nobody has got it */
+	if (lost)
+		row.entries[1].flags |= MESSAGE_WAITING;
+	else if (only_waits(&row.entries[1]))
+		row.entries[1].account = 0;
 	if (recovery->error >= 0)
 		recovery->error = message_db_put(recovery->tx, &row);
 	recovery->n++;
@@ -443,7 +456,7 @@ static void forget_one(struct spool_record *r, void *arg UNUSED)
 	struct message_spooled *m = (struct message_spooled *)r->bytes;
 
 	if (r->len >= sizeof(*m))
-		atomic_store(&m->state, MESSAGE_SPOOL_WRITTEN);
+		atomic_store(&m->state, MESSAGE_SPOOL_WRITTEN | MESSAGE_SPOOL_TAKEN);
 	acks_recover_free(r);
 }
 

@@ -7,12 +7,12 @@
  * (router/account.h), where a job finds out whether the account exists and would have it, and is
  * then written with a row that says it waits. As long as a shard has such a message under way, all
  * others for that account go the same way, so that none overtakes it. When a session becomes
- * available, a job in that lane hands it what waits, and what comes for it meanwhile is held
- * (router/session.h).
+ * available, a reader hands it what waits, in that lane, and messages that come for it meanwhile
+ * are held (router/session.h).
  *
  * message_log.c is a message's way through it, message_scribe.c what a shard writes,
- * message_absent.c those who are not there and what waits for them, message_worth.c what is worth
- * it, message_db.c the tables. */
+ * message_absent.c those who are not there, message_waiting.c what waits for them, message_worth.c
+ * what is worth it, message_db.c the tables. */
 #pragma once
 
 #include "modules/message_db.h"

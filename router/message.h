@@ -35,7 +35,6 @@ enum {
 	MESSAGE_SPOOL_WRITTEN = 1, /* it is in the database */
 	MESSAGE_SPOOL_TAKEN = 2, /* a session has it, or nobody is going to */
 	MESSAGE_SPOOL_COVERED = 4, /* its sender will not send it again: router/acks.h */
-	MESSAGE_SPOOL_UNWRITTEN = 8, /* WRITTEN, because it will never be unless nobody takes it */
 };
 ANY_THREAD void message_spool_mark(struct spool_record *r, uint32_t bit); /* NULL is fine */
 /* A session has it, or nobody is going to: until now it was in nobody's hands but the log's. The

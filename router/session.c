@@ -456,6 +456,7 @@ struct held {
 struct holding {
 	struct cds_list_head node;
 	struct actor_id session;
+	enum session_holding what;
 	struct held *first, **last;
 	unsigned n;
 };
@@ -482,14 +483,18 @@ ON_SHARD static struct holding *holding_of(struct actor_id id)
 	return NULL;
 }
 
-void session_hold(struct session *ss)
+void session_hold(struct session *ss, enum session_holding what)
 {
-	struct holding *h;
+	struct holding *h = holding_of(ss->id);
 
-	if (holding_of(ss->id))
+	if (h) {
+		if (what > h->what)
+			h->what = what;
 		return;
+	}
 	h = xcalloc(1, sizeof(*h));
 	h->session = ss->id;
+	h->what = what;
 	h->last = &h->first;
 	cds_list_add(&h->node, holdings());
 	sessions_holding++;
@@ -500,7 +505,8 @@ bool session_held(struct session *ss, struct stanza *s, int copies)
 	struct holding *h = s->log_flags & MESSAGE_LOG_WAITS ? NULL : holding_of(ss->id);
 	struct held *one;
 
-	if (!h || h->n == HELD_MAX)
+	if (!h || h->n == HELD_MAX ||
+		(h->what == SESSION_HOLDS_MESSAGES && s->kind != STANZA_MESSAGE))
 		return false;
 	one = xcalloc(1, sizeof(*one));
 	one->stanza = stanza_ref(s);

@@ -64,7 +64,7 @@ class Client:
         self.acked = 0          # of ours
         self.unacked = []       # text of stanzas behind that
         self.resumed = 0
-        self.history = []       # for who looks why it failed
+        self.history = []       # of its sessions
         self.task = None
         self.failed = None
 
@@ -79,9 +79,21 @@ class Client:
                 raise Cut
             self.text += data.decode()
 
+    async def soon(self):
+        """The next one, which must come."""
+        try:
+            return await asyncio.wait_for(self.element(), WAIT_S)
+        except asyncio.TimeoutError:
+            raise AssertionError('%s: nothing comes; %s' % (self.user, self.state())) from None
+
+    def state(self):
+        """For who looks why it failed."""
+        return 'handled %d, acked %d, not acked %s; %s' % (
+            self.handled, self.acked, self.unacked, self.history)
+
     async def until(self, *names):
         """The next of these; others do not come here."""
-        element = await self.element()
+        element = await self.soon()
         if not element.startswith(tuple('<' + n for n in names)):
             raise AssertionError('%s: %s instead of %s' % (self.user, element, names))
         return element
@@ -140,7 +152,7 @@ class Client:
         """Until it stands."""
         while True:
             try:
-                await asyncio.wait_for(self.login(), WAIT_S)
+                await self.login()
                 await (self.resume() if self.previd else self.begin())
                 return
             except (Cut, OSError):
@@ -204,7 +216,7 @@ class Sender(Client):
                         % (self.to, self.user, self.sent, self.sent))
             self.sent += 1
         self.send('<r %s/>' % SM)
-        self.take(await asyncio.wait_for(self.element(), WAIT_S))
+        self.take(await self.soon())
 
 
 class Receiver(Client):
@@ -215,6 +227,9 @@ class Receiver(Client):
     def standing(self):
         self.stanza('<presence/>')
 
+    def state(self):
+        return 'got %s; %s' % (self.got, super().state())
+
     def stanza_came(self, element):
         if element.startswith('<message'):
             self.got.append(int(NUMBER.search(element).group(1)))
@@ -223,7 +238,7 @@ class Receiver(Client):
         return len(self.got) >= MESSAGES
 
     async def turn(self):
-        self.take(await asyncio.wait_for(self.element(), WAIT_S))
+        self.take(await self.soon())
 
     async def end(self):
         """Nothing may come behind the last one."""
@@ -237,7 +252,7 @@ class Receiver(Client):
     async def linger(self):
         self.send("<a %s h='%d'/><r %s/>" % (SM, self.handled, SM))
         while True:
-            element = await asyncio.wait_for(self.element(), WAIT_S)
+            element = await self.soon()
             self.take(element)
             if element.startswith('<a'):
                 break

@@ -40,7 +40,7 @@ struct change {
 	enum { PUT, RECEIVED, REMOVE, TAKE, LET_GO_ALL, OFFER, TRIM, REMOVE_ACCOUNT } what;
 	struct message_row row;
 	int64_t account;
-	uint64_t id;
+	uint64_t above, id;
 	unsigned max;
 	enum message_wait up_to;
 };
@@ -57,7 +57,7 @@ static int run(struct db_tx *tx, void *arg)
 	case REMOVE:
 		return message_db_remove(tx, c->account, c->id);
 	case TAKE:
-		return message_db_take(tx, c->account, c->up_to, c->id);
+		return message_db_take(tx, c->account, c->up_to, c->above, c->id);
 	case LET_GO_ALL:
 		return message_db_let_go_all(tx);
 	case OFFER:
@@ -263,6 +263,16 @@ Test(message_db, what_waits_is_handed_out_once)
 	change((struct change){ LET_GO_ALL });
 	cr_expect_str_eq(waiting(juliet, MESSAGE_OFFERED, 0, 9), "2 3 4 5");
 	cr_expect_str_eq(all(juliet), "1 2 3 4 5", "received or not");
+}
+
+Test(message_db, what_waits_from_before_is_left)
+{
+	for (uint64_t id = 1; id <= 5; id++)
+		put(id, MESSAGE_WAITING);
+	cr_expect_eq(change((struct change){
+			     TAKE, .account = juliet, .above = 2, .id = 4, .up_to = MESSAGE_FREE }),
+		2);
+	cr_expect_str_eq(waiting(juliet, MESSAGE_FREE, 0, 9), "1 2 5");
 }
 
 Test(message_db, a_hidden_one_goes_when_it_was_received)
