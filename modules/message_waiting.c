@@ -27,7 +27,7 @@ struct reader {
 	struct host *host; /* counted */
 	struct jid *bare; /* owned */
 	struct actor_id session;
-	bool holds; /* what comes for the session meanwhile, until its end */
+	bool holds; /* what comes for the session, from the second page on only messages */
 	struct message_handing *handings; /* who waits for its end */
 	enum message_wait up_to;
 	uint64_t last; /* id of the last one handed out; only later ones are */
@@ -261,11 +261,14 @@ static void reader_done(struct job *j)
 	}
 	metric_add(&handed_metric, r->n);
 	r->n = 0;
-	r->wait_ms = WAIT_MIN_MS;
-	if (r->more)
-		timer_set(&r->timer, r->wait_ms);
-	else
+	if (!r->more) {
 		reader_end(r);
+		return;
+	}
+	if (r->holds)
+		session_hold_only_messages(r->session);
+	r->wait_ms = WAIT_MIN_MS;
+	timer_set(&r->timer, r->wait_ms);
 }
 
 ON_SHARD static struct reader *reader_new(const struct session *ss)
@@ -308,7 +311,7 @@ ON_SHARD static void have_read(const struct session *ss, enum message_wait up_to
 
 void message_log_catch_up(struct session *ss, uint64_t oldest)
 {
-	session_hold(ss, SESSION_HOLDS_MESSAGES);
+	session_hold(ss);
 	have_read(ss,
 		session_is_reading(ss, SESSION_READS_ARCHIVE) ? MESSAGE_FREE : MESSAGE_OFFERED,
 		oldest ? oldest - 1 : 0, true, NULL);

@@ -68,7 +68,7 @@ void c2s_leave(struct c2s *c, const char *status)
 	if (!c->bound || c->left)
 		return;
 	c->left = c->leaving = true;
-	session_hold(&c->session, SESSION_HOLDS_ALL);
+	session_hold(&c->session);
 	if (!c2s_sm_is_parked(c))
 		session_unavailable(&c->session, status);
 	directory_leave(&c->session);

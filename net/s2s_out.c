@@ -64,13 +64,13 @@ static void telling_step(struct telling *t, const char *line)
 /* --- places -------------------------------------------------------------------------------- */
 
 /* There is no way to them, or no more need of one. error 0: that is in order. */
-ON_SHARD static void leave_link(struct s2s_out *o, int error, const char *why)
+ON_SHARD static void leave_link(struct s2s_out *o, int error, const char *told, const char *why)
 {
 	struct s2s_link *l = o->link;
 
 	o->link = NULL;
 	if (l)
-		s2s_link_down(l, error, why);
+		s2s_link_down(l, error, told, why);
 }
 
 /* What XEP-0220 §2.5 tells apart: it knows no such domain, was never reached, or has failed. */
@@ -85,11 +85,11 @@ ON_SHARD static void give_up_answers(struct s2s_out *o)
 		s2s_out_no_answers(o, S2S_REMOTE_TIMEOUT, "its server cannot be spoken with");
 }
 
-ON_SHARD static void give_up(struct s2s_out *o, int error, const char *why)
+ON_SHARD static void give_up(struct s2s_out *o, int error, const char *told, const char *why)
 {
 	give_up_answers(o);
 	s2s_out_sm_end(o, false);
-	leave_link(o, error, why);
+	leave_link(o, error, told, why);
 	fsm_stop_now(&o->fsm, STOP_NORMAL);
 }
 
@@ -133,7 +133,7 @@ static void looked_up(const struct places *p, void *arg)
 		give_up(o,
 			p->outcome == PLACES_NONE ? ERR_REMOTE_SERVER_NOT_FOUND
 						  : ERR_REMOTE_SERVER_TIMEOUT,
-			p->why);
+			NULL, p->why);
 }
 
 void s2s_out_look_up(struct s2s_out *o)
@@ -284,7 +284,7 @@ ON_SHARD static void give_all_back(struct s2s_out *o, bool arrived, int error)
 {
 	conn_drop_output(&o->stream.conn);
 	s2s_out_sm_end(o, arrived);
-	leave_link(o, error, o->why);
+	leave_link(o, error, o->why, o->why);
 }
 
 struct next s2s_out_end(struct s2s_out *o, enum stream_condition c, const char *why)
@@ -361,7 +361,7 @@ ON_SHARD static void gone(struct s2s_out *o)
 	s2s_out_no_answers(o, S2S_REMOTE_FAILED, "the connection to its server was lost");
 	if (!s2s_out_sm_lost(o)) {
 		s2s_out_sm_end(o, false);
-		leave_link(o, 0, NULL);
+		leave_link(o, 0, NULL, NULL);
 		fsm_stop_now(&o->fsm, STOP_NORMAL);
 		return;
 	}
@@ -465,7 +465,7 @@ struct next s2s_out_open_socket(struct fsm *f, struct term *e)
 		return fsm_same();
 	if (tries_again(o))
 		return fsm_next(S2S_OUT_WAIT_BEFORE_RETRY);
-	give_up(o, ERR_REMOTE_SERVER_TIMEOUT, o->why ? o->why : dial_why(o->dial));
+	give_up(o, ERR_REMOTE_SERVER_TIMEOUT, o->why, o->why ? o->why : dial_why(o->dial));
 	return fsm_same();
 }
 
@@ -533,7 +533,7 @@ struct next s2s_out_established(struct s2s_out *o)
 struct next s2s_out_finish(struct s2s_out *o)
 {
 	s2s_out_say(o, "nothing more is needed of it");
-	leave_link(o, 0, NULL);
+	leave_link(o, 0, NULL, NULL);
 	s2s_out_close_stream(o);
 	return fsm_same();
 }
@@ -731,7 +731,7 @@ static void terminate(struct fsm *f, const char *reason UNUSED)
 		stream_end(&o->stream);
 	end_dial(o);
 	s2s_out_sm_end(o, false);
-	leave_link(o, ERR_REMOTE_SERVER_TIMEOUT, "The connection to that server was closed.");
+	leave_link(o, ERR_REMOTE_SERVER_TIMEOUT, NULL, "The connection to that server was closed.");
 	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 }
 

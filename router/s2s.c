@@ -182,6 +182,7 @@ ON_SHARD static void forget(struct home *h, struct s2s_link *l)
 	h->n--;
 	free((char *)l->ours);
 	free((char *)l->theirs);
+	free(l->told);
 	free(l->why);
 	free(l);
 }
@@ -338,7 +339,7 @@ ON_SHARD static void send_by(struct s2s_link *l, struct stanza *s)
 	else if (l->state == S2S_UP)
 		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
 	else if (l->state == S2S_RETRYING)
-		s2s_bounce(s, l->error, l->why);
+		s2s_bounce(s, l->error, l->told);
 	else if (!s2s_allowed(l->ours, l->theirs))
 		s2s_bounce(s, ERR_NOT_ALLOWED, "This server does not speak with that one.");
 	else
@@ -392,12 +393,14 @@ static uint64_t retry_ms(const struct s2s_link *l)
 	return ms - ms / 4 + clock_us() % (ms / 4 + 1); /* not all at once */
 }
 
-ON_SHARD static void fail(struct s2s_link *l, int error, const char *why)
+ON_SHARD static void fail(struct s2s_link *l, int error, const char *told, const char *why)
 {
 	uint64_t ms;
 
 	l->failures++;
 	l->error = error;
+	free(l->told);
+	l->told = xstrdup(told);
 	free(l->why);
 	l->why = xstrdup(why);
 	ms = retry_ms(l);
@@ -406,21 +409,36 @@ ON_SHARD static void fail(struct s2s_link *l, int error, const char *why)
 	s2s_trace_say(&l->trace, "not tried again for %.1f s, as: %s", (double)ms / 1000, why);
 	enter(l, S2S_RETRYING);
 	timer_set(&l->timer, ms);
-	bounce_all(&l->queue, error, why);
+	bounce_all(&l->queue, error, told);
 }
 
-void s2s_link_down(struct s2s_link *l, int error, const char *why)
+/* Addresses and names of ours are nothing for senders. */
+static const char *sentence_of(int error)
+{
+	switch (error) {
+	case 0:
+		return TR("The connection to that server was lost.");
+	case ERR_REMOTE_SERVER_NOT_FOUND:
+		return TR("That server cannot be found.");
+	default:
+		return TR("That server cannot be spoken with just now.");
+	}
+}
+
+void s2s_link_down(struct s2s_link *l, int error, const char *told, const char *why)
 {
 	bool was_up = l->state == S2S_UP;
 
+	if (!told)
+		told = sentence_of(error);
 	l->out = NULL;
-	take_back(l, error, why ? why : "The connection to that server was lost.");
+	take_back(l, error, told);
 	if (l->incoming.v)
 		turn_to_incoming(l);
 	if (error) {
 		if (!was_up)
 			metric_add(&opened_metrics[1], 1);
-		fail(l, error, why);
+		fail(l, error, told, why);
 		return;
 	}
 	enter(l, S2S_IDLE);

@@ -41,7 +41,8 @@ struct s2s_link {
 	struct timer timer; /* the oldest has waited too long; it may be tried again; idle */
 	unsigned failures; /* in a row */
 	int error; /* enum stanza_error of the last one */
-	char *why; /* owned: what senders are told of it */
+	char *why; /* owned: what went wrong, for the operator */
+	char *told; /* owned: what senders are told of it */
 	uint64_t since_ms; /* in this state, wall clock */
 	uint64_t sent; /* stanzas, in all */
 	struct s2s_trace trace; /* what was tried last */
@@ -72,9 +73,10 @@ void s2s_set_opener(const struct s2s_opener *o); /* main, before there are stanz
 ON_SHARD void s2s_link_up(struct s2s_link *l);
 /* Does not take s. */
 ON_SHARD void s2s_link_unsent(struct s2s_link *l, struct stanza *s);
-/* It is gone, or could not be opened. error: what senders are told (enum stanza_error), with why,
- * which is copied. 0: it ended in order, and may be opened again at once. */
-ON_SHARD void s2s_link_down(struct s2s_link *l, int error, const char *why);
+/* It is gone, or could not be opened. error: what senders are told (enum stanza_error), with told;
+ * NULL: a sentence that fits the error. why is the operator's, with whatever it names. Both are
+ * copied. error 0: it ended in order, and may be opened again at once. */
+ON_SHARD void s2s_link_down(struct s2s_link *l, int error, const char *told, const char *why);
 /* An error to its sender, once, in place of its leaving. */
 ON_SHARD void s2s_bounce(struct stanza *s, int error, const char *why);
 /* Whether it would send something as soon as it is up. */

@@ -456,7 +456,7 @@ struct held {
 struct holding {
 	struct cds_list_head node;
 	struct actor_id session;
-	enum session_holding what;
+	bool only_messages;
 	struct held *first, **last;
 	unsigned n;
 };
@@ -483,21 +483,60 @@ ON_SHARD static struct holding *holding_of(struct actor_id id)
 	return NULL;
 }
 
-void session_hold(struct session *ss, enum session_holding what)
+void session_hold(struct session *ss)
 {
 	struct holding *h = holding_of(ss->id);
 
 	if (h) {
-		if (what > h->what)
-			h->what = what;
+		h->only_messages = false;
 		return;
 	}
 	h = xcalloc(1, sizeof(*h));
 	h->session = ss->id;
-	h->what = what;
 	h->last = &h->first;
 	cds_list_add(&h->node, holdings());
 	sessions_holding++;
+}
+
+ON_SHARD static void hold_one(struct held ***last, struct held *one)
+{
+	one->next = NULL;
+	**last = one;
+	*last = &one->next;
+}
+
+ON_SHARD static void deliver_held(struct actor_id session, struct held *one)
+{
+	struct held *next;
+
+	for (; one; one = next) {
+		next = one->next;
+		deliver(session, one->stanza, (enum deliver_copies)one->copies);
+		stanza_unref(one->stanza);
+		free(one);
+	}
+}
+
+/* What is delivered may end the session, and with it what holds. */
+void session_hold_only_messages(struct actor_id session)
+{
+	struct holding *h = holding_of(session);
+	struct held *one, *next, *others = NULL, **others_last = &others;
+
+	if (!h)
+		return;
+	h->only_messages = true;
+	one = h->first;
+	h->last = &h->first;
+	h->first = NULL;
+	for (; one; one = next) {
+		bool stays = one->stanza->kind == STANZA_MESSAGE;
+
+		next = one->next;
+		h->n -= !stays;
+		hold_one(stays ? &h->last : &others_last, one);
+	}
+	deliver_held(session, others);
 }
 
 bool session_held(struct session *ss, struct stanza *s, int copies)
@@ -505,14 +544,12 @@ bool session_held(struct session *ss, struct stanza *s, int copies)
 	struct holding *h = s->log_flags & MESSAGE_LOG_WAITS ? NULL : holding_of(ss->id);
 	struct held *one;
 
-	if (!h || h->n == HELD_MAX ||
-		(h->what == SESSION_HOLDS_MESSAGES && s->kind != STANZA_MESSAGE))
+	if (!h || h->n == HELD_MAX || (h->only_messages && s->kind != STANZA_MESSAGE))
 		return false;
 	one = xcalloc(1, sizeof(*one));
 	one->stanza = stanza_ref(s);
 	one->copies = copies;
-	*h->last = one;
-	h->last = &one->next;
+	hold_one(&h->last, one);
 	h->n++;
 	return true;
 }
@@ -520,17 +557,11 @@ bool session_held(struct session *ss, struct stanza *s, int copies)
 void session_let_go(struct actor_id session)
 {
 	struct holding *h = holding_of(session);
-	struct held *one;
 
 	if (!h)
 		return;
 	cds_list_del(&h->node);
 	sessions_holding--;
-	while ((one = h->first)) {
-		h->first = one->next;
-		deliver(session, one->stanza, (enum deliver_copies)one->copies);
-		stanza_unref(one->stanza);
-		free(one);
-	}
+	deliver_held(session, h->first);
 	free(h);
 }

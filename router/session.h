@@ -95,11 +95,11 @@ ON_SHARD void session_unavailable(struct session *ss, const char *status);
 
 /* --- what waits while a session catches up with what was kept for its account --- */
 
-/* From now on session_held() keeps what comes for it, or of that the messages, but for what was
- * waiting itself (MESSAGE_LOG_WAITS), until session_let_go() gives it all to the session, in order.
- */
-enum session_holding { SESSION_HOLDS_MESSAGES, SESSION_HOLDS_ALL };
-ON_SHARD void session_hold(struct session *ss, enum session_holding what);
+/* From now on session_held() keeps what comes for it, but for what was waiting itself
+ * (MESSAGE_LOG_WAITS), until session_let_go() gives it all to the session, in order. */
+ON_SHARD void session_hold(struct session *ss);
+/* The session gets what else was kept, and what else comes: it takes long. */
+ON_SHARD void session_hold_only_messages(struct actor_id session);
 /* True: s is kept. Asked by who receives for it. */
 ON_SHARD bool session_held(struct session *ss, struct stanza *s, int copies);
 ON_SHARD void session_let_go(struct actor_id session); /* gone already: as deliver_failed() says */

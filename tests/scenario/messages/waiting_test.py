@@ -41,6 +41,7 @@ class Client:
             element = self.connection.stanza()
             if element.is_('a', SM):
                 return int(element.get('h'))
+            self.handled += not element.is_('r', SM)
 
     def ping(self):
         """All that it sent before has been routed."""
@@ -137,7 +138,7 @@ class Waiting(unittest.TestCase):
                 mercutio.say('late')
                 mercutio.ping()
                 juliet.connection.send('<presence/>')
-                juliet.ping()
+                self.assertEqual(juliet.acked(), 1)
                 database.rollback()
             self.assertEqual(mercutio.acked(), 2)   # when it is stored
             self.assertEqual(juliet.message(), '0')

@@ -102,7 +102,7 @@ static void up(struct out *o)
 struct going {
 	struct out *o;
 	int error;
-	const char *why;
+	const char *told, *why;
 	const char *const *unsent; /* bodies */
 };
 
@@ -124,12 +124,12 @@ static void down_here(void *arg)
 		stanza_unref(s);
 	}
 	g->o->link = NULL;
-	s2s_link_down(l, g->error, g->why);
+	s2s_link_down(l, g->error, g->told, g->why);
 }
 
-static void down(struct out *o, int error, const char *why, const char *const *unsent)
+static void down(struct out *o, int error, const char *told, const char *const *unsent)
 {
-	struct going g = { o, error, why, unsent };
+	struct going g = { o, error, told, "10.0.0.5: Connection refused", unsent };
 
 	on_shard(o->shard, down_here, &g);
 	settle();
@@ -173,6 +173,21 @@ Test(s2s, a_server_that_is_not_there_is_told_once_for_each_and_then_at_once)
 	cr_assert_eq(juliet->heard.n, 3, "while it may not be tried again, at once");
 	cr_expect(has(&juliet->heard, 2, "There is no such domain."));
 	cr_expect_eq(n_outs, 1);
+}
+
+Test(s2s, senders_are_told_no_addresses)
+{
+	say(ROMEO, "one");
+	down(&outs[0], ERR_REMOTE_SERVER_NOT_FOUND, NULL, NULL);
+	cr_expect(has(&juliet->heard, 0, "That server cannot be found."));
+	say(ROMEO, "two");
+	cr_expect(has(&juliet->heard, 1, "That server cannot be found."));
+	say("romeo@elsewhere.example", "three");
+	down(&outs[1], ERR_REMOTE_SERVER_TIMEOUT, NULL, NULL);
+	cr_assert_eq(juliet->heard.n, 3);
+	cr_expect(has(&juliet->heard, 2, "That server cannot be spoken with just now."));
+	for (unsigned i = 0; i < 3; i++)
+		cr_expect_not(has(&juliet->heard, i, "10.0.0.5"));
 }
 
 Test(s2s, errors_and_results_are_never_answered)
@@ -465,7 +480,7 @@ Test(s2s, a_question_opens_a_way_even_where_one_has_just_failed)
 
 static void count_lines(unsigned attempt UNUSED, const struct s2s_trace_line *line, void *n)
 {
-	*(unsigned *)n += strstr(line->text, "Nobody answers") != NULL;
+	*(unsigned *)n += strstr(line->text, "10.0.0.5: Connection refused") != NULL;
 }
 
 static void count_traces(const struct s2s_link *l, void *n)
