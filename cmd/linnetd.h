@@ -62,6 +62,12 @@ void commands_add_caps(void);
 void commands_add_clients(void);
 void commands_add_components(void);
 void commands_add_groups(void);
+unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const char *text);
+enum hook_next end_removed_sessions(void *subject, void *arg); /* hangs on account_removed_hook */
+enum hook_next end_revoked_sessions(void *subject, void *arg); /* on user_agent_revoked_hook */
+json_t *time_value(int64_t seconds); /* "2026-11-21T12:00:00Z" */
+
+/* linnetd_account.c: what commands about one account have in common. On job threads. */
 /* The argument `host`, counted, or NULL and the answer says why. */
 struct host *host_of_args(const json_t *args, struct command_answer *answer);
 /* The same, and the argument `user` prepared into user (JID_PART_MAX + 1 bytes). */
@@ -72,15 +78,22 @@ struct host *account_of_args(const json_t *args, char *user, struct command_answ
 	{                                                                        \
 		"host", ARG_HOST, .help = "A host of this server."               \
 	}
-/* The same, where the module runs whose tables are looked at (linnetd_stored.c). */
+/* The same, where the module runs whose tables are looked at; module NULL: the server's own. */
 struct host *account_of_module(
 	const char *module, const json_t *args, char *user, struct command_answer *answer);
 /* What went wrong with the database: a negative errno. */
 void command_fail_db(struct command_answer *answer, int64_t error);
-unsigned kick_sessions(const struct jid *whom, enum stream_condition why, const char *text);
-enum hook_next end_removed_sessions(void *subject, void *arg); /* hangs on account_removed_hook */
-enum hook_next end_revoked_sessions(void *subject, void *arg); /* on user_agent_revoked_hook */
-json_t *time_value(int64_t seconds); /* "2026-11-21T12:00:00Z" */
+/* {what: n}, or n is what went wrong with the database. */
+void command_number(struct command_answer *answer, const char *what, int64_t n);
+/* Counts, or removes and counts, something of the account in the arguments: fn says how many there
+ * were, or a negative errno, and that is the answer. */
+typedef int64_t account_number_fn(struct host *h, const struct jid *account, const json_t *args);
+ON_JOB void command_number_of(const char *module, const char *what, account_number_fn *fn,
+	const json_t *args, struct command_answer *answer);
+/* Lists something of it: fn adds a row for each, and returns a negative errno when it cannot. */
+typedef int account_list_fn(struct host *h, const struct jid *account, json_t *rows);
+ON_JOB void command_list_of(
+	const char *module, account_list_fn *fn, const json_t *args, struct command_answer *answer);
 
 /* linnetd_reference.c */
 /* A page of the manual (linnetd_options.h); false: there is no such page. */

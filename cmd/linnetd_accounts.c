@@ -17,33 +17,6 @@
 #define ACCOUNTS_LISTED 1000 /* at once, unless --max asks for another number */
 #define ACCOUNTS_LISTED_MAX 100000
 
-/* The host, counted, or NULL and the answer says why. */
-struct host *host_of_args(const json_t *args, struct command_answer *answer)
-{
-	const char *given = command_text(args, "host");
-	char domain[JID_PART_MAX + 1];
-	struct host *h = NULL;
-
-	if (jid_prep_domain(given, strlen(given), domain) >= 0)
-		h = route_host(domain);
-	if (!h)
-		command_fail(answer, "%s is not a host of this server", given);
-	return h ? host_ref(h) : NULL;
-}
-
-/* NULL: the answer says why not. */
-struct host *account_of_args(const json_t *args, char *user, struct command_answer *answer)
-{
-	const char *given = command_text(args, "user");
-	struct host *h = host_of_args(args, answer);
-
-	if (!h || jid_prep_local(given, strlen(given), user) > 0)
-		return h;
-	command_fail(answer, "'%s' cannot be the name of an account", given);
-	host_unref(h);
-	return NULL;
-}
-
 static const char *outcome_text(int outcome)
 {
 	switch (outcome) {

@@ -58,7 +58,6 @@ static void look_for_module(struct host *h, void *found)
 static void run_caps_clear(const json_t *args UNUSED, struct command_answer *answer)
 {
 	bool found = false;
-	int result;
 
 	job_check();
 	route_each_host(look_for_module, &found);
@@ -66,11 +65,7 @@ static void run_caps_clear(const json_t *args UNUSED, struct command_answer *ans
 		command_fail(answer, "mod_caps runs on no host");
 		return;
 	}
-	result = caps_cache_clear();
-	if (result < 0)
-		command_fail_db(answer, result);
-	else
-		answer->result = json_pack("{s:i}", "cleared", result);
+	command_number(answer, "cleared", caps_cache_clear());
 }
 
 static const struct command_arg caps_args[] = {

@@ -33,20 +33,16 @@ static void add_client(const struct client_access *ca, void *list)
 			time_value(ua->last_seen)));
 }
 
+static int list_clients(struct host *h, const struct jid *account, json_t *rows)
+{
+	job_check();
+	return clients_each(h, jid_local(account), add_client, rows);
+}
+
 static void run_clients(const json_t *args, struct command_answer *answer)
 {
-	char user[JID_PART_MAX + 1];
-	struct host *h = account_of_args(args, user, answer);
-	int error;
-
 	job_check();
-	if (!h)
-		return;
-	answer->result = json_array();
-	error = clients_each(h, user, add_client, answer->result);
-	if (error)
-		command_fail_db(answer, error);
-	host_unref(h);
+	command_list_of(NULL, list_clients, args, answer);
 }
 
 static void run_client_revoke(const json_t *args, struct command_answer *answer)
@@ -88,26 +84,15 @@ static void run_tokens_revoke(const json_t *args, struct command_answer *answer)
 		return;
 	}
 	result = user_agents_revoke_tokens(h, given ? user : NULL, command_text(args, "software"));
-	if (result < 0)
-		command_fail_db(answer, result);
-	else
-		answer->result = json_pack("{s:i}", "clients", result);
+	command_number(answer, "clients", result);
 	host_unref(h);
 }
 
-#define USER_ARG                                                                    \
-	{                                                                           \
-		"user", ARG_STRING, .help = "The part of the address before the @." \
-	}
-#define HOST_ARG                                                   \
-	{                                                          \
-		"host", ARG_HOST, .help = "A host of this server." \
-	}
-
-static const struct command_arg clients_args[] = { USER_ARG, HOST_ARG, { 0 } };
-static const struct command_arg revoke_args[] = { USER_ARG, HOST_ARG,
+static const struct command_arg clients_args[] = { ACCOUNT_ARGS, { 0 } };
+static const struct command_arg revoke_args[] = { ACCOUNT_ARGS,
 	{ "id", ARG_STRING, .help = "The client's id in the list that `clients` gives." }, { 0 } };
-static const struct command_arg tokens_args[] = { HOST_ARG,
+static const struct command_arg tokens_args[] = { { "host", ARG_HOST,
+							  .help = "A host of this server." },
 	{ "user", ARG_STRING, .optional = true, .option = true,
 		.help = "Of this account alone: the part of its address before the @." },
 	{ "software", ARG_STRING, .optional = true, .option = true,

@@ -13,26 +13,18 @@
 #include "modules/offline.h"
 #include "router/host.h"
 
-static void answer_number(struct command_answer *answer, const char *what, int64_t n)
-{
-	if (n < 0)
-		command_fail_db(answer, n);
-	else
-		answer->result = json_pack("{s:I}", what, (json_int_t)n);
-}
-
 /* ---- What waits */
+
+static int64_t count_offline(struct host *h, const struct jid *account, const json_t *args UNUSED)
+{
+	job_check();
+	return offline_count(h->name, jid_local(account));
+}
 
 static void run_offline_count(const json_t *args, struct command_answer *answer)
 {
-	char user[JID_PART_MAX + 1];
-	struct host *h = account_of_module("offline", args, user, answer);
-
 	job_check();
-	if (!h)
-		return;
-	answer_number(answer, "messages", offline_count(h->name, user));
-	host_unref(h);
+	command_number_of("offline", "messages", count_offline, args, answer);
 }
 
 static void add_offline(const struct offline_item *item, void *list)
@@ -42,32 +34,28 @@ static void add_offline(const struct offline_item *item, void *list)
 			item->from, "bytes", (json_int_t)item->bytes));
 }
 
+static int list_offline(struct host *h, const struct jid *account, json_t *rows)
+{
+	job_check();
+	return offline_each(h->name, jid_local(account), add_offline, rows);
+}
+
 static void run_offline_list(const json_t *args, struct command_answer *answer)
 {
-	char user[JID_PART_MAX + 1];
-	struct host *h = account_of_module("offline", args, user, answer);
-	int result;
-
 	job_check();
-	if (!h)
-		return;
-	answer->result = json_array();
-	result = offline_each(h->name, user, add_offline, answer->result);
-	if (result < 0)
-		command_fail_db(answer, result);
-	host_unref(h);
+	command_list_of("offline", list_offline, args, answer);
+}
+
+static int64_t purge_offline(struct host *h, const struct jid *account, const json_t *args UNUSED)
+{
+	job_check();
+	return offline_purge(h->name, jid_local(account));
 }
 
 static void run_offline_purge(const json_t *args, struct command_answer *answer)
 {
-	char user[JID_PART_MAX + 1];
-	struct host *h = account_of_module("offline", args, user, answer);
-
 	job_check();
-	if (!h)
-		return;
-	answer_number(answer, "deleted", offline_purge(h->name, user));
-	host_unref(h);
+	command_number_of("offline", "deleted", purge_offline, args, answer);
 }
 
 /* ---- Archives */
@@ -83,7 +71,7 @@ static void run_archive_count(const json_t *args, struct command_answer *answer)
 	if (!h)
 		return;
 	result = mam_summary(h->name, user, &sum);
-	answer_number(answer, "messages", result < 0 ? result : sum.messages);
+	command_number(answer, "messages", result < 0 ? result : sum.messages);
 	if (result == 0 && sum.messages) {
 		json_object_set_new(answer->result, "first", time_value(sum.first_us / 1000000));
 		json_object_set_new(answer->result, "last", time_value(sum.last_us / 1000000));
@@ -106,7 +94,7 @@ static void run_archive_purge(const json_t *args, struct command_answer *answer)
 	h = account_of_module("mam", args, user, answer);
 	if (!h)
 		return;
-	answer_number(answer, "deleted", mam_purge(h->name, user, before_us));
+	command_number(answer, "deleted", mam_purge(h->name, user, before_us));
 	host_unref(h);
 }
 
@@ -140,7 +128,7 @@ static void run_archive_export(const json_t *args, struct command_answer *answer
 			command_fail(answer, "%s: %s", path, strerrordesc_np((int)-n));
 			unlink(path);
 		} else {
-			answer_number(answer, "messages", n);
+			command_number(answer, "messages", n);
 		}
 	}
 	host_unref(h);

@@ -3,7 +3,6 @@
 
 #include "cmd/linnetd.h"
 #include "core/job.h"
-#include "core/mem.h"
 #include "modules/push.h"
 
 static void add_entry(const struct push_entry *e, void *list)
@@ -13,41 +12,28 @@ static void add_entry(const struct push_entry *e, void *list)
 			"resource", e->resource, "since", time_value(e->since)));
 }
 
+static int list_entries(struct host *h, const struct jid *account, json_t *rows)
+{
+	job_check();
+	return push_each(h->name, jid_local(account), add_entry, rows);
+}
+
 static void run_push(const json_t *args, struct command_answer *answer)
 {
-	char user[JID_PART_MAX + 1];
-	struct host *h = account_of_module("push", args, user, answer);
-	int result;
-
 	job_check();
-	if (!h)
-		return;
-	answer->result = json_array();
-	result = push_each(h->name, user, add_entry, answer->result);
-	if (result < 0)
-		command_fail_db(answer, result);
-	host_unref(h);
+	command_list_of("push", list_entries, args, answer);
+}
+
+static int64_t remove_entries(struct host *h, const struct jid *account, const json_t *args)
+{
+	job_check();
+	return push_remove(h, account, command_text(args, "service"), command_text(args, "node"));
 }
 
 static void run_push_remove(const json_t *args, struct command_answer *answer)
 {
-	const char *service = command_text(args, "service"), *node = command_text(args, "node");
-	char user[JID_PART_MAX + 1];
-	struct host *h = account_of_module("push", args, user, answer);
-	struct jid *account;
-	int result;
-
 	job_check();
-	if (!h)
-		return;
-	REQUIRE(jid_make(user, h->name, NULL, NULL, &account) == JID_OK);
-	result = push_remove(h, account, service, node);
-	jid_free(account);
-	if (result < 0)
-		command_fail_db(answer, result);
-	else
-		answer->result = json_pack("{s:i}", "removed", result);
-	host_unref(h);
+	command_number_of("push", "removed", remove_entries, args, answer);
 }
 
 static const struct command_arg list_args[] = { ACCOUNT_ARGS, { 0 } };

@@ -1,34 +1,12 @@
 /* cmd/linnetd_stored.c - commands about what accounts keep on the server: private XML and
  * vCards. */
-#include <errno.h>
-#include <string.h>
 
 #include "cmd/linnetd.h"
-#include "core/db.h"
 #include "core/job.h"
 #include "modules/private.h"
-#include "modules/registry.h"
 #include "modules/vcard.h"
 #include "modules/vcard_store.h"
 #include "router/host.h"
-
-struct host *account_of_module(
-	const char *module, const json_t *args, char *user, struct command_answer *answer)
-{
-	struct host *h = account_of_args(args, user, answer);
-
-	if (!h || registry_find(h, module))
-		return h;
-	command_fail(answer, "mod_%s does not run on %s", module, h->name);
-	host_unref(h);
-	return NULL;
-}
-
-void command_fail_db(struct command_answer *answer, int64_t error)
-{
-	command_fail(answer, "the database: %s",
-		error == -ENOSYS ? "there is none" : strerrordesc_np((int)-error));
-}
 
 static void add_private(const struct private_item *item, void *list)
 {
@@ -37,43 +15,32 @@ static void add_private(const struct private_item *item, void *list)
 			"bytes", (json_int_t)item->bytes, "changed", time_value(item->changed)));
 }
 
+static int list_private(struct host *h, const struct jid *account, json_t *rows)
+{
+	job_check();
+	return private_each(h->name, jid_local(account), add_private, rows);
+}
+
 static void run_private(const json_t *args, struct command_answer *answer)
 {
-	char user[JID_PART_MAX + 1];
-	struct host *h = account_of_module("private", args, user, answer);
-	int result;
-
 	job_check();
-	if (!h)
-		return;
-	answer->result = json_array();
-	result = private_each(h->name, user, add_private, answer->result);
-	if (result < 0)
-		command_fail_db(answer, result);
-	host_unref(h);
+	command_list_of("private", list_private, args, answer);
+}
+
+static int64_t delete_private(struct host *h, const struct jid *account, const json_t *args)
+{
+	job_check();
+	return private_delete(h->name, jid_local(account), command_text(args, "element"),
+		command_text(args, "namespace"));
 }
 
 static void run_private_delete(const json_t *args, struct command_answer *answer)
 {
-	const char *element = command_text(args, "element"), *ns = command_text(args, "namespace");
-	char user[JID_PART_MAX + 1];
-	struct host *h;
-	int result;
-
 	job_check();
-	if (!element != !ns) {
+	if (!command_text(args, "element") != !command_text(args, "namespace"))
 		command_fail(answer, "--element and --namespace go together");
-		return;
-	}
-	h = account_of_module("private", args, user, answer);
-	if (!h)
-		return;
-	result = private_delete(h->name, user, element, ns);
-	if (result < 0)
-		command_fail_db(answer, result);
 	else
-		answer->result = json_pack("{s:i}", "deleted", result);
-	host_unref(h);
+		command_number_of("private", "deleted", delete_private, args, answer);
 }
 
 static void run_vcard(const json_t *args, struct command_answer *answer)
@@ -100,24 +67,16 @@ static void run_vcard(const json_t *args, struct command_answer *answer)
 	host_unref(h);
 }
 
+static int64_t delete_vcard(struct host *h, const struct jid *account, const json_t *args UNUSED)
+{
+	job_check();
+	return vcard_remove(h, account);
+}
+
 static void run_vcard_delete(const json_t *args, struct command_answer *answer)
 {
-	char user[JID_PART_MAX + 1];
-	struct host *h = account_of_module("vcard", args, user, answer);
-	struct jid *account;
-	int result;
-
 	job_check();
-	if (!h)
-		return;
-	REQUIRE(jid_make(user, h->name, NULL, NULL, &account) == JID_OK);
-	result = vcard_remove(h, account);
-	jid_free(account);
-	if (result < 0)
-		command_fail_db(answer, result);
-	else
-		answer->result = json_pack("{s:i}", "deleted", result);
-	host_unref(h);
+	command_number_of("vcard", "deleted", delete_vcard, args, answer);
 }
 
 static const struct command_arg account_args[] = { ACCOUNT_ARGS, { 0 } };

@@ -14,6 +14,7 @@
 #include "net/c2s_csi.h"
 #include "net/c2s_sm.h"
 #include "net/c2s_stream.h"
+#include "net/crowd.h"
 #include "net/limits.h"
 #include "router/deliver.h"
 #include "router/directory.h"
@@ -23,15 +24,8 @@
 
 #define IDLE_MS 20000 /* without a byte: buffers go back */
 
-static _Atomic int64_t count;
-
-static int64_t read_count(void)
-{
-	return c2s_count();
-}
-
 static struct metric count_metric =
-	METRIC_GAUGE_READ("c2s_streams", "Client streams, logged in or not.", read_count);
+	METRIC_GAUGE_READ("c2s_streams", "Client streams, logged in or not.", c2s_count);
 static struct metric received_metrics[] = {
 	METRIC_COUNTER_OF(
 		"c2s_stanzas_received_total", "kind=\"message\"", "Stanzas from clients."),
@@ -44,16 +38,7 @@ static struct metric sent_metric =
 
 int64_t c2s_count(void)
 {
-	return atomic_load_explicit(&count, memory_order_relaxed);
-}
-
-ON_SHARD struct cds_list_head *shard_streams(void)
-{
-	static _Thread_local struct cds_list_head list;
-
-	if (!list.next)
-		CDS_INIT_LIST_HEAD(&list);
-	return &list;
+	return crowd_count(LISTEN_C2S);
 }
 
 bool c2s_is_secure(const struct c2s *c)
@@ -127,14 +112,13 @@ static void c2s_terminate(struct fsm *f, const char *reason UNUSED)
 	shard_check(NULL);
 	c2s_leave(c, NULL);
 	timer_cancel(&c->timer);
-	cds_list_del(&c->on_shard);
+	crowd_leave(LISTEN_C2S, &c->on_shard);
 	c2s_release(c);
 	stream_end(&c->stream);
 	c2s_moving_free(c);
 	c2s_login_end(c);
 	host_conf_drop(c->conf);
 	free(c->user);
-	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 }
 
 /* The directory's readers may still look at the session. */
@@ -170,7 +154,7 @@ static void unsent(struct stream *st, struct stanza *s)
 static void opened(struct stream *st, const struct stanza *head, const char *default_ns)
 {
 	struct c2s *c = container_of(st, struct c2s, stream);
-	struct c2s_opened data = { head, default_ns };
+	struct stream_opened data = { head, default_ns };
 
 	shard_check(NULL);
 	fsm_event_now(&c->fsm, &(struct term){ .kind = C2S_OPENED, .data = &data });
@@ -393,31 +377,21 @@ void c2s_shape(struct c2s *c)
 		conn_change_shaper(&c->stream.conn, c2s_rate(c, shaper));
 }
 
-static void shape_run(struct msg *m)
+static void shape(struct cds_list_head *stream, void *unused UNUSED)
 {
-	struct c2s *c;
-
 	shard_check(NULL);
-	cds_list_for_each_entry (c, shard_streams(), on_shard)
-		c2s_shape(c);
-	free(m);
+	c2s_shape(c2s_in_crowd(stream));
 }
 
 void c2s_shape_all(void)
 {
-	for (unsigned i = 0; i < shards_count(); i++) {
-		struct msg *m = xcalloc(1, sizeof(*m));
-
-		m->run = shape_run;
-		shard_post(shard_at(i), m);
-	}
+	crowd_tell(LISTEN_C2S, shape, NULL, 0);
 }
 
 void c2s_begin(struct c2s *c)
 {
 	timer_init(&c->timer, timer_fired);
-	cds_list_add(&c->on_shard, shard_streams());
-	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+	crowd_join(LISTEN_C2S, &c->on_shard);
 	metric_register(&count_metric);
 	fsm_start(&c->fsm, &c2s_class, NULL, NULL);
 	c->session.id = c->fsm.gen.actor.id;
@@ -426,11 +400,7 @@ void c2s_begin(struct c2s *c)
 void c2s_accepted(struct msg *m)
 {
 	struct accepted *a = container_of(m, struct accepted, msg);
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)a->options->conf.max_stanza_size_unauthenticated,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_first_limits(&a->options->conf);
 	struct c2s *c = xcalloc(1, sizeof(*c));
 
 	shard_check(NULL);
@@ -488,36 +458,27 @@ void c2s_kick(struct actor_id id, enum stream_condition c, const char *text)
 	letter_post(&k->letter);
 }
 
-/* One to each shard: it ends all of its streams, or those of one host. */
+/* Those to end: all, or the streams of one host. */
 struct kick_many {
-	struct msg msg;
 	enum stream_condition condition;
 	const struct host *host; /* NULL: all. Compared, never followed */
 };
 
-static void kick_many_run(struct msg *m)
+static void kick_one(struct cds_list_head *stream, void *arg)
 {
-	struct kick_many *k = container_of(m, struct kick_many, msg);
-	struct c2s *c, *next;
+	struct c2s *c = c2s_in_crowd(stream);
+	const struct kick_many *k = arg;
 
 	shard_check(NULL);
-	cds_list_for_each_entry_safe (c, next, shard_streams(), on_shard) {
-		if (!k->host || c->session.host == k->host)
-			c2s_fail(c, k->condition, NULL);
-	}
-	free(k);
+	if (!k->host || c->session.host == k->host)
+		c2s_fail(c, k->condition, NULL);
 }
 
 static void kick_many(const struct host *h, enum stream_condition condition)
 {
-	for (unsigned i = 0; i < shards_count(); i++) {
-		struct kick_many *k = xcalloc(1, sizeof(*k));
+	const struct kick_many k = { condition, h };
 
-		k->msg.run = kick_many_run;
-		k->condition = condition;
-		k->host = h;
-		shard_post(shard_at(i), &k->msg);
-	}
+	crowd_tell(LISTEN_C2S, kick_one, &k, sizeof(k));
 }
 
 void c2s_kick_all(enum stream_condition c)

@@ -256,7 +256,7 @@ ON_SHARD static bool from_elsewhere(const struct c2s *c)
 struct next wait_for_stream(struct fsm *f, struct term *e)
 {
 	struct c2s *c = c2s_of(f);
-	const struct c2s_opened *o = e->data;
+	const struct stream_opened *o = e->data;
 	enum stream_condition error;
 	const struct elem *head;
 	enum version version;
@@ -352,11 +352,7 @@ bool c2s_login_allowed(const struct c2s *c, const char *user)
 
 ON_SHARD static void apply_session_limits(struct c2s *c)
 {
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)c->options->conf.max_stanza_size,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_limits(&c->options->conf);
 
 	parser_set_limits(c->stream.parser, &limits);
 	if (c->options->conf.shaper)

@@ -14,6 +14,7 @@
 #include "core/rcu.h"
 #include "net/acceptor.h"
 #include "net/c2s_sm.h"
+#include "net/crowd.h"
 #include "router/account.h"
 #include "router/deliver.h"
 #include "router/directory.h"
@@ -41,34 +42,6 @@ void c2s_moving_free(struct c2s *c)
 static bool is_held(const struct c2s *c)
 {
 	return c->bound && c->moving;
-}
-
-/* --- a turn on every shard, one after the other --- */
-
-struct visit {
-	struct errand errand;
-	void (*fn)(struct c2s *c, void *arg);
-	void *arg;
-};
-
-static void visit_run(struct msg *m)
-{
-	struct visit *v = container_of(m, struct visit, errand.msg);
-	struct c2s *c, *next;
-
-	shard_check(NULL);
-	cds_list_for_each_entry_safe (c, next, shard_streams(), on_shard)
-		v->fn(c, v->arg);
-	errand_tell(&v->errand);
-}
-
-static void each_stream(void (*fn)(struct c2s *c, void *arg), void *arg)
-{
-	for (unsigned i = 0; i < shards_count(); i++) {
-		struct visit v = { .fn = fn, .arg = arg };
-
-		errand_wait(&v.errand, shard_at(i), visit_run);
-	}
 }
 
 /* --- the old server: what reaches one that went --------------------------------------------- */
@@ -203,8 +176,10 @@ bool c2s_has_moved(const struct c2s *c)
 
 /* --- the old server: in order --------------------------------------------------------------- */
 
-static void freeze(struct c2s *c, void *unused UNUSED)
+static void freeze(struct cds_list_head *stream, void *unused UNUSED)
 {
+	struct c2s *c = c2s_in_crowd(stream);
+
 	shard_check(NULL);
 	c2s_csi_active(c); /* what waited for it goes with its output */
 	conn_freeze(&c->stream.conn);
@@ -212,7 +187,7 @@ static void freeze(struct c2s *c, void *unused UNUSED)
 
 void c2s_freeze(void)
 {
-	each_stream(freeze, NULL);
+	crowd_visit(LISTEN_C2S, freeze, NULL);
 }
 
 struct giving {
@@ -279,8 +254,9 @@ ON_SHARD static bool save_stream(struct c2s *c, struct record *r)
 	return true;
 }
 
-static void hold_and_save(struct c2s *c, void *arg)
+static void hold_and_save(struct cds_list_head *stream, void *arg)
 {
+	struct c2s *c = c2s_in_crowd(stream);
 	struct giving *g = arg;
 
 	shard_check(NULL);
@@ -305,7 +281,7 @@ static void save_all(struct handover *to)
 {
 	struct giving g = { 0 };
 
-	each_stream(hold_and_save, &g);
+	crowd_visit(LISTEN_C2S, hold_and_save, &g);
 	while (g.given < g.n) {
 		handover_give(to, &g.at[g.given].record, g.at[g.given].fd);
 		g.given++;
@@ -323,8 +299,9 @@ static void follow_piece(void *arg, struct buf *b, struct stanza *s)
 	follow(arg, buf_ref(b), s, true);
 }
 
-static void divert(struct c2s *c, void *arg)
+static void divert(struct cds_list_head *stream, void *arg)
 {
+	struct c2s *c = c2s_in_crowd(stream);
 	const struct diverting *d = arg;
 
 	shard_check(NULL);
@@ -350,20 +327,24 @@ bool c2s_divert(struct record_reader *in)
 		d.refused[record_read_number_to(in, d.n)] = true;
 	good = record_is_read(in);
 	if (good)
-		each_stream(divert, &d);
+		crowd_visit(LISTEN_C2S, divert, &d);
 	free(d.refused);
 	return good;
 }
 
-static void come_back(struct c2s *c, void *unused UNUSED)
+static void come_back(struct cds_list_head *stream, void *unused UNUSED)
 {
+	struct c2s *c = c2s_in_crowd(stream);
+
 	shard_check(NULL);
 	if (c2s_has_moved(c))
 		c->fsm.gen.actor.class = &c2s_class.gen.actor;
 }
 
-static void thaw(struct c2s *c, void *unused UNUSED)
+static void thaw(struct cds_list_head *stream, void *unused UNUSED)
 {
+	struct c2s *c = c2s_in_crowd(stream);
+
 	shard_check(NULL);
 	if (is_held(c))
 		stay(c);
@@ -396,14 +377,17 @@ void c2s_thaw(void)
 {
 	struct redelivery r = { 0 };
 
-	each_stream(come_back, NULL);
+	crowd_visit(LISTEN_C2S, come_back, NULL);
 	r.first = take_followers();
 	errand_wait(&r.errand, shard_at(0), redeliver);
-	each_stream(thaw, NULL); /* only now, so that nothing overtakes what was gathered */
+	crowd_visit(
+		LISTEN_C2S, thaw, NULL); /* only now, so that nothing overtakes what was gathered */
 }
 
-static void count_moved(struct c2s *c, void *n)
+static void count_moved(struct cds_list_head *stream, void *n)
 {
+	struct c2s *c = c2s_in_crowd(stream);
+
 	shard_check(NULL);
 	*(unsigned *)n += c2s_has_moved(c);
 }
@@ -412,12 +396,14 @@ unsigned c2s_moved(void)
 {
 	unsigned n = 0;
 
-	each_stream(count_moved, &n);
+	crowd_visit(LISTEN_C2S, count_moved, &n);
 	return n;
 }
 
-static void leave(struct c2s *c, void *unused UNUSED)
+static void leave(struct cds_list_head *stream, void *unused UNUSED)
 {
+	struct c2s *c = c2s_in_crowd(stream);
+
 	shard_check(NULL);
 	if (c2s_has_moved(c))
 		return;
@@ -428,11 +414,13 @@ static void leave(struct c2s *c, void *unused UNUSED)
 
 void c2s_leave_rest(void)
 {
-	each_stream(leave, NULL);
+	crowd_visit(LISTEN_C2S, leave, NULL);
 }
 
-static void end_one(struct c2s *c, void *condition)
+static void end_one(struct cds_list_head *stream, void *condition)
 {
+	struct c2s *c = c2s_in_crowd(stream);
+
 	shard_check(NULL);
 	if (!c2s_has_moved(c))
 		c2s_fail(c, *(enum stream_condition *)condition, NULL);
@@ -440,7 +428,7 @@ static void end_one(struct c2s *c, void *condition)
 
 void c2s_end_rest(enum stream_condition condition)
 {
-	each_stream(end_one, &condition);
+	crowd_visit(LISTEN_C2S, end_one, &condition);
 }
 
 /* --- the new server ------------------------------------------------------------------------- */
@@ -580,12 +568,7 @@ ON_SHARD static void give_up(struct c2s *c)
 ON_SHARD static struct c2s *load_stream(
 	struct handover_item *item, struct identity *i, struct listener *l)
 {
-	const struct listen_conf *conf = &rcu_get(l->options)->conf;
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)conf->max_stanza_size,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_limits(&rcu_get(l->options)->conf);
 	struct c2s *c = xcalloc(1, sizeof(*c));
 
 	if (stream_load(&c->stream, steal_fd(&item->fd), &limits, &c2s_stream_events, i->host->name,
@@ -741,8 +724,10 @@ bool c2s_taken(struct record *r)
 	return all;
 }
 
-static void go(struct c2s *c, void *n)
+static void go(struct cds_list_head *stream, void *n)
 {
+	struct c2s *c = c2s_in_crowd(stream);
+
 	shard_check(NULL);
 	if (!is_held(c))
 		return;
@@ -754,7 +739,7 @@ unsigned c2s_go(void)
 {
 	unsigned n = 0;
 
-	each_stream(go, &n);
+	crowd_visit(LISTEN_C2S, go, &n);
 	return n;
 }
 

@@ -86,11 +86,7 @@ ON_SHARD static void send_unacknowledged(struct c2s *c, struct sm *sm)
 /* False: it cannot be watched. */
 ON_SHARD static bool take_connection(struct c2s *c, struct sm_resume *r)
 {
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)r->options->conf.max_stanza_size,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_limits(&r->options->conf);
 
 	if (!stream_arrive(
 		    &c->stream, &r->stream, &limits, &c2s_stream_events, c->session.host->name)) {

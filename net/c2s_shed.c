@@ -7,6 +7,7 @@
 #include "core/metric.h"
 #include "net/c2s_csi.h"
 #include "net/c2s_sm.h"
+#include "net/crowd.h"
 
 #define HEAVIEST 16u /* of a shard, in one go */
 #define AGAIN_MS 60000 /* between lines that nobody is to be closed */
@@ -150,7 +151,7 @@ static void weigh_run(struct msg *m)
 	struct c2s *c;
 
 	shard_check(NULL);
-	cds_list_for_each_entry (c, shard_streams(), on_shard)
+	cds_list_for_each_entry (c, crowd_here(LISTEN_C2S), on_shard)
 		if (!stream_closing(&c->stream))
 			weigh(w, c->session.id,
 				stream_held_bytes(&c->stream) + c2s_sm_held_bytes(c) +

@@ -40,7 +40,7 @@ struct c2s {
 	struct fsm fsm; /* the actor is in it */
 	struct stream stream;
 	struct session session; /* host is set from the first stream header on */
-	struct cds_list_head on_shard; /* all of this shard's */
+	struct cds_list_head on_shard; /* net/crowd.h's */
 	struct rcu_head rcu;
 	struct listener *listener; /* counted; NULL: there is no connection */
 	struct listener_options *options; /* counted; NULL as well */
@@ -64,7 +64,7 @@ _Static_assert(sizeof(struct c2s) <= 640, "ten cache lines, of which jemalloc ha
 _Static_assert(offsetof(struct c2s, session.jid) / 64 == SESSION_LINES, "see session_soon()");
 
 enum c2s_event {
-	C2S_OPENED, /* data: struct c2s_opened */
+	C2S_OPENED, /* data: struct stream_opened */
 	C2S_STANZA, /* data: struct stanza, taken by the state */
 	C2S_AUTH, /* data: struct auth_request, answered */
 	C2S_NOTED, /* data: struct user_agent_visit, written */
@@ -72,10 +72,6 @@ enum c2s_event {
 	C2S_PREPARED, /* what modules tell with the resource is there */
 	C2S_LOST, /* the session goes on without a connection */
 	C2S_RESUMED, /* and has one again */
-};
-struct c2s_opened {
-	const struct stanza *head;
-	const char *default_ns;
 };
 
 /* The states, in order of their numbers. */
@@ -98,11 +94,13 @@ ON_SHARD struct next wait_for_session(struct fsm *f, struct term *e);
 ON_SHARD struct next session_established(struct fsm *f, struct term *e);
 ON_SHARD struct next wait_for_resume(struct fsm *f, struct term *e);
 
-ON_SHARD struct cds_list_head *shard_streams(void); /* this shard's, by on_shard */
-
 static inline struct c2s *c2s_of(struct fsm *f)
 {
 	return container_of(f, struct c2s, fsm);
+}
+static inline struct c2s *c2s_in_crowd(struct cds_list_head *stream)
+{
+	return container_of(stream, struct c2s, on_shard);
 }
 
 /* One from another process, whose stream has been loaded; counted references and address are the
@@ -129,7 +127,6 @@ ON_SHARD void c2s_leave(struct c2s *c, const char *status);
 ON_SHARD void c2s_release(struct c2s *c);
 /* It is idle from now on: asks in a moment whether it still is. */
 ON_SHARD void c2s_watch_idle(struct c2s *c);
-extern const struct stream_events c2s_stream_events;
 ON_SHARD bool c2s_is_secure(const struct c2s *c);
 /* How fast the rules of this name let it be read. */
 ON_SHARD struct shaper_rate c2s_rate(const struct c2s *c, const char *shaper);

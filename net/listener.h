@@ -10,6 +10,7 @@
 #include "core/conf.h"
 #include "core/rcu.h"
 #include "net/tls.h"
+#include "xml/parser.h"
 
 /* Who comes to a port, and so what becomes of a connection. One more is one more name here, its
  * word and its options in net/listener_conf.c, and its row of services[] in net/acceptor.c. */
@@ -48,6 +49,18 @@ struct listen_conf {
 	int domain_conflict; /* enum component_conflict */
 	int64_t max_out_bytes;
 };
+
+/* What a stream may send: before its peer has proven who it is, and afterwards. */
+static inline struct parser_limits listener_first_limits(const struct listen_conf *conf)
+{
+	return (struct parser_limits){ (uint32_t)conf->max_stanza_size_unauthenticated,
+		PARSER_DEPTH, PARSER_ATTRS };
+}
+static inline struct parser_limits listener_limits(const struct listen_conf *conf)
+{
+	return (struct parser_limits){ (uint32_t)conf->max_stanza_size, PARSER_DEPTH,
+		PARSER_ATTRS };
+}
 
 /* A listener's settings as one reload left them; a stream keeps those it was accepted with. */
 struct listener_options {

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/errand.h"
 #include "core/lang.h"
 #include "core/mem.h"
 #include "core/metric.h"
 #include "net/acceptor.h"
+#include "net/crowd.h"
 #include "net/limits.h"
 #include "net/s2s_in_sm.h"
 #include "net/tls_peer.h"
@@ -26,15 +26,8 @@
 #define LENT_MS 1000 /* for the peer's first word, before what is for it goes this way */
 #define ENDING_MS 2000 /* for each of the two things that a clean end waits for */
 
-static _Atomic int64_t count;
-
-static int64_t read_count(void)
-{
-	return s2s_in_count();
-}
-
 static struct metric count_metric =
-	METRIC_GAUGE_READ("s2s_in_streams", "Streams from other servers.", read_count);
+	METRIC_GAUGE_READ("s2s_in_streams", "Streams from other servers.", s2s_in_count);
 static struct metric sent_metric = METRIC_COUNTER("s2s_in_stanzas_sent_total",
 	"Stanzas for other servers that went back over a stream of theirs.");
 #define AUTHORISED(how_)                                                                         \
@@ -56,16 +49,7 @@ __attribute__((constructor)) static void register_metrics(void)
 
 int64_t s2s_in_count(void)
 {
-	return atomic_load_explicit(&count, memory_order_relaxed);
-}
-
-ON_SHARD static struct cds_list_head *shard_streams(void)
-{
-	static _Thread_local struct cds_list_head list;
-
-	if (!list.next)
-		CDS_INIT_LIST_HEAD(&list);
-	return &list;
+	return crowd_count(LISTEN_S2S_IN);
 }
 
 void s2s_in_log_write(const struct s2s_in *c, enum log_level level, const char *what,
@@ -142,11 +126,7 @@ void s2s_in_watch(struct s2s_in *c)
 
 ON_SHARD static void become_established(struct s2s_in *c)
 {
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)c->options->conf.max_stanza_size,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_limits(&c->options->conf);
 
 	if (c->limited)
 		limits_end(&c->address);
@@ -285,14 +265,13 @@ static void terminate(struct fsm *f, const char *reason UNUSED)
 	shard_check(NULL);
 	s2s_in_leave(c);
 	timer_cancel(&c->timer);
-	cds_list_del(&c->on_shard);
+	crowd_leave(LISTEN_S2S_IN, &c->on_shard);
 	s2s_in_release(c);
 	stream_end(&c->stream);
 	s2s_in_sm_free(c);
 	s2s_pairs_fini(&c->pairs);
 	free(c->ours);
 	free(c->theirs);
-	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 }
 
 static void drop(struct fsm *f)
@@ -328,7 +307,7 @@ static void unsent(struct stream *st, struct stanza *s)
 static void opened(struct stream *st, const struct stanza *head, const char *default_ns)
 {
 	struct s2s_in *c = container_of(st, struct s2s_in, stream);
-	struct s2s_in_opened data = { head, default_ns };
+	struct stream_opened data = { head, default_ns };
 
 	shard_check(NULL);
 	fsm_event_now(&c->fsm, &(struct term){ .kind = S2S_IN_OPENED, .data = &data });
@@ -509,11 +488,7 @@ static void timer_fired(struct timer *t)
 void s2s_in_accepted(struct msg *m)
 {
 	struct accepted *a = container_of(m, struct accepted, msg);
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)a->options->conf.max_stanza_size_unauthenticated,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_first_limits(&a->options->conf);
 	struct s2s_in *c = xcalloc(1, sizeof(*c));
 
 	shard_check(NULL);
@@ -531,8 +506,7 @@ void s2s_in_accepted(struct msg *m)
 	c->stream.conn.out_max_held = UNPROVEN_OUT_MAX;
 	free(a);
 	timer_init(&c->timer, timer_fired);
-	cds_list_add(&c->on_shard, shard_streams());
-	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+	crowd_join(LISTEN_S2S_IN, &c->on_shard);
 	fsm_start(&c->fsm, &class, NULL, NULL);
 	s2s_in_log(c, LOG_LEVEL_DEBUG, "connected", L_INT("port", c->port));
 	apply_shaper(c);
@@ -545,72 +519,57 @@ void s2s_in_accepted(struct msg *m)
 
 /* --- all of them --------------------------------------------------------------------------- */
 
-struct for_all {
-	struct msg msg;
-	void (*fn)(struct s2s_in *c, const struct for_all *all);
-	enum stream_condition condition;
-	char ours[];
-};
-
-static void for_all_run(struct msg *m)
+static struct s2s_in *in_crowd(struct cds_list_head *stream)
 {
-	struct for_all *all = container_of(m, struct for_all, msg);
-	struct s2s_in *c, *next;
-
-	shard_check(NULL);
-	cds_list_for_each_entry_safe (c, next, shard_streams(), on_shard)
-		all->fn(c, all);
-	free(all);
+	return container_of(stream, struct s2s_in, on_shard);
 }
 
-static void for_all(void (*fn)(struct s2s_in *c, const struct for_all *all),
-	enum stream_condition condition, const char *ours)
+static void kick(struct cds_list_head *stream, void *condition)
 {
-	size_t len = strlen(ours) + 1;
+	struct s2s_in *c = in_crowd(stream);
 
-	for (unsigned i = 0; i < shards_count(); i++) {
-		struct for_all *all = xcalloc(1, sizeof(*all) + len);
-
-		all->msg.run = for_all_run;
-		all->fn = fn;
-		all->condition = condition;
-		memcpy(all->ours, ours, len);
-		shard_post(shard_at(i), &all->msg);
-	}
-}
-
-static void kick(struct s2s_in *c, const struct for_all *all)
-{
 	shard_check(NULL);
 	if (s2s_in_sm_waits(c))
 		s2s_in_leave(c);
 	else
-		begin_ending(c, all->condition);
+		begin_ending(c, *(enum stream_condition *)condition);
 }
 
 void s2s_in_kick_all(enum stream_condition c)
 {
-	for_all(kick, c, "");
+	crowd_tell(LISTEN_S2S_IN, kick, &c, sizeof(c));
 }
 
-static void forget_domain(struct s2s_in *c, const struct for_all *all)
+struct forgotten {
+	enum stream_condition condition;
+	char ours[JID_PART_MAX + 1];
+};
+
+static void forget_domain(struct cds_list_head *stream, void *arg)
 {
+	struct s2s_in *c = in_crowd(stream);
+	const struct forgotten *it = arg;
+
 	shard_check(NULL);
-	if (c->ours && !strcmp(c->ours, all->ours)) {
-		s2s_in_fail(c, all->condition, NULL);
+	if (c->ours && !strcmp(c->ours, it->ours)) {
+		s2s_in_fail(c, it->condition, NULL);
 		return;
 	}
 	for (uint32_t i = 0; c->lent && i < c->pairs.n; i++)
-		if (!strcmp(c->pairs.at[i].ours, all->ours))
+		if (!strcmp(c->pairs.at[i].ours, it->ours))
 			s2s_link_remove(
 				c->pairs.at[i].ours, c->pairs.at[i].theirs, c->fsm.gen.actor.id);
-	if (s2s_pairs_drop(&c->pairs, all->ours) && !c->pairs.n)
-		s2s_in_fail(c, all->condition, NULL);
+	if (s2s_pairs_drop(&c->pairs, it->ours) && !c->pairs.n)
+		s2s_in_fail(c, it->condition, NULL);
 }
 
 void s2s_in_kick_domain(const char *ours, enum stream_condition c)
 {
-	for_all(forget_domain, c, ours);
+	struct forgotten it = { .condition = c };
+
+	REQUIRE(strlen(ours) < sizeof(it.ours));
+	strcpy(it.ours, ours);
+	crowd_tell(LISTEN_S2S_IN, forget_domain, &it, sizeof(it));
 }
 
 ON_SHARD static bool is_allowed(const struct s2s_in *c)
@@ -621,8 +580,10 @@ ON_SHARD static bool is_allowed(const struct s2s_in *c)
 	return true;
 }
 
-static void recheck(struct s2s_in *c, const struct for_all *all UNUSED)
+static void recheck(struct cds_list_head *stream, void *unused UNUSED)
 {
+	struct s2s_in *c = in_crowd(stream);
+
 	shard_check(NULL);
 	shape(c);
 	if (!is_allowed(c))
@@ -632,70 +593,64 @@ static void recheck(struct s2s_in *c, const struct for_all *all UNUSED)
 
 void s2s_in_recheck(void)
 {
-	for_all(recheck, STREAM_RESET, "");
+	crowd_tell(LISTEN_S2S_IN, recheck, NULL, 0);
 }
 
-static void freeze(struct s2s_in *c, const struct for_all *all UNUSED)
+static void freeze(struct cds_list_head *stream, void *unused UNUSED)
 {
 	shard_check(NULL);
-	conn_freeze(&c->stream.conn);
+	conn_freeze(&in_crowd(stream)->stream.conn);
 }
 
 void s2s_in_freeze(void)
 {
-	for_all(freeze, STREAM_RESET, "");
+	crowd_tell(LISTEN_S2S_IN, freeze, NULL, 0);
 }
 
-static void thaw(struct s2s_in *c, const struct for_all *all UNUSED)
+static void thaw(struct cds_list_head *stream, void *unused UNUSED)
 {
 	shard_check(NULL);
-	conn_thaw(&c->stream.conn);
+	conn_thaw(&in_crowd(stream)->stream.conn);
 }
 
 void s2s_in_thaw(void)
 {
-	for_all(thaw, STREAM_RESET, "");
+	crowd_tell(LISTEN_S2S_IN, thaw, NULL, 0);
 }
 
 /* --- for people ---------------------------------------------------------------------------- */
 
 struct look {
-	struct errand errand;
 	void (*fn)(const struct s2s_in_info *info, void *arg);
 	void *arg;
 };
 
-static void look_run(struct msg *m)
+static void look_at(struct cds_list_head *stream, void *arg)
 {
-	struct look *look = container_of(m, struct look, errand.msg);
-	struct s2s_in *c;
+	const struct s2s_in *c = in_crowd(stream);
+	const struct look *look = arg;
+	struct s2s_in_info info;
 
 	shard_check(NULL);
-	cds_list_for_each_entry (c, shard_streams(), on_shard) {
-		const struct s2s_in_info info = {
-			.id = c->fsm.gen.actor.id,
-			.state = fsm_state_name(&c->fsm),
-			.theirs = c->theirs,
-			.ours = c->ours,
-			.address = &c->address,
-			.tls = s2s_in_is_secure(c),
-			.bidi = c->bidi,
-			.certified = c->theirs && s2s_in_is_certified(c, c->theirs),
-			.pairs = c->pairs.n,
-			.received = c->received,
-			.silent_ms = shard_now_ms() - c->stream.conn.heard_ms,
-		};
-
-		look->fn(&info, look->arg);
-	}
-	errand_tell(&look->errand);
+	info = (struct s2s_in_info){
+		.id = c->fsm.gen.actor.id,
+		.state = fsm_state_name(&c->fsm),
+		.theirs = c->theirs,
+		.ours = c->ours,
+		.address = &c->address,
+		.tls = s2s_in_is_secure(c),
+		.bidi = c->bidi,
+		.certified = c->theirs && s2s_in_is_certified(c, c->theirs),
+		.pairs = c->pairs.n,
+		.received = c->received,
+		.silent_ms = shard_now_ms() - c->stream.conn.heard_ms,
+	};
+	look->fn(&info, look->arg);
 }
 
 void s2s_in_each(void (*fn)(const struct s2s_in_info *info, void *arg), void *arg)
 {
-	for (unsigned i = 0; i < shards_count(); i++) {
-		struct look look = { .fn = fn, .arg = arg };
+	struct look look = { fn, arg };
 
-		errand_wait(&look.errand, shard_at(i), look_run);
-	}
+	crowd_visit(LISTEN_S2S_IN, look_at, &look);
 }

@@ -196,7 +196,7 @@ ON_SHARD static bool is_welcome(struct s2s_in *c)
 struct next s2s_in_wait_for_stream(struct fsm *f, struct term *e)
 {
 	struct s2s_in *c = s2s_in_of(f);
-	const struct s2s_in_opened *o = e->data;
+	const struct stream_opened *o = e->data;
 	enum stream_condition error = STREAM_BAD_FORMAT;
 	const struct elem *head;
 	enum version version;

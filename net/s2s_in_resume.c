@@ -68,11 +68,7 @@ ON_SHARD static void send_to(struct s2s_in_resume *r, struct actor_id to,
 /* False: it cannot be watched, and the stream goes on waiting. */
 ON_SHARD static bool take_connection(struct s2s_in *c, struct s2s_in_resume *r)
 {
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)r->options->conf.max_stanza_size,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_limits(&r->options->conf);
 
 	if (!stream_arrive(&c->stream, &r->stream, &limits, s2s_in_stream_calls(), c->ours)) {
 		accepted_release(r->listener, r->options, &r->address, false);

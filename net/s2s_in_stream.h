@@ -21,7 +21,7 @@
 struct s2s_in {
 	struct fsm fsm; /* the actor is in it */
 	struct stream stream;
-	struct cds_list_head on_shard; /* all of this shard's */
+	struct cds_list_head on_shard; /* net/crowd.h's */
 	struct listener *listener; /* counted; NULL: there is no connection */
 	struct listener_options *options; /* counted; NULL as well */
 	struct conf_prefix address;
@@ -55,15 +55,11 @@ enum s2s_in_ending {
 };
 
 enum s2s_in_event {
-	S2S_IN_OPENED, /* data: struct s2s_in_opened */
+	S2S_IN_OPENED, /* data: struct stream_opened */
 	S2S_IN_STANZA, /* data: struct stanza, taken by the state */
 	S2S_IN_VERIFIED, /* data: struct s2s_question with its verdict */
 	S2S_IN_LOST, /* the stream goes on without a connection */
 	S2S_IN_RESUMED, /* and has one again */
-};
-struct s2s_in_opened {
-	const struct stanza *head;
-	const char *default_ns;
 };
 
 /* The states, in order of their numbers. */

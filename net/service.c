@@ -14,6 +14,7 @@
 #include "core/metric.h"
 #include "core/timer.h"
 #include "net/acceptor.h"
+#include "net/crowd.h"
 #include "net/limits.h"
 #include "router/access.h"
 #include "router/component.h"
@@ -26,7 +27,7 @@
 struct service {
 	struct fsm fsm; /* the actor is in it */
 	struct stream stream;
-	struct cds_list_head on_shard; /* all of this shard's */
+	struct cds_list_head on_shard; /* net/crowd.h's */
 	struct listener *listener; /* counted */
 	struct listener_options *options; /* counted */
 	struct conf_prefix address;
@@ -39,20 +40,14 @@ struct service {
 
 enum service_state { WAIT_FOR_STREAM, WAIT_FOR_HANDSHAKE, STREAM_ESTABLISHED };
 enum service_event {
-	SERVICE_OPENED, /* data: struct opened */
+	SERVICE_OPENED, /* data: struct stream_opened */
 	SERVICE_STANZA, /* data: struct stanza, taken */
 	SERVICE_CLAIMED, /* data: struct component, the domains it has got, taken; NULL: none */
 };
-struct opened {
-	const struct stanza *head;
-	const char *default_ns;
-};
-
-static _Atomic int64_t count;
 
 int64_t service_count(void)
 {
-	return atomic_load_explicit(&count, memory_order_relaxed);
+	return crowd_count(LISTEN_SERVICE);
 }
 
 static struct metric count_metric = METRIC_GAUGE_READ(
@@ -79,18 +74,14 @@ static void register_metrics(void)
 	metric_register(&refused_metric);
 }
 
-ON_SHARD static struct cds_list_head *shard_services(void)
-{
-	static _Thread_local struct cds_list_head list;
-
-	if (!list.next)
-		CDS_INIT_LIST_HEAD(&list);
-	return &list;
-}
-
 static struct service *service_of(struct fsm *f)
 {
 	return container_of(f, struct service, fsm);
+}
+
+static struct service *in_crowd(struct cds_list_head *stream)
+{
+	return container_of(stream, struct service, on_shard);
 }
 
 /* --- in the log ---------------------------------------------------------------------------- */
@@ -151,11 +142,10 @@ static void service_terminate(struct fsm *f, const char *reason UNUSED)
 	shard_check(NULL);
 	service_leave(c);
 	timer_cancel(&c->timer);
-	cds_list_del(&c->on_shard);
+	crowd_leave(LISTEN_SERVICE, &c->on_shard);
 	accepted_release(c->listener, c->options, &c->address, c->limited);
 	stream_end(&c->stream);
 	jid_free(c->domain);
-	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 }
 
 static void service_drop(struct fsm *f)
@@ -186,7 +176,7 @@ static void unsent(struct stream *st, struct stanza *s)
 static void opened(struct stream *st, const struct stanza *head, const char *default_ns)
 {
 	struct service *c = container_of(st, struct service, stream);
-	struct opened data = { head, default_ns };
+	struct stream_opened data = { head, default_ns };
 
 	shard_check(NULL);
 	fsm_event_now(&c->fsm, &(struct term){ .kind = SERVICE_OPENED, .data = &data });
@@ -270,7 +260,7 @@ ON_SHARD static bool take_domain(struct service *c, const char *to, enum stream_
 static struct next wait_for_stream(struct fsm *f, struct term *e)
 {
 	struct service *c = service_of(f);
-	const struct opened *o = e->data;
+	const struct stream_opened *o = e->data;
 	enum stream_condition error;
 	const struct elem *head;
 
@@ -405,11 +395,7 @@ ON_SHARD static struct next check_handshake(struct service *c, struct stanza *s)
 
 ON_SHARD static void apply_limits(struct service *c)
 {
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)c->options->conf.max_stanza_size,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_limits(&c->options->conf);
 
 	parser_set_limits(c->stream.parser, &limits);
 	c->stream.conn.out_max_held = (uint64_t)c->options->conf.max_out_bytes;
@@ -598,11 +584,7 @@ ON_SHARD static void shape(struct service *c)
 void service_accepted(struct msg *m)
 {
 	struct accepted *a = container_of(m, struct accepted, msg);
-	const struct parser_limits limits = {
-		.stanza_bytes = (uint32_t)a->options->conf.max_stanza_size_unauthenticated,
-		.depth = PARSER_DEPTH,
-		.attrs = PARSER_ATTRS,
-	};
+	const struct parser_limits limits = listener_first_limits(&a->options->conf);
 	struct service *c = xcalloc(1, sizeof(*c));
 
 	shard_check(NULL);
@@ -619,8 +601,7 @@ void service_accepted(struct msg *m)
 	c->port = a->port;
 	free(a);
 	timer_init(&c->timer, timer_fired);
-	cds_list_add(&c->on_shard, shard_services());
-	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+	crowd_join(LISTEN_SERVICE, &c->on_shard);
 	register_metrics();
 	fsm_start(&c->fsm, &class, NULL, NULL);
 	service_log(c, LOG_LEVEL_DEBUG, "connected", L_INT("port", c->port));
@@ -661,50 +642,24 @@ void service_kick(struct actor_id id, enum stream_condition c, const char *text)
 	letter_post(&k->letter);
 }
 
-/* One to each shard, for all of its streams. */
-struct to_all {
-	struct msg msg;
-	enum stream_condition condition;
-};
-
-static void kick_all_run(struct msg *m)
+static void kick_one(struct cds_list_head *stream, void *condition)
 {
-	struct to_all *all = container_of(m, struct to_all, msg);
-	struct service *c, *next;
-
 	shard_check(NULL);
-	cds_list_for_each_entry_safe (c, next, shard_services(), on_shard)
-		service_fail(c, all->condition, NULL);
-	free(all);
-}
-
-static void shape_all_run(struct msg *m)
-{
-	struct service *c;
-
-	shard_check(NULL);
-	cds_list_for_each_entry (c, shard_services(), on_shard)
-		shape(c);
-	free(container_of(m, struct to_all, msg));
-}
-
-static void tell_shards(void (*run)(struct msg *m), enum stream_condition condition)
-{
-	for (unsigned i = 0; i < shards_count(); i++) {
-		struct to_all *all = xcalloc(1, sizeof(*all));
-
-		all->msg.run = run;
-		all->condition = condition;
-		shard_post(shard_at(i), &all->msg);
-	}
+	service_fail(in_crowd(stream), *(enum stream_condition *)condition, NULL);
 }
 
 void service_kick_all(enum stream_condition c)
 {
-	tell_shards(kick_all_run, c);
+	crowd_tell(LISTEN_SERVICE, kick_one, &c, sizeof(c));
+}
+
+static void shape_one(struct cds_list_head *stream, void *unused UNUSED)
+{
+	shard_check(NULL);
+	shape(in_crowd(stream));
 }
 
 void service_shape_all(void)
 {
-	tell_shards(shape_all_run, STREAM_UNDEFINED_CONDITION);
+	crowd_tell(LISTEN_SERVICE, shape_one, NULL, 0);
 }

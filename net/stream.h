@@ -63,6 +63,12 @@ enum stream_kind {
 	STREAM_FROM_COMPONENT,
 };
 
+/* The peer's start tag, as its owner hands it on. */
+struct stream_opened {
+	const struct stanza *head;
+	const char *default_ns;
+};
+
 struct stream;
 struct stream_events {
 	/* The peer's start tag. */
