@@ -353,12 +353,17 @@ class RemoteCase(ServerCase):
         client = self.server.login(jid)
         self.addCleanup(client.close)
         client.send('<presence/>')
-        self.ids_left(client)           # what waited for it, too
+        # A message of now comes behind what waited for it; an answer need not.
+        self.ids_before(client, "<message to='%s' id='last'/>" % jid)
         return client
 
     def ids_left(self, client):
         """Of what has come before the answer to a question of now."""
-        client.send("<iq type='get' id='last' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+        return self.ids_before(client, "<iq type='get' id='last' to='localhost'>"
+                                       "<ping xmlns='urn:xmpp:ping'/></iq>")
+
+    def ids_before(self, client, last):
+        client.send(last)
         ids = []
         while True:
             element = client.stanza()
