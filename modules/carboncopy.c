@@ -5,6 +5,7 @@
 #include "router/bind.h"
 #include "router/deliver.h"
 #include "router/message.h"
+#include "router/session.h"
 
 static struct metric copies_metric =
 	METRIC_COUNTER("carbon_copies_total", "Copies of messages given to further clients.");
@@ -31,7 +32,18 @@ static bool is_private(const struct stanza *s)
 		elem_child(s->root, "no-copy", NS_HINTS);
 }
 
-/* Errors answer what was eligible: they mostly carry it. */
+/* An error answers what was eligible. It mostly carries that; of one that does not nobody knows,
+ * and so it is copied. */
+static bool is_bare_error(const struct stanza *s)
+{
+	if (s->type != MSG_ERROR)
+		return false;
+	elem_each_child (s->root, child)
+		if (!elem_is(child, "error", NS_CLIENT))
+			return false;
+	return true;
+}
+
 static bool is_eligible(const struct stanza *s, bool received)
 {
 	const struct elem *muc = elem_child(s->root, "x", NS_MUC_USER);
@@ -43,7 +55,8 @@ static bool is_eligible(const struct stanza *s, bool received)
 		return true;
 	if (muc && received && jid_is_full(s->from))
 		return false; /* a room's private message: every client that joined gets its own */
-	return s->type == MSG_CHAT || (body && s->type != MSG_HEADLINE) || has_im_payload(s);
+	return s->type == MSG_CHAT || (body && s->type != MSG_HEADLINE) || has_im_payload(s) ||
+		is_bare_error(s);
 }
 
 /* ---- Copies: §7, §8 */
@@ -55,7 +68,34 @@ static const char *message_type(const struct stanza *s)
 	return type && s->type != MSG_NORMAL ? type : NULL;
 }
 
-static struct stanza *wrap(const char *way, const struct jid *to, const struct stanza *s)
+/* XEP-0313 §3.5: who has sent it sees the id of the own archive, and not that of the other one. */
+static bool is_others_id(const struct elem *e, const struct stanza *s)
+{
+	const char *by = elem_is(e, "stanza-id", NS_SID) ? elem_attr(e, "by") : NULL;
+	char other[JID_TEXT_MAX];
+
+	if (!by)
+		return false;
+	jid_write_bare(s->to, other);
+	return strcmp(by, other) == 0;
+}
+
+static void build_sent(struct builder *b, const struct stanza *s)
+{
+	build_open_copy(b, s->root);
+	elem_each_child (s->root, child)
+		if (!is_others_id(child, s))
+			build_copy(b, child);
+	if (s->log_flags & MESSAGE_LOG_SENDER) {
+		build_open(b, "stanza-id", NS_SID);
+		build_attr_jid(b, "by", jid_bare(s->from, &b->stanza->arena));
+		build_attr_int(b, "id", (int64_t)s->log_id);
+		build_close(b);
+	}
+	build_close(b);
+}
+
+static struct stanza *wrap(bool sent, const struct jid *to, const struct stanza *s)
 {
 	struct builder b;
 
@@ -63,9 +103,12 @@ static struct stanza *wrap(const char *way, const struct jid *to, const struct s
 	build_attr(&b, "type", message_type(s));
 	build_attr_jid(&b, "from", jid_bare(to, &b.stanza->arena));
 	build_attr_jid(&b, "to", to);
-	build_open(&b, way, NS_CARBONS);
+	build_open(&b, sent ? "sent" : "received", NS_CARBONS);
 	build_open(&b, "forwarded", NS_FORWARD);
-	build_copy(&b, s->root);
+	if (sent)
+		build_sent(&b, s);
+	else
+		build_copy(&b, s->root);
 	build_close(&b);
 	build_close(&b);
 	return build_end(&b);
@@ -73,7 +116,7 @@ static struct stanza *wrap(const char *way, const struct jid *to, const struct s
 
 /* One message's copies, which share all but the address. */
 struct copies {
-	const char *way;
+	bool sent; /* by the account; else it is for it */
 	const struct stanza *of;
 	struct stanza *first; /* owned; NULL: none was needed yet */
 };
@@ -84,7 +127,7 @@ ON_SHARD static void copy_to(struct copies *c, const struct session_entry *e)
 
 	metric_add(&copies_metric, 1);
 	if (!c->first) {
-		c->first = wrap(c->way, to, c->of);
+		c->first = wrap(c->sent, to, c->of);
 		deliver(e->id, c->first, DELIVER_COPY);
 	} else {
 		struct stanza *s = stanza_readdressed(c->first, to);
@@ -103,7 +146,7 @@ static bool gets_it(const struct message_passing *p, const struct session_entry 
 
 ON_SHARD static void copy_received(const struct message_passing *p)
 {
-	struct copies c = { "received", p->stanza, NULL };
+	struct copies c = { false, p->stanza, NULL };
 	int best = p->all ? local_best(p->all) : 0;
 
 	for (unsigned i = 0; p->all && i < p->all->n; i++)
@@ -112,12 +155,22 @@ ON_SHARD static void copy_received(const struct message_passing *p)
 	stanza_unref(c.first);
 }
 
+/* The server's own answers are none of these: they hold what somebody has written who may be
+ * blocked. */
+static enum hook_next carbons_sending(void *subject, void *arg UNUSED)
+{
+	const struct session_packet *p = subject;
+
+	p->stanza->log_flags |= MESSAGE_BY_CLIENT;
+	return HOOK_GO_ON;
+}
+
 /* Also of a client that did not ask for copies itself, and of who sends in the account's name
  * (modules/privilege.h). */
 ON_SHARD static void copy_sent(struct stanza *s)
 {
 	const struct sessions *all = directory_find(s->from);
-	struct copies c = { "sent", s, NULL };
+	struct copies c = { true, s, NULL };
 
 	for (unsigned i = 0; all && i < all->n; i++)
 		if (all->at[i].carbons && !jid_equal(all->at[i].session->jid, s->from))
@@ -144,7 +197,7 @@ static enum hook_next carbons_pass(void *subject, void *arg UNUSED)
 		return HOOK_GO_ON;
 	if (p->host && s->to->local_len && anybody_wants(p->all) && is_eligible(s, true))
 		copy_received(p);
-	if (s->from->local_len && !jid_equal_bare(s->from, s->to) &&
+	if (s->log_flags & MESSAGE_BY_CLIENT && !jid_equal_bare(s->from, s->to) &&
 		anybody_wants(directory_find(s->from)) && is_eligible(s, false))
 		copy_sent(s);
 	s->log_flags |= MESSAGE_COPIED; /* it may come by once more, when its receiver is gone */
@@ -210,8 +263,9 @@ const struct module module_carboncopy = {
 	.features = (const char *const[]){ NS_CARBONS, "urn:xmpp:carbons:rules:0", NULL },
 	.iq = (const struct iq_row[]){ { IQ_FOR_SET, IQ_SM, NS_CARBONS, IQ_NO_QUEUE, carbons_set },
 		{ 0 } },
-	.hooks = (const struct hook_row[]){ { &bind_offer_hook, 50, carbons_offer },
-		{ &bind_inline_hook, 50, carbons_inline }, { 0 } },
+	.hooks = (const struct hook_row[]){ { &user_send_hook, 50, carbons_sending },
+		{ &bind_offer_hook, 50, carbons_offer }, { &bind_inline_hook, 50, carbons_inline },
+		{ 0 } },
 	.start = carbons_start,
 	.stop = carbons_stop,
 };

@@ -13,7 +13,8 @@ enum {
 	MESSAGE_LOG_PUT = 2, /* its entries are written or on their way */
 	MESSAGE_LOG_WAITS = 4, /* it waits in the log until a session has received it */
 	MESSAGE_LOG_LATE = 8, /* it has waited until its receiver's account was loaded */
-	MESSAGE_COPIED = 8, /* its account's other sessions have their copies: XEP-0280 */
+	MESSAGE_COPIED = 16, /* its account's other sessions have their copies: XEP-0280 */
+	MESSAGE_BY_CLIENT = 32, /* it is no answer that the server gave in an account's name */
 };
 
 /* Runs for each message as soon as it is known what would happen to it, before it does. A function

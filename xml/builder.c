@@ -545,8 +545,7 @@ void build_int(struct builder *b, const char *name, int64_t value)
 	build_text(b, name, text);
 }
 
-/* Opens a copy of e alone, without its children. */
-static void open_copy(struct builder *b, const struct elem *e)
+void build_open_copy(struct builder *b, const struct elem *e)
 {
 	build_open(b, e->name, e->ns);
 	for (const struct attr *a = e->attrs; a; a = a->next)
@@ -567,7 +566,7 @@ void build_copy(struct builder *b, const struct elem *e)
 		} else {
 			const struct elem *at = container_of(n, const struct elem, node);
 
-			open_copy(b, at);
+			build_open_copy(b, at);
 			if (at->first) {
 				in = at;
 				n = at->first;
@@ -641,7 +640,8 @@ const char *stanza_error_type(int cond)
 	return errors[cond].type;
 }
 
-/* The sender's own payload, so that it recognises what failed (§8.3.1: MAY); not when it is big. */
+/* The sender's own payload, so that it recognises what failed (§8.3.1: MAY); not when it is big,
+ * and without the ids of archives that are not the sender's (XEP-0313 §3.5). */
 static void copy_payload(struct builder *b, const struct stanza *about)
 {
 	struct sink size = { .count = about->bytes };
@@ -651,7 +651,8 @@ static void copy_payload(struct builder *b, const struct stanza *about)
 	if (size.count > ERROR_PAYLOAD_MAX)
 		return;
 	elem_each_child (about->root, child)
-		build_copy(b, child);
+		if (!elem_is(child, NAME_STANZA_ID, NS_SID))
+			build_copy(b, child);
 }
 
 void build_error(struct builder *b, const struct stanza *about, int cond, const char *text)

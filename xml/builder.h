@@ -56,6 +56,8 @@ void build_said(
 	struct builder *b, const char *name, const char *ns, const char *lang, const char *english);
 void build_int(struct builder *b, const char *name, int64_t value);
 void build_copy(struct builder *b, const struct elem *e); /* the whole tree below and with e */
+/* Opens a copy of e alone, without its children. */
+void build_open_copy(struct builder *b, const struct elem *e);
 
 /* Conditions of RFC 6120 §8.3.3, each with its usual type. */
 enum stanza_error {
