@@ -85,19 +85,38 @@ struct spool_record *message_spool_row(
 
 /* ---- Before it is sealed */
 
-/* XEP-0359 §5: who claims to be one of ours is not. */
-static void strip_ids(struct stanza *s)
+/* XEP-0359 §3: an id in the name of one of our accounts is ours to give, and one in the name of a
+ * service here is that service's. */
+static bool is_ours(const struct stanza *s, const struct jid *by)
+{
+	const char *domain = jid_domain(by);
+
+	return route_host(domain) || (route_has(domain) && strcmp(domain, jid_domain(s->from)));
+}
+
+/* XEP-0203 §5: nor has a server of ours delayed what has just come. */
+static bool is_made_up(struct stanza *s, const struct elem *e)
+{
+	const bool id = e->name == NAME_STANZA_ID && e->ns == NS_SID;
+	const char *who = NULL;
+	struct jid *j;
+
+	if (id)
+		who = elem_attr(e, "by");
+	else if (e->ns == NS_DELAY)
+		who = elem_attr(e, "from");
+	if (!who || jid_parse(who, strlen(who), &s->arena, &j) != JID_OK)
+		return false;
+	return id ? is_ours(s, j) : jid_is_domain(j) && route_host(jid_domain(j));
+}
+
+static void strip_claims(struct stanza *s)
 {
 	const struct elem *next;
 
 	for (const struct elem *e = elem_first(s->root); e; e = next) {
-		const char *by =
-			e->name == NAME_STANZA_ID && e->ns == NS_SID ? elem_attr(e, "by") : NULL;
-		struct jid *who;
-
 		next = elem_next(e);
-		if (by && jid_parse(by, strlen(by), &s->arena, &who) == JID_OK &&
-			route_has(jid_domain(who)))
+		if (is_made_up(s, e))
 			stanza_drop_child(s, e);
 	}
 }
@@ -157,7 +176,7 @@ static enum hook_next sending(void *subject, void *arg UNUSED)
 	shard_check(NULL);
 	if (p->stanza->kind != STANZA_MESSAGE)
 		return HOOK_GO_ON;
-	strip_ids(p->stanza);
+	strip_claims(p->stanza);
 	if (message_worth(p->stanza))
 		prepare(p->session, p->stanza);
 	return HOOK_GO_ON;
@@ -172,7 +191,7 @@ static enum hook_next coming_in(void *subject, void *arg UNUSED)
 	shard_check(NULL);
 	if (s->kind != STANZA_MESSAGE)
 		return HOOK_GO_ON;
-	strip_ids(s);
+	strip_claims(s);
 	if (!message_worth(s))
 		return HOOK_GO_ON;
 	s->log_id = message_new_id();

@@ -58,7 +58,7 @@ static void add_delay(struct stanza *s, const struct host *h, uint64_t id)
 	build_close(&b);
 }
 
-/* XEP-0359 §5: of a message that is in no archive there is no id; whoever sent it did not know. */
+/* XEP-0359 §3: of a message that is in no archive there is no id; whoever sent it did not know. */
 static void drop_id(struct stanza *s, const struct jid *bare)
 {
 	const struct elem *next;
