@@ -14,8 +14,8 @@ unsigned message_worth(const struct stanza *s)
 {
 	bool says_something = false, store = false, permanent = true;
 
-	if (s->type != MSG_CHAT && s->type != MSG_NORMAL)
-		return 0; /* XEP-0160 §3: groupchat, headline, error */
+	if (s->type == MSG_GROUPCHAT || s->type == MSG_ERROR)
+		return 0; /* XEP-0160 §3 */
 	elem_each_child (s->root, e) {
 		says_something = says_something || !is_passing(e);
 		if (likely(e->ns != NS_HINTS))
@@ -25,6 +25,8 @@ unsigned message_worth(const struct stanza *s)
 		store = store || elem_is(e, "store", NS_HINTS); /* §4.4 */
 		permanent = permanent && !elem_is(e, "no-permanent-store", NS_HINTS); /* §4.1 */
 	}
+	if (s->type == MSG_HEADLINE) /* for who is there: RFC 6121 §8.5.2.2.1 */
+		return store && permanent ? MESSAGE_WORTH_ARCHIVE : 0;
 	if (store)
 		permanent = true;
 	else if (!says_something)

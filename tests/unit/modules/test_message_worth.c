@@ -1,4 +1,4 @@
-/* Which messages are kept: XEP-0160 §3, XEP-0313 §5.1.1, XEP-0334 §4. */
+/* Which messages are kept: XEP-0160 §3, XEP-0313 §6.1.1, XEP-0334 §4. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static const struct {
 	{ "0160 3", "chat",
 		"<body>hi</body><active xmlns='http://jabber.org/protocol/chatstates'/>", BOTH },
 	{ "0160 3", "chat", "", 0 },
-	{ "0313 5.1.1", "chat", "<received xmlns='urn:xmpp:receipts' id='1'/>", BOTH },
+	{ "0313 6.1.1", "chat", "<received xmlns='urn:xmpp:receipts' id='1'/>", BOTH },
 	{ "0184 5.3", "chat", "<request xmlns='urn:xmpp:receipts'/>", 0 },
 	{ "0333 8.2", "chat", "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>", BOTH },
 	{ "0384 5.8", "chat", "<encrypted xmlns='urn:xmpp:omemo:2'/>", BOTH },
@@ -37,6 +37,12 @@ static const struct {
 		"<composing xmlns='http://jabber.org/protocol/chatstates'/>"
 		"<store xmlns='urn:xmpp:hints'/>",
 		BOTH },
+	{ "0334 4.4", "headline", "<body>hi</body><store xmlns='urn:xmpp:hints'/>", ARCHIVE },
+	{ "0334 4.1", "headline",
+		"<body>hi</body><store xmlns='urn:xmpp:hints'/>"
+		"<no-permanent-store xmlns='urn:xmpp:hints'/>",
+		0 },
+	{ "0334 4.4", "error", "<body>hi</body><store xmlns='urn:xmpp:hints'/>", 0 },
 	{ "0334 4.4", "groupchat", "<body>hi</body><store xmlns='urn:xmpp:hints'/>", 0 },
 };
 
