@@ -297,6 +297,8 @@ void c2s_sm_resume(struct c2s *c, const struct elem *resume, sm_answered_fn *ans
 	r->answered = answered;
 	REQUIRE(!jid_make(c->user, c->session.host->name, NULL, NULL, &r->bare));
 	error = read_resume(r, resume);
+	if (error == ERR_ITEM_NOT_FOUND && !c->conf->sm.resume_timeout_ms)
+		error = ERR_FEATURE_NOT_IMPLEMENTED; /* §5: resumption is not supported */
 	stream_wait(&c->stream);
 	if (error)
 		refuse(r, error);
