@@ -13,6 +13,7 @@
 #include "modules/module.h"
 #include "modules/permit.h"
 #include "modules/registry.h"
+#include "router/account.h"
 #include "router/directory.h"
 #include "router/session.h"
 
@@ -230,6 +231,20 @@ int last_seen(struct host *h, const char *user, int64_t *out_s)
 	return rows < 0 ? rows : rows == 0;
 }
 
+/* §4: a client is not asked on behalf of who may not see its presence. */
+static enum hook_next last_visit(void *subject, void *arg UNUSED)
+{
+	struct account_visit *v = subject;
+	const struct stanza *s = v->stanza;
+
+	if (s->kind != STANZA_IQ || s->type != IQ_GET || !jid_is_full(s->to) ||
+		!elem_is(stanza_iq_child(s), "query", NS_LAST) ||
+		presence_permitted(v->host, s->from, s->to))
+		return HOOK_GO_ON;
+	v->error = ERR_FORBIDDEN;
+	return HOOK_STOP;
+}
+
 static uint64_t started_ms;
 
 /* When the program starts, not when a reload adds the module. */
@@ -267,7 +282,8 @@ const struct module module_last = {
 	.iq = (const struct iq_row[]){ { IQ_FOR_GET, IQ_LOCAL, NS_LAST, IQ_NO_QUEUE,
 					       last_of_server },
 		{ IQ_FOR_GET, IQ_SM, NS_LAST, IQ_QUEUES, last_of_account, .blocks = true }, { 0 } },
-	.hooks = (const struct hook_row[]){ { &session_presence_hook, 50, last_presence },
+	.hooks = (const struct hook_row[]){ { &account_visit_hook, 60, last_visit },
+		{ &session_presence_hook, 50, last_presence },
 		{ &session_closed_hook, 50, last_closed },
 		{ &account_removed_hook, 50, last_removed }, { 0 } },
 	.start = last_start,

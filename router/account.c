@@ -372,7 +372,7 @@ int account_admits(struct host *h, const struct account *a, struct stanza *s)
 {
 	struct account_visit visit = { .host = h, .account = a, .stanza = s };
 
-	if (!a || hook_run(h->hooks, &account_visit_hook, &visit) == HOOK_GO_ON)
+	if (hook_run(h->hooks, &account_visit_hook, &visit) == HOOK_GO_ON)
 		return 0;
 	return visit.error ? visit.error : -1;
 }

@@ -91,17 +91,17 @@ void account_give(const struct session *ss, struct account *a);
 void accounts_start(void);
 void accounts_stop(void);
 
-/* Runs when a stanza comes for an account of ours whose snapshot is known, before anybody gets it:
+/* Runs when a stanza comes for an account of ours, before anybody gets it:
  * on a shard, or on a job thread when the account has no session; it does not block. A function
  * that refuses it sets error (enum stanza_error; 0: it is dropped without a word) and returns
  * HOOK_STOP. */
 struct account_visit {
 	struct host *host;
-	const struct account *account;
+	const struct account *account; /* NULL: its snapshot is not there yet, or has no parts */
 	struct stanza *stanza; /* sealed */
 	int error;
 };
 extern struct hook account_visit_hook;
-/* Asks it: 0 admitted, an enum stanza_error, or -1: to be dropped. a NULL: admitted. RCU-registered
+/* Asks it: 0 admitted, an enum stanza_error, or -1: to be dropped. RCU-registered
  * thread. */
 int account_admits(struct host *h, const struct account *a, struct stanza *s);
