@@ -78,7 +78,7 @@ class Clients(ConsoleCase):
         self.answers(client, self.asked(client, '%s#%s' % (NODE, hash_)), inside)
 
     def test_one_is_asked_for_all(self):
-        """XEP-0115 §5.4 3.8, §7.2"""
+        """XEP-0115 §5.4 3.8, §8.2"""
         romeo, juliet = self.login('romeo'), self.login('juliet')
         self.not_known(romeo)
         self.asks_and_answers(romeo, PC + var(*reversed(FEATURES)))
@@ -91,7 +91,7 @@ class Clients(ConsoleCase):
             client.close()
 
     def test_known_after_a_restart(self):
-        """XEP-0115 §7.2: across sessions; ours: across the server's"""
+        """XEP-0115 §8.2: across sessions; ours: across the server's"""
         romeo = self.login('romeo')
         self.asks_and_answers(romeo, PC + var(*FEATURES))
         self.server.stop()
@@ -205,7 +205,7 @@ class Clients(ConsoleCase):
             client.close()
 
     def test_another_hash_and_none(self):
-        """XEP-0115 §6.1, §7.4"""
+        """XEP-0115 §6.1, §8.4"""
         romeo = self.login('romeo')
         self.asks_and_answers(romeo, PC + var(*FEATURES))
         self.says(romeo, '<show>away</show>')

@@ -183,13 +183,13 @@ class Upgrades(ServerCase):
             self.assert_failed(c, 'malformed-request')
 
     def test_abort(self):
-        """XEP-0388 §5.8."""
+        """XEP-0388 §4.5."""
         c = self.begin()
         c.send("<abort xmlns='%s'/>" % NS_SASL2)
         self.assert_failed(c, 'aborted')
 
     def test_out_of_turn(self):
-        """XEP-0388 §2.4, §5.10."""
+        """XEP-0388 §2.4, §4.8."""
         for text in ("<task-data xmlns='%s'/>" % NS_SASL2, "<response xmlns='%s'/>" % NS_SASL2,
                      "<authenticate xmlns='%s' mechanism='PLAIN'/>" % NS_SASL2, '<presence/>'):
             c = self.begin()
