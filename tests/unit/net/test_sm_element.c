@@ -1,4 +1,4 @@
-/* What elements of XEP-0198 say. */
+/* What elements of XEP-0198 say: XEP-0198 §3, §4, §5. */
 #include <criterion/criterion.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* What router/acks.h promises: h of XEP-0198, whatever completes in whatever order. */
+/* What router/acks.h promises: h of XEP-0198 §4, whatever completes in whatever order. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
