@@ -90,8 +90,8 @@ static struct local_decision decide_full_absent(const struct stanza *s, const st
 {
 	if (s->kind == STANZA_IQ)
 		return is_request(s) ? BOUNCE(ERR_SERVICE_UNAVAILABLE) : DROP;
-	if (s->kind == STANZA_PRESENCE)
-		return is_plain_presence(s) ? DROP : decide_presence_bare(s, all);
+	if (s->kind == STANZA_PRESENCE) /* what is neither is ignored, also subscriptions */
+		return s->type == PRES_SUBSCRIBE || s->type == PRES_PROBE ? ACCOUNT : DROP;
 	if (s->type == MSG_CHAT)
 		return decide_message_bare(s, all);
 	return s->type == MSG_ERROR ? DROP : BOUNCE(ERR_SERVICE_UNAVAILABLE);
