@@ -29,14 +29,21 @@ __attribute__((constructor)) static void register_metrics(void)
 
 /* ---- Speaking for the account */
 
+static void begin_presence(struct builder *b, const struct jid *from, const struct jid *to,
+	const char *type, const char *id)
+{
+	build_begin(b, "presence", NS_CLIENT);
+	build_attr(b, "type", type);
+	build_attr(b, "id", id); /* NULL: none */
+	build_attr_jid(b, "from", from);
+	build_attr_jid(b, "to", to);
+}
+
 static struct stanza *build_presence(const struct jid *from, const struct jid *to, const char *type)
 {
 	struct builder b;
 
-	build_begin(&b, "presence", NS_CLIENT);
-	build_attr(&b, "type", type);
-	build_attr_jid(&b, "from", from);
-	build_attr_jid(&b, "to", to);
+	begin_presence(&b, from, to, type, NULL);
 	return build_end(&b);
 }
 
@@ -141,6 +148,22 @@ static unsigned bits_after(unsigned before, const struct transition *t, enum sta
 	return t->bits | (adds ? CONTACT_LISTED : 0);
 }
 
+/* One of ours who does not exist is not asked: the sender hears it, and nobody comes into the
+ * roster (§3.1.2). */
+ON_JOB static bool is_nobody(const struct jid *contact)
+{
+	struct host *h = contact->local_len ? route_host(jid_domain(contact)) : NULL;
+	struct auth_account found;
+	bool nobody;
+
+	if (!h || directory_find(contact))
+		return false;
+	host_ref(h);
+	nobody = auth_find(h, jid_local(contact), &found) == AUTH_NO_SUCH_USER;
+	host_unref(h);
+	return nobody;
+}
+
 ON_JOB static void run_out(struct roster *r, struct roster_work *w)
 {
 	struct stanza *s = w->stanza;
@@ -152,6 +175,10 @@ ON_JOB static void run_out(struct roster *r, struct roster_work *w)
 	if (is_shared(r, s->to, s->type, SUBSCRIPTION_OUT)) {
 		if (s->type == PRES_UNSUBSCRIBE || s->type == PRES_UNSUBSCRIBED)
 			post_error(s, ERR_NOT_ALLOWED);
+		return;
+	}
+	if (s->type == PRES_SUBSCRIBE && is_nobody(s->to)) {
+		post_error(s, ERR_SERVICE_UNAVAILABLE);
 		return;
 	}
 	result = open_item(r, s->to, &item);
@@ -259,18 +286,16 @@ ON_JOB static void change_in(struct roster *r, struct stanza *s, const struct ji
 		tell_of(r, s, &item, before, &t);
 }
 
-/* §4.3.2: nobody of the account is connected; since when, where mod_last knows. */
-ON_JOB static struct stanza *build_last(struct roster *r, const struct jid *to)
+/* §4.3.2: nobody of the account is connected; since when, where mod_last knows. A probe
+ * of one resource is answered for that one alone. */
+ON_JOB static struct stanza *build_last(struct roster *r, const struct stanza *probe)
 {
 	char stamp[DATETIME_MAX];
 	struct builder b;
 	int64_t since_s;
 
-	build_begin(&b, "presence", NS_CLIENT);
-	build_attr(&b, "type", "unavailable");
-	build_attr_jid(&b, "from", r->account);
-	build_attr_jid(&b, "to", to);
-	if (last_seen(r->host, jid_local(r->account), &since_s) == 0) {
+	begin_presence(&b, probe->to, probe->from, "unavailable", probe->id);
+	if (!jid_is_full(probe->to) && last_seen(r->host, jid_local(r->account), &since_s) == 0) {
 		datetime_write(since_s * 1000000, stamp);
 		build_open(&b, "delay", NS_DELAY);
 		build_attr(&b, "stamp", stamp);
@@ -279,12 +304,21 @@ ON_JOB static struct stanza *build_last(struct roster *r, const struct jid *to)
 	return build_end(&b);
 }
 
-ON_JOB static void answer_probe(struct roster *r, const struct account *a, const struct jid *who)
+static void answer_unsubscribed(struct roster *r, const struct stanza *probe)
 {
-	if (contact_state(a, who) & CONTACT_FROM)
-		route_post(build_last(r, who));
+	struct builder b;
+
+	begin_presence(&b, r->account, jid_bare(probe->from, &r->arena), "unsubscribed", probe->id);
+	route_post(build_end(&b));
+}
+
+ON_JOB static void answer_probe(
+	struct roster *r, const struct account *a, const struct stanza *probe)
+{
+	if (contact_state(a, probe->from) & CONTACT_FROM || jid_equal_bare(probe->from, probe->to))
+		route_post(build_last(r, probe));
 	else
-		route_post(build_presence(r->account, who, "unsubscribed"));
+		answer_unsubscribed(r, probe);
 }
 
 /* Whether such an account exists and takes this stanza. Of those that are connected, the router has
@@ -298,9 +332,8 @@ ON_JOB static bool is_admitted(struct roster *r, struct stanza *s, struct accoun
 		return true;
 	error = auth_find(r->host, jid_local(r->account), &found);
 	if (error == AUTH_NO_SUCH_USER) {
-		if (s->type == PRES_SUBSCRIBE || s->type == PRES_PROBE) /* §3.1.3, §4.3.2 */
-			route_post(build_presence(
-				r->account, jid_bare(s->from, &r->arena), "unsubscribed"));
+		if (s->type == PRES_PROBE) /* §4.3.2; all else is ignored: §8.5.1 */
+			answer_unsubscribed(r, s);
 		return false;
 	}
 	if (!error)
@@ -324,7 +357,7 @@ ON_JOB static void run_in(struct roster *r, struct roster_work *w)
 	}
 	if (is_admitted(r, w->stanza, a)) {
 		if (w->stanza->type == PRES_PROBE)
-			answer_probe(r, a, contact);
+			answer_probe(r, a, w->stanza);
 		else
 			change_in(r, w->stanza, contact);
 	}

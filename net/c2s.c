@@ -238,6 +238,8 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
 
 	shard_check(NULL);
+	if (s->kind == STANZA_PRESENCE && s->type == PRES_UNAVAILABLE && c->session.directed)
+		session_heard_unavailable(&c->session, s->from);
 	if (unlikely(c->leaving)) { /* the router would send it here again and again */
 		session_held(&c->session, s, copies);
 		return true;

@@ -65,15 +65,23 @@ void presence_broadcast(struct session *ss, struct stanza *s)
 	metric_add(&told_metric, told);
 }
 
-static struct stanza *build_presence(const struct jid *from, const struct jid *to, const char *type)
+/* type, id: NULL: none. */
+static struct stanza *build_presence_as(
+	const struct jid *from, const struct jid *to, const char *type, const char *id)
 {
 	struct builder b;
 
 	build_begin(&b, "presence", NS_CLIENT);
 	build_attr(&b, "type", type);
+	build_attr(&b, "id", id);
 	build_attr_jid(&b, "from", from);
 	build_attr_jid(&b, "to", to);
 	return build_end(&b);
+}
+
+static struct stanza *build_presence(const struct jid *from, const struct jid *to, const char *type)
+{
+	return build_presence_as(from, to, type, NULL);
 }
 
 /* Something that resources of one account tell somebody, and what comes when all have. */
@@ -311,13 +319,28 @@ static void ask_contact(
 }
 
 static struct stanza *build_bare_presence(
-	const struct jid *from, const struct jid *to, const char *type)
+	const struct jid *from, const struct jid *to, const char *type, const char *id)
 {
 	struct jid *bare = jid_bare(from, NULL);
-	struct stanza *s = build_presence(bare, to, type);
+	struct stanza *s = build_presence_as(bare, to, type, id);
 
 	jid_free(bare);
 	return s;
+}
+
+static bool is_ours(const struct jid *contact)
+{
+	return contact->local_len && route_host(jid_domain(contact));
+}
+
+/* §3.1.2: a request that has no answer yet may have been lost on its way to another server. */
+ON_SHARD static void request_again(struct session *ss)
+{
+	struct contacts_walk w;
+
+	for (contacts_begin(&w, account_of(ss), CONTACT_PENDING_OUT); contacts_next(&w);)
+		if (!is_ours(w.jid) && !is_withheld(ss, w.jid, PRESENCE_OUT))
+			route(build_bare_presence(ss->jid, w.jid, "subscribe", "again"));
 }
 
 void presence_probe(struct session *ss)
@@ -328,17 +351,18 @@ void presence_probe(struct session *ss)
 	for (contacts_begin(&w, account_of(ss), CONTACT_TO); contacts_next(&w);) {
 		if (jid_equal_bare(w.jid, ss->jid) || is_withheld(ss, w.jid, PRESENCE_IN))
 			continue;
-		if (w.jid->local_len && route_host(jid_domain(w.jid))) {
+		if (is_ours(w.jid)) {
 			const struct sessions *contact = directory_find(w.jid);
 
 			if (contact)
 				ask_contact(contact, ss->id, ss->jid);
 		} else {
-			route(build_bare_presence(ss->jid, w.jid, "probe"));
+			route(build_bare_presence(ss->jid, w.jid, "probe", NULL));
 		}
 		asked++;
 	}
 	metric_add(&probes_metric, asked);
+	request_again(ss);
 }
 
 void presence_probe_one(const struct jid *account, const struct jid *contact)
@@ -351,22 +375,97 @@ void presence_probe_one(const struct jid *account, const struct jid *contact)
 			ask_contact(there, all->at[i].id, account);
 }
 
-/* §4.3.2: for an account with sessions. */
-ON_SHARD static void answer_probe(const struct sessions *all, struct stanza *s)
+/* --- being asked: §4.3.2, §4.6.6. An answer that is no resource's presence has the probe's id
+ * (§4.3.2.1). --- */
+
+static bool may_see(const struct account *a, const struct stanza *probe)
 {
-	const struct account *a = account_of(all->at[0].session);
-	struct jid *bare = jid_bare(s->from, NULL);
+	return contact_state(a, probe->from) & CONTACT_FROM ||
+		jid_equal_bare(probe->from, probe->to);
+}
+
+ON_SHARD static void answer_unsubscribed(const struct stanza *probe)
+{
+	struct jid *asker = jid_bare(probe->from, NULL);
+
+	route(build_bare_presence(probe->to, asker, "unsubscribed", probe->id));
+	jid_free(asker);
+}
+
+/* Of one resource: that it is there, or is not, and no more. ss: NULL when nobody has that full
+ * JID. */
+ON_SHARD static void answer_of_one(
+	const struct session *ss, const struct account *a, const struct stanza *probe)
+{
+	if (!may_see(a, probe)) {
+		if (ss && session_has_directed(ss, probe->from))
+			route(build_presence_as(ss->jid, probe->from, NULL, probe->id));
+		else
+			answer_unsubscribed(probe);
+	} else if (ss && ss->presence && !is_withheld(ss, probe->from, PRESENCE_OUT)) {
+		route(build_presence_as(ss->jid, probe->from, NULL, ss->presence->id));
+	} else {
+		route(build_presence_as(probe->to, probe->from, "unavailable", probe->id));
+	}
+}
+
+/* To that resource's shard: only there it is known to whom it has directed presence. */
+struct probe_letter {
+	struct letter letter;
+	struct stanza *probe; /* counted */
+};
+
+static void probe_open(struct actor *a, struct letter *l)
+{
+	struct probe_letter *pl = container_of(l, struct probe_letter, letter);
+	struct session *ss = session_of(a);
+
+	shard_check(NULL);
+	if (ss)
+		answer_of_one(ss, account_of(ss), pl->probe);
+	else /* gone since */
+		answer_unsubscribed(pl->probe);
+	stanza_unref(pl->probe);
+	free(pl);
+}
+
+ON_SHARD static void probe_one(const struct sessions *all, struct stanza *s)
+{
+	const struct session_entry *one = sessions_find(all, s->to);
+	struct probe_letter *pl;
+
+	if (!one) {
+		answer_of_one(NULL, account_of(all->at[0].session), s);
+		return;
+	}
+	pl = xmalloc(sizeof(*pl));
+	pl->letter.to = one->id;
+	pl->letter.open = probe_open;
+	pl->probe = stanza_ref(s);
+	letter_post(&pl->letter);
+}
+
+ON_SHARD static void probe_all(const struct sessions *all, struct stanza *s)
+{
 	bool available = false;
 
 	for (unsigned i = 0; i < all->n; i++)
 		available |= all->at[i].available;
-	if (!(contact_state(a, bare) & CONTACT_FROM) && !jid_equal_bare(s->from, s->to))
-		route(build_bare_presence(s->to, bare, "unsubscribed"));
+	if (!may_see(account_of(all->at[0].session), s))
+		answer_unsubscribed(s);
 	else if (available)
 		presence_tell(s->to, s->from, PRES_AVAILABLE, NULL);
 	else
-		route(build_bare_presence(s->to, s->from, "unavailable"));
-	jid_free(bare);
+		route(build_presence_as(s->to, s->from, "unavailable", s->id));
+}
+
+/* For an account with sessions. */
+ON_SHARD static void answer_probe(const struct sessions *all, struct stanza *s)
+{
+	if (jid_is_full(s->to))
+		probe_one(all, s);
+	else
+		probe_all(all, s);
 }
 
 /* --- subscriptions -----------------------------------------------------------------------------

@@ -84,6 +84,22 @@ static void directed_leave_reached(struct session *ss)
 	}
 }
 
+bool session_has_directed(const struct session *ss, const struct jid *whom)
+{
+	const struct directed *d = ss->directed;
+
+	for (unsigned i = 0; d && i < d->n; i++)
+		if (jid_equal_bare(d->at[i], whom))
+			return true;
+	return false;
+}
+
+void session_heard_unavailable(struct session *ss, const struct jid *from)
+{
+	shard_check(NULL);
+	directed_remove(ss, from);
+}
+
 static void directed_clear(struct session *ss)
 {
 	struct directed *d = ss->directed;
@@ -194,13 +210,18 @@ ON_SHARD static void route_unavailable(
 	route(build_end(&b));
 }
 
-ON_SHARD static void tell_directed_unavailable(struct session *ss, const char *status)
+/* said: by the client itself, sealed; NULL: it has gone without a word, or with that status. */
+ON_SHARD static void tell_directed_unavailable(
+	struct session *ss, struct stanza *said, const char *status)
 {
 	struct directed *d = ss->directed;
 
 	ss->directed = NULL; /* what is told below may come back here */
 	for (unsigned i = 0; d && i < d->n; i++) {
-		route_unavailable(ss, d->at[i], status);
+		if (said)
+			route(stanza_readdressed(said, d->at[i]));
+		else
+			route_unavailable(ss, d->at[i], status);
 		jid_free(d->at[i]);
 	}
 	free(d);
@@ -254,7 +275,7 @@ ON_SHARD static void broadcast(struct session *ss, struct stanza *s)
 	}
 	if (ss->presence)
 		became_unavailable(ss, s);
-	tell_directed_unavailable(ss, NULL);
+	tell_directed_unavailable(ss, s, NULL);
 }
 
 /* RFC 6121 §4.6.3. Who is told by broadcasts anyway is not remembered. False: remembered for too
@@ -325,7 +346,7 @@ void session_unavailable(struct session *ss, const char *status)
 			&(struct session_presence){ ss, s, false, ss->priority });
 		stanza_unref(s);
 	}
-	tell_directed_unavailable(ss, status);
+	tell_directed_unavailable(ss, NULL, status);
 }
 
 /* ---- from one process to another ---- */

@@ -89,6 +89,11 @@ ON_SHARD void session_presence_out(struct session *ss, struct stanza *s);
  * gone. */
 ON_SHARD void session_hide_directed(
 	struct session *ss, bool (*hidden)(const struct session *ss, const struct jid *whom));
+/* Whether it has directed presence to that account or room, or one of its resources, which still
+ * holds. */
+ON_SHARD bool session_has_directed(const struct session *ss, const struct jid *whom);
+/* Unavailable presence has come for it: who is gone need not be told later. RFC 6121 §4.6.1 */
+ON_SHARD void session_heard_unavailable(struct session *ss, const struct jid *from);
 /* The stream is gone or going: unavailable goes to all who were told otherwise. status may be
  * NULL. Idempotent. */
 ON_SHARD void session_unavailable(struct session *ss, const char *status);
