@@ -21,6 +21,10 @@ struct recipient {
 	/* On the actor's shard. Does not take s: keeps a reference of its own if it needs one.
 	 * False: it is on its way out, has left the directory, and has not received it. */
 	bool (*receive)(struct actor *a, struct stanza *s, enum deliver_copies copies);
+	/* Of a stream from another server: what is for theirs from ours goes by another way from
+	 * now on. What it was given for them and cannot send it gives back (router/s2s.h) before it
+	 * returns. NULL: there is never such. */
+	void (*replaced)(struct actor *a, const char *ours, const char *theirs);
 	/* Its session, when it is bound; NULL otherwise. */
 	struct session *(*session)(struct actor *a);
 	/* Its acknowledgements (router/acks.h), of one that has them without a session; NULL: those

@@ -161,7 +161,7 @@ ON_SHARD static struct s2s_link *find(
 /* Nothing goes on with it: it is there to be asked about, until others take its place. */
 static bool is_idle(const struct s2s_link *l)
 {
-	return l->state == S2S_IDLE && !l->out && !l->incoming.v;
+	return l->state == S2S_IDLE && !l->out && !l->incoming.v && !l->fenced;
 }
 
 /* Something is about to be done with it, and settle() follows: it does not go meanwhile. */
@@ -216,6 +216,8 @@ ON_SHARD static struct s2s_link *link_new(
 	timer_init(&l->timer, time_is_up);
 	s2s_queue_init(&l->queue);
 	s2s_queue_init(&l->back);
+	s2s_queue_init(&l->returned);
+	s2s_queue_init(&l->held);
 	CDS_INIT_LIST_HEAD(&l->by_use);
 	cds_list_add(&l->in_bucket, &h->buckets[hash % BUCKETS]);
 	h->n++;
@@ -309,11 +311,16 @@ ON_SHARD static void send_out(struct s2s_link *l, struct stanza *s)
 	opener->send(l->out, s);
 }
 
-ON_SHARD static void enqueue(struct s2s_link *l, struct stanza *s)
+ON_SHARD static bool is_queue_full(const struct s2s_queue *q)
 {
 	const struct s2s_conf *conf = s2s_conf();
 
-	if (l->queue.n >= conf->queue_stanzas || (int64_t)l->queue.bytes >= conf->queue_bytes) {
+	return q->n >= conf->queue_stanzas || (int64_t)q->bytes >= conf->queue_bytes;
+}
+
+ON_SHARD static void enqueue(struct s2s_link *l, struct stanza *s)
+{
+	if (is_queue_full(&l->queue)) {
 		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
 		return;
 	}
@@ -525,11 +532,100 @@ static unsigned index_of(const struct stanza *s)
 	return n == 1 ? 0 : (unsigned)((s->from->bare_hash * 31ull + s->to->bare_hash) % n);
 }
 
+/* A letter to an incoming stream that carries no more, behind all stanzas that it was sent: when it
+ * comes back, so have those that were refused, or could not be sent. */
+struct fence {
+	struct letter letter;
+	struct shard *home;
+	uint32_t hash;
+	unsigned index;
+	const char *theirs;
+	char ours[]; /* NUL, theirs, NUL */
+};
+
+ON_SHARD static void go_on_in_order(struct s2s_link *l)
+{
+	struct s2s_queue all[2];
+	struct s2s_waiting *w;
+
+	l->fenced = false;
+	s2s_queue_move(&l->returned, &all[0]);
+	s2s_queue_move(&l->held, &all[1]);
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+		while ((w = s2s_queue_take(&all[i]))) {
+			send_by(l, w->stanza);
+			s2s_waiting_free(w);
+		}
+	}
+}
+
+static void fence_back(struct msg *m)
+{
+	struct fence *f = container_of(m, struct fence, letter.msg);
+	struct s2s_link *l;
+
+	shard_check(NULL);
+	l = find(own_home(), f->hash, f->index, f->ours, f->theirs);
+	if (l && l->fenced) {
+		hold(own_home(), l);
+		go_on_in_order(l);
+		settle(l);
+	}
+	free(f);
+}
+
+static void fence_open(struct actor *a, struct letter *letter)
+{
+	struct fence *f = container_of(letter, struct fence, letter);
+	const struct recipient *r = a ? a->class->recipient : NULL;
+
+	shard_check(NULL);
+	if (r && r->replaced)
+		r->replaced(a, f->ours, f->theirs);
+	letter->msg.run = fence_back;
+	if (f->home == shard_self())
+		letter->msg.run(&letter->msg);
+	else
+		shard_post(f->home, &letter->msg);
+}
+
+/* Nothing more goes to its incoming stream. While a link is fenced none is sent anything. */
+ON_SHARD static void leave_incoming(struct s2s_link *l)
+{
+	size_t ours_len = strlen(l->ours) + 1, theirs_len = strlen(l->theirs) + 1;
+	struct fence *f;
+
+	if (!l->on_incoming || l->fenced)
+		return;
+	f = xmalloc(sizeof(*f) + ours_len + theirs_len);
+	f->letter.to = l->incoming;
+	f->letter.open = fence_open;
+	f->home = shard_self();
+	f->hash = l->hash;
+	f->index = l->index;
+	memcpy(f->ours, l->ours, ours_len);
+	f->theirs = memcpy(f->ours + ours_len, l->theirs, theirs_len);
+	l->fenced = true;
+	letter_post(&f->letter);
+}
+
+/* Behind the fence, in order. */
+ON_SHARD static void wait_for_fence(struct s2s_link *l, struct stanza *s, bool returned)
+{
+	if (returned)
+		s2s_queue_add(&l->returned, s, true);
+	else if (is_queue_full(&l->held))
+		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
+	else
+		s2s_queue_add(&l->held, s, false);
+}
+
 /* An incoming stream that is gone, or about to be, carries nothing any more. */
 ON_SHARD static void incoming_is_gone(struct s2s_link *l, struct actor_id gone)
 {
 	if (!actor_id_equal(l->incoming, gone))
 		return;
+	leave_incoming(l);
 	l->incoming = ACTOR_NONE;
 	l->on_incoming = false;
 }
@@ -550,7 +646,10 @@ ON_SHARD static void arrive(
 	}
 	if (refused_by.v)
 		incoming_is_gone(l, refused_by);
-	send_by(l, s);
+	if (l->fenced)
+		wait_for_fence(l, s, refused_by.v != 0);
+	else
+		send_by(l, s);
 	settle(l);
 }
 
@@ -598,6 +697,14 @@ void s2s_route(struct stanza *s)
 			L_STR("from", jid_domain(s->from)), L_STR("to", jid_domain(s->to)));
 }
 
+void s2s_give_back(struct stanza *s, struct actor_id by)
+{
+	if (is_stopping())
+		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
+	else
+		route_again(s, by);
+}
+
 /* --- incoming streams that go both ways ---------------------------------------------------- */
 
 struct incoming {
@@ -612,6 +719,8 @@ struct incoming {
 /* A stream of our own that is established carries on; what waits for one to be goes at once. */
 ON_SHARD static void add_incoming(struct s2s_link *l, struct actor_id link)
 {
+	if (!actor_id_equal(l->incoming, link))
+		leave_incoming(l);
 	l->incoming = link;
 	if (l->state == S2S_UP)
 		return;
@@ -729,6 +838,8 @@ ON_SHARD static void end_link(struct s2s_link *l, int error, const char *why)
 {
 	let_out_go(l);
 	bounce_all(&l->queue, error, why);
+	bounce_all(&l->returned, error, why);
+	bounce_all(&l->held, error, why);
 }
 
 static void close_one(struct s2s_link *l, struct tour *t)

@@ -37,10 +37,15 @@ ANY_THREAD bool s2s_allowed(const char *ours, const char *theirs);
 /* From now on what is for theirs from ours may go to link, an actor whose class has a recipient
  * (router/deliver.h), unless a stream of our own is established. What waits for such a one goes to
  * it at once. Stanzas that its receive() refuses come back to the manager by themselves; what its
- * stream gives back unsent, it gives to s2s_route(). */
+ * stream gives back unsent, it gives to s2s_give_back(), oldest first.
+ *
+ * Order is kept when the way changes: the stream before is asked to give back (replaced()), and
+ * what comes for the pair waits until all that has come back is on its way. */
 ANY_THREAD void s2s_link_add(const char *ours, const char *theirs, struct actor_id link);
 /* Before its first refusal and before it gives anything back. Unknown is fine. */
 ANY_THREAD void s2s_link_remove(const char *ours, const char *theirs, struct actor_id link);
+/* What it was given and has not sent. Does not take s. */
+ON_SHARD void s2s_give_back(struct stanza *s, struct actor_id by);
 
 /* --- for the server's start and end, and for its operator; threads that may block --- */
 

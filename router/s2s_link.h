@@ -33,6 +33,8 @@ struct s2s_link {
 	uint8_t state;
 	bool on_incoming; /* stanzas go to the incoming stream */
 	struct actor_id incoming; /* one that goes both ways, or ACTOR_NONE */
+	bool fenced; /* one before it may still give something back */
+	struct s2s_queue returned, held; /* then: what it gave back; what came since */
 	void *out; /* the opener's; NULL: none */
 	struct s2s_queue queue; /* empty when up */
 	struct s2s_queue back; /* given back by a way that is about to be gone */

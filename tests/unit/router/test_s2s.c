@@ -451,6 +451,79 @@ Test(s2s, an_established_way_out_goes_on_beside_an_incoming_stream)
 	heard_forget(&in.heard);
 }
 
+/* The way changes while an incoming stream on the other shard has letters under way to it. */
+struct overtaking {
+	struct incoming_actor *first, *then;
+	struct stanza *all[3];
+};
+
+static void change_way_here(void *arg)
+{
+	struct overtaking *o = arg;
+
+	shard_check(NULL);
+	s2s_route(o->all[0]);
+	s2s_route(o->all[1]);
+	o->first->closing = true;
+	if (o->then)
+		s2s_link_add("capulet.example", "montague.example", o->then->actor.id);
+	else
+		s2s_link_remove("capulet.example", "montague.example", o->first->actor.id);
+	s2s_route(o->all[2]);
+}
+
+static void change_way(struct overtaking *o)
+{
+	static const char *const texts[] = { "one", "two", "three" };
+	unsigned home = shard_index(s2s_home("capulet.example", "montague.example"));
+	unsigned other = !home;
+
+	on_shard(other, incoming_begin, o->first);
+	if (o->then)
+		on_shard(other, incoming_begin, o->then);
+	add(o->first);
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++) {
+		AUTO(free_ptr)
+		char *xml = xprintf("<message xmlns='jabber:client' to='" ROMEO "' "
+				    "from='juliet@capulet.example/balcony' id='%s'/>",
+			texts[i]);
+
+		o->all[i] = parse_sealed(xml);
+	}
+	on_shard(home, change_way_here, o);
+	settle();
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
+		stanza_unref(o->all[i]);
+	on_shard(other, incoming_end, o->first);
+	heard_forget(&o->first->heard);
+}
+
+Test(s2s, what_an_incoming_stream_could_not_take_is_not_overtaken)
+{
+	struct incoming_actor first = { 0 };
+	struct overtaking o = { .first = &first };
+
+	change_way(&o);
+	cr_assert_eq(n_outs, 1);
+	up(&outs[0]);
+	cr_assert_eq(outs[0].sent.n, 3);
+	cr_expect(has(&outs[0].sent, 0, "one") && has(&outs[0].sent, 1, "two") &&
+		has(&outs[0].sent, 2, "three"));
+}
+
+Test(s2s, nor_by_what_goes_to_another_incoming_stream)
+{
+	struct incoming_actor first = { 0 }, then = { 0 };
+	struct overtaking o = { .first = &first, .then = &then };
+
+	change_way(&o);
+	cr_expect_eq(n_outs, 0);
+	cr_assert_eq(then.heard.n, 3);
+	cr_expect(has(&then.heard, 0, "one") && has(&then.heard, 1, "two") &&
+		has(&then.heard, 2, "three"));
+	heard_forget(&then.heard);
+}
+
 /* --- verification ---------------------------------------------------------------------------- */
 
 static void want_here(void *arg)
