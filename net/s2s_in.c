@@ -135,6 +135,12 @@ ON_SHARD static void become_established(struct s2s_in *c)
 	s2s_in_watch(c);
 }
 
+void s2s_in_lend(struct s2s_in *c)
+{
+	for (uint32_t i = 0; c->lent && i < c->pairs.n; i++)
+		s2s_link_add(c->pairs.at[i].ours, c->pairs.at[i].theirs, c->fsm.gen.actor.id);
+}
+
 bool s2s_in_add_pair(struct s2s_in *c, const char *theirs, const char *ours)
 {
 	if (!s2s_pairs_add(&c->pairs, theirs, ours))
@@ -149,8 +155,7 @@ void s2s_in_go_both_ways(struct s2s_in *c)
 	if (!c->bidi || c->lent)
 		return;
 	c->lent = true;
-	for (uint32_t i = 0; i < c->pairs.n; i++)
-		s2s_link_add(c->pairs.at[i].ours, c->pairs.at[i].theirs, c->fsm.gen.actor.id);
+	s2s_in_lend(c);
 }
 
 bool s2s_in_authorise(struct s2s_in *c, const char *theirs, const char *ours, enum s2s_in_proof how)
@@ -297,9 +302,12 @@ static void unsent(struct stream *st, struct stanza *s)
 	struct s2s_in *c = container_of(st, struct s2s_in, stream);
 
 	shard_check(NULL);
-	if (!s2s_in_sm_stays(c))
-		s2s_in_leave(c);
-	s2s_route(s);
+	if (s2s_in_sm_stays(c)) {
+		s2s_route(s);
+		return;
+	}
+	s2s_in_leave(c);
+	s2s_give_back(s, c->fsm.gen.actor.id);
 }
 
 /* --- what comes from the peer -------------------------------------------------------------- */
@@ -414,6 +422,13 @@ static uint64_t held_bytes(struct actor *a)
 	return stream_held_bytes(&c->stream) + s2s_in_sm_held_bytes(c);
 }
 
+/* One that has a connection carries on with what it was given. */
+static void replaced(struct actor *a, const char *ours, const char *theirs)
+{
+	shard_check(NULL);
+	s2s_in_sm_replaced(container_of(a, struct s2s_in, fsm.gen.actor), ours, theirs);
+}
+
 static struct acks *acks_of(struct actor *a)
 {
 	struct s2s_in *c = container_of(a, struct s2s_in, fsm.gen.actor);
@@ -435,6 +450,7 @@ static const struct recipient recipient = {
 	.receive = receive,
 	.held_bytes = held_bytes,
 	.acks = acks_of,
+	.replaced = replaced,
 };
 static const struct fsm_class class = {
 	.gen = { .actor = { .name = "s2s_in",
@@ -474,7 +490,8 @@ static void timer_fired(struct timer *t)
 			s2s_in_fail(c, STREAM_CONNECTION_TIMEOUT, "Negotiation took too long.");
 		return;
 	}
-	s2s_in_go_both_ways(c);
+	if (!c->stream.waits) /* for an answer to <resume/> */
+		s2s_in_go_both_ways(c);
 	silent_ms = shard_now_ms() - c->stream.conn.heard_ms;
 	if (silent_ms >= (uint64_t)s2s_conf()->idle_ms && !c->bidi) { /* that one the peer ends */
 		begin_ending(c, STREAM_CONDITIONS);

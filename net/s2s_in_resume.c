@@ -98,6 +98,7 @@ static void connection_open(struct actor *a, struct letter *l)
 	if (take_connection(c, r)) {
 		metric_add(&resumed_metric, 1);
 		s2s_in_sm_attached(c, r->h);
+		s2s_in_lend(c); /* the peer's choice among its streams */
 		s2s_in_log(c, LOG_LEVEL_INFO, "resumed", L_INT("sent_again", c->sm->out.n),
 			L_INT("handled", c->sm->acks.handled));
 		for (uint32_t i = 0; i < r->pairs.n; i++)

@@ -183,6 +183,7 @@ void s2s_in_sm_send(struct s2s_in *c, struct stanza *s)
 	}
 	unacked_add(&sm->out, s, NULL, DELIVER_SURE);
 	if (sm->waits) {
+		sm->unsent++;
 		if (timer_left_ms(&sm->timer) > BOTH_WAYS_MS)
 			timer_set(&sm->timer, BOTH_WAYS_MS);
 		return;
@@ -275,6 +276,7 @@ void s2s_in_sm_attached(struct s2s_in *c, uint32_t h)
 	end_waiting(sm);
 	timer_cancel(&sm->timer);
 	take_ack(sm, h);
+	sm->unsent = 0;
 	for (uint32_t i = 0; i < sm->out.n; i++)
 		conn_write(&c->stream.conn, stanza_wire(unacked_at(&sm->out, i)->stanza), NULL);
 	ask_anew(c);
@@ -306,6 +308,29 @@ static void timer_fired(struct timer *t)
 
 /* --- its end ------------------------------------------------------------------------------- */
 
+static bool is_between(const struct stanza *s, const char *ours, const char *theirs)
+{
+	return !strcmp(jid_domain(s->from), ours) && !strcmp(jid_domain(s->to), theirs);
+}
+
+/* To the router. Takes s. */
+ON_SHARD static void give_back(struct s2s_in *c, struct stanza *s)
+{
+	s2s_give_back(s, c->fsm.gen.actor.id);
+	stanza_unref(s);
+}
+
+ON_SHARD static void give_up_sent(struct s2s_in_sm *sm)
+{
+	while (sm->out.n > sm->unsent) {
+		struct stanza *s = unacked_take(&sm->out).stanza;
+
+		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT,
+			"The connection to that server was lost; it may have arrived.");
+		stanza_unref(s);
+	}
+}
+
 void s2s_in_sm_over(struct s2s_in *c)
 {
 	struct s2s_in_sm *sm = c->sm;
@@ -319,12 +344,35 @@ void s2s_in_sm_over(struct s2s_in *c)
 	timer_cancel(&sm->timer);
 	if (sm->waits) /* not at once: somebody may be going through the shard's streams */
 		timer_set(&sm->timer, 0);
-	while (sm->out.n) {
-		struct unacked_stanza u = unacked_take(&sm->out);
+	if (!c->ending || c->end_condition != STREAM_CONDITIONS)
+		give_up_sent(sm);
+	while (sm->out.n)
+		give_back(c, unacked_take(&sm->out).stanza);
+	sm->unsent = 0;
+}
 
-		s2s_route(u.stanza);
-		stanza_unref(u.stanza);
+void s2s_in_sm_replaced(struct s2s_in *c, const char *ours, const char *theirs)
+{
+	struct s2s_in_sm *sm = c->sm;
+	uint32_t n = sm ? sm->unsent : 0;
+	struct stanza **all;
+
+	if (!n)
+		return;
+	all = xmalloc(n * sizeof(*all));
+	for (uint32_t i = n; i--;)
+		all[i] = unacked_take_back(&sm->out).stanza;
+	sm->unsent = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		if (is_between(all[i], ours, theirs)) {
+			give_back(c, all[i]);
+			continue;
+		}
+		unacked_add(&sm->out, all[i], NULL, DELIVER_SURE);
+		sm->unsent++;
+		stanza_unref(all[i]);
 	}
+	free(all);
 }
 
 void s2s_in_sm_free(struct s2s_in *c)

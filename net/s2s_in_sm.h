@@ -20,6 +20,7 @@ struct s2s_in_sm {
 	struct acks acks; /* of what the peer sends */
 	struct s2s_in *c;
 	struct unacked out; /* what it is sent */
+	uint32_t unsent; /* the last so many of out: they came while there was no connection */
 	struct timer timer; /* connected: to ask for an <a/>, or for its answer; else: max_ms */
 	struct cds_list_head of_waiting; /* this shard's, the oldest first; while it waits */
 	char *for_domain; /* owned: who may resume it: the peer's first */
@@ -57,8 +58,13 @@ ON_SHARD void s2s_in_sm_send(struct s2s_in *c, struct stanza *s);
 ON_SHARD bool s2s_in_sm_lost(struct s2s_in *c);
 ON_SHARD void s2s_in_sm_tell(struct s2s_in *c); /* h, unasked: before the stream ends */
 ON_SHARD void s2s_in_sm_ask(struct s2s_in *c); /* for what is unacknowledged, at once */
-/* It will not be resumed: what was not acknowledged finds another way. Idempotent. */
+/* It will not be resumed: what was not sent finds another way, and so does what was not
+ * acknowledged where the peer has ended the stream in order; otherwise that may have arrived, and
+ * comes back to its senders. Idempotent. */
 ON_SHARD void s2s_in_sm_over(struct s2s_in *c);
+/* What is for theirs from ours goes by another stream from now on, and with it what waits here
+ * for a connection. */
+ON_SHARD void s2s_in_sm_replaced(struct s2s_in *c, const char *ours, const char *theirs);
 ON_SHARD void s2s_in_sm_free(struct s2s_in *c);
 ON_SHARD uint64_t s2s_in_sm_held_bytes(const struct s2s_in *c);
 

@@ -102,6 +102,8 @@ ON_SHARD bool s2s_in_add_pair(struct s2s_in *c, const char *theirs, const char *
 /* XEP-0288: from now on the router may send by it. Not before the peer has had the chance to ask
  * for XEP-0198, so that what goes this way is known to have arrived. Idempotent. */
 ON_SHARD void s2s_in_go_both_ways(struct s2s_in *c);
+/* If it does: the router sends by it, and by no other stream, from now on. */
+ON_SHARD void s2s_in_lend(struct s2s_in *c);
 /* What the peer asks for beside stanzas, in whatever state. Does not take s. */
 ON_SHARD struct next s2s_in_element(struct s2s_in *c, struct stanza *s);
 

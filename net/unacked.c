@@ -53,6 +53,14 @@ struct unacked_stanza unacked_take(struct unacked *u)
 	return oldest;
 }
 
+struct unacked_stanza unacked_take_back(struct unacked *u)
+{
+	struct unacked_stanza newest = *unacked_at(u, --u->n);
+
+	u->held -= held_by(&newest);
+	return newest;
+}
+
 void unacked_rest(struct unacked *u)
 {
 	if (u->n || u->room <= ROOM_FIRST)

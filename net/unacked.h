@@ -37,4 +37,6 @@ static inline const struct unacked_stanza *unacked_at(const struct unacked *u, u
 }
 /* The oldest leaves, with what it owns; there is one. */
 ON_SHARD struct unacked_stanza unacked_take(struct unacked *u);
+/* The newest leaves in the same way, and its number with it; there is one. */
+ON_SHARD struct unacked_stanza unacked_take_back(struct unacked *u);
 ON_SHARD void unacked_rest(struct unacked *u); /* an empty one gives back its memory */

@@ -18,7 +18,7 @@ MESSAGE = ("<message from='juliet@remote.example/b' to='romeo@localhost' type='c
 
 
 class Sm(RemoteCase):
-    domains = ('remote.example', 'second.example')
+    domains = ('remote.example', 'second.example', 'third.example', 'fourth.example')
     trusted = True
     more = '''
 s2s_use_starttls: optional
@@ -27,12 +27,10 @@ modules:
     mod_offline: {}
 '''
 
-    def enabled(self, bidi=False, remote=None):
+    def enabled(self, bidi=False, remote=None, enable=ENABLE):
         stream = self.dial(remote=remote)
-        stream.prove_by_certificate()
-        if bidi:
-            stream.send("<bidi xmlns='urn:xmpp:bidi'/>")
-        stream.send(ENABLE)
+        stream.prove_by_certificate(before="<bidi xmlns='urn:xmpp:bidi'/>" if bidi else '')
+        stream.send(enable)
         stream.previd = stream.expect("<sm:enabled id='${id}' resume='true'/>").get('id')
         return stream
 
@@ -150,6 +148,39 @@ modules:
         stream.send("<a xmlns='urn:xmpp:sm:3' h='3'/>")
         romeo.send("<message to='a@second.example' id='b4'/>")
         stream.expect("<message id='b4'/>")
+
+    def waits(self, remote):
+        """Until the server knows that its connection is gone."""
+        while not [row for row in self.server.control('s2s', action='incoming')
+                   if row['from'] == remote.domain and row['state'] == 'wait_for_resume']:
+            pass
+
+    def test_begun_anew(self):
+        """A peer that does not come back to a stream but begins another: it never learnt that the first was
+        enabled, say. What waited for it goes by the new one, before all else."""
+        romeo = self.client()
+        remote = self.remotes['third.example']
+        self.enabled(True, remote).close()
+        self.waits(remote)
+        romeo.send("<message to='a@third.example' id='n1'/>")
+        stream = self.enabled(True, remote)
+        romeo.send("<message to='a@third.example' id='n2'/>")
+        stream.expect("<message id='n1'/>")
+        stream.expect("<message id='n2'/>")
+
+    def test_never_back(self):
+        """What was sent may have arrived, so it comes back; what was not finds another way."""
+        juliet = self.client('juliet@localhost/balcony')
+        remote = self.remotes['fourth.example']
+        stream = self.enabled(True, remote, ENABLE.replace('/>', " max='1'/>"))
+        juliet.send("<message to='a@fourth.example' id='v1'/>")
+        stream.expect("<message id='v1'/>")
+        stream.close()
+        self.waits(remote)
+        juliet.send("<message to='a@fourth.example' id='v2'/>")
+        juliet.expect("<message from='a@fourth.example' id='v1' type='error'>"
+                     '<error><e:remote-server-timeout/></error></message>')
+        remote.expect("<message id='v2'/>")
 
 
 class End(RemoteCase):

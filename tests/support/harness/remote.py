@@ -96,11 +96,12 @@ class Stream(Connection):
         self.expect("<db:result from='%s' to='%s' type='valid'/>"
                     % (to or self.to, sender or self.remote.domain))
 
-    def prove_by_certificate(self, to=None):
-        """STARTTLS and SASL EXTERNAL."""
+    def prove_by_certificate(self, to=None, before=''):
+        """STARTTLS and SASL EXTERNAL; before: what it says between the two."""
         self.open(to)
         self.starttls()
         self.open(to)
+        self.send(before)
         self.external()
         self.expect('<sasl:success/>')
         return self.open(to)
