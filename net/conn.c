@@ -119,13 +119,17 @@ static void out_consume(struct conn *c, size_t bytes)
 	metric_add(&out_metric, (int64_t)bytes);
 	while (c->out_count) {
 		size_t left = c->out[c->out_first].buf->len - c->out_offset;
+		struct out_piece piece;
 
 		if (bytes < left) {
 			c->out_offset += (uint32_t)bytes;
 			return;
 		}
 		bytes -= left;
-		piece_drop(out_shift(c));
+		piece = out_shift(c);
+		if (piece.stanza && c->events->sent)
+			c->events->sent(c, piece.stanza);
+		piece_drop(piece);
 	}
 }
 

@@ -35,6 +35,9 @@ struct conn_events {
 	/* A stanza given with conn_write() that the peer cannot have got whole. Before lost(). */
 	void (*unsent)(struct conn *c, struct stanza *s);
 	void (*lost)(struct conn *c, enum conn_loss why);
+	/* A stanza given with conn_write() that the system has taken whole. Does nothing to c; may
+	 * be NULL. */
+	void (*sent)(struct conn *c, struct stanza *s);
 };
 
 struct out_piece; /* private */

@@ -203,6 +203,15 @@ static void stream_unsent(struct conn *c, struct stanza *s)
 	st->events->unsent(st, s);
 }
 
+static void stream_sent(struct conn *c, struct stanza *s)
+{
+	struct stream *st = container_of(c, struct stream, conn);
+
+	shard_check(NULL);
+	if (st->events->sent)
+		st->events->sent(st, s);
+}
+
 static void stream_lost(struct conn *c, enum conn_loss why)
 {
 	struct stream *st = container_of(c, struct stream, conn);
@@ -215,6 +224,7 @@ static const struct conn_events conn_calls = {
 	.bytes = stream_bytes,
 	.secured = stream_secured,
 	.unsent = stream_unsent,
+	.sent = stream_sent,
 	.lost = stream_lost,
 };
 

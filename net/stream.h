@@ -80,6 +80,7 @@ struct stream_events {
 	void (*broken)(struct stream *st, enum stream_condition c, const char *text);
 	void (*secured)(struct stream *st); /* after stream_start_tls() */
 	void (*unsent)(struct stream *st, struct stanza *s); /* as conn's */
+	void (*sent)(struct stream *st, struct stanza *s); /* as conn's */
 	void (*lost)(struct stream *st, enum conn_loss why); /* as conn's */
 	/* The peer's stream error, before ended(): may be NULL. error stays the stream's. */
 	void (*refused)(struct stream *st, const struct stanza *error);
