@@ -306,11 +306,14 @@ static int start_s2s_out(char *why UNUSED)
 	if (secret)
 		dialback_set_secret(secret);
 	s2s_out_start(server.tls);
-	s2s_start();
+	if (atomic_load(&server.is_up))
+		s2s_start();
+	else
+		s2s_restore(); /* until all is there */
 	return 0;
 }
 
-/* What waits for a server comes back to its senders. */
+/* Messages that wait for a server are in the spool; what else does comes back to its senders. */
 static void stop_s2s_out(void)
 {
 	s2s_stop();

@@ -34,6 +34,8 @@
 #include "router/access.h"
 #include "router/directory.h"
 #include "router/route.h"
+#include "router/s2s.h"
+#include "router/s2s_spool.h"
 
 struct server server;
 
@@ -159,9 +161,10 @@ static int open_spool(void)
 	AUTO(free_ptr) char *path = spool_path(&s->spool, s->database.path);
 	int error = spool_open(path, (uint64_t)s->spool.max_bytes, server_conf_shards(&s->server));
 
-	if (!error)
+	if (!error) {
 		sm_spool_note_messages();
-
+		s2s_spool_find();
+	}
 	if (error == -EWOULDBLOCK)
 		return failed("the spool %s cannot be opened: another server has it", path);
 	return error ? failed("the spool %s cannot be opened: %s", path, strerror(-error)) : 0;
@@ -268,11 +271,19 @@ static int take_over(void)
 	if (open_spool())
 		return -1;
 	c2s_sm_restore();
+	s2s_restore();
 	takeover_serve();
 	error = command_publish();
 	if (error)
 		log_error("linnetd", "the control socket cannot take its place",
 			L_STR("why", strerror(-error)));
+	return 0;
+}
+
+/* Who is called upon by another server can answer, and is there to be found. */
+static int start_links(void)
+{
+	s2s_start();
 	return 0;
 }
 
@@ -299,6 +310,7 @@ static const struct step {
 	{ start_pulse, pulse_stop }, /* the monitor hears that they turn */
 	{ start_tree, stop_tree }, /* cmd/linnetd_tree.c */
 	{ take_over, takeover_end }, /* what another server has, and its place */
+	{ start_links, NULL }, /* to other servers */
 };
 
 static void stop_steps(size_t n)

@@ -30,7 +30,9 @@
 #include "net/c2s_move.h"
 #include "net/listener.h"
 #include "net/s2s_in.h"
+#include "net/s2s_out.h"
 #include "net/service.h"
+#include "router/s2s.h"
 
 #define WAIT_S 60 /* for the new server to be up, unless the command says otherwise */
 #define WAIT_S_MAX 3600
@@ -38,6 +40,7 @@
 #define QUIET_ROUNDS 3 /* a stanza hops so often at most, and then some */
 #define TAKE_MS 10000 /* for the new server to take all it is given: clients wait so long */
 #define RUN_MS 30000 /* for it to begin */
+#define LINKS_MS 1500 /* for other servers to say what they have got */
 #define FINISH_MS 10000 /* for clients that stay to take what they are owed */
 #define NAP_MS 2
 #define REASON_MAX 4096 /* bytes of a program's complaints that are told */
@@ -335,6 +338,31 @@ static bool hand_over(void)
 	return give_all(deadline_ms) && await_taken(deadline_ms) && say_go();
 }
 
+static void add_unacked(const struct s2s_in_info *info, void *sum)
+{
+	*(unsigned *)sum += info->unacked;
+}
+
+static bool others_owe_answers(void)
+{
+	unsigned unacked = 0;
+
+	s2s_in_each(add_unacked, &unacked);
+	return unacked || s2s_out_count();
+}
+
+/* What other servers have got is known, unless they take long to say so; what they have not is for
+ * the new server. */
+static void pause_links(void)
+{
+	uint64_t until_ms = clock_ms() + LINKS_MS;
+
+	s2s_pause();
+	s2s_in_ask();
+	while (others_owe_answers() && clock_ms() < until_ms)
+		nap();
+}
+
 /* Those that stay leave first, so that the others hear of it before they can be back. */
 static void end_rest(void)
 {
@@ -357,6 +385,7 @@ static bool upgrade_to(const char *program, uint64_t deadline_ms)
 	if (!check_program(program, deadline_ms) || !start_successor(program) ||
 		!await_hello(deadline_ms))
 		return false;
+	pause_links();
 	since_ms = clock_ms();
 	listeners_pause();
 	c2s_freeze();
@@ -367,6 +396,7 @@ static bool upgrade_to(const char *program, uint64_t deadline_ms)
 		c2s_thaw();
 		s2s_in_thaw();
 		listeners_resume();
+		s2s_start();
 		return false;
 	}
 	listeners_given_away();

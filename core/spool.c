@@ -468,6 +468,11 @@ int spool_open(const char *path, uint64_t max_bytes, unsigned heaps)
 	return 0;
 }
 
+bool spool_is_open(void)
+{
+	return spool.heaps != NULL;
+}
+
 int spool_lend(void)
 {
 	int error = spool_pages_lend();

@@ -42,6 +42,7 @@ int spool_open(const char *path, uint64_t max_bytes, unsigned heaps);
 /* After the last shard. Records that are left are there for the next spool_open(), even after a
  * start of the machine. Nothing when it is not open. */
 void spool_close(void);
+ANY_THREAD bool spool_is_open(void);
 /* In an upgrade: leaves the file to the server that takes this one's place, as it is. From then on
  * there is no room here, and what is published or freed is as little heard of as after SIGKILL.
  * Taken back when that server has not opened it. Nobody may be in a call; 0 or a negative errno. */

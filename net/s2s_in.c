@@ -18,8 +18,10 @@
 #include "router/access.h"
 #include "router/deliver.h"
 #include "router/directory.h"
+#include "router/message.h"
 #include "router/route.h"
 #include "router/s2s_conf.h"
+#include "router/s2s_link.h"
 
 #define IDLE_MS 20000 /* without a byte: buffers go back */
 #define UNPROVEN_OUT_MAX 65536 /* bytes that wait for one that does not read our answers */
@@ -310,6 +312,12 @@ static void unsent(struct stream *st, struct stanza *s)
 	s2s_give_back(s, c->fsm.gen.actor.id);
 }
 
+/* What the peer acknowledges is not told of by the connection. */
+static void sent(struct stream *st UNUSED, struct stanza *s)
+{
+	message_taken(s);
+}
+
 /* --- what comes from the peer -------------------------------------------------------------- */
 
 static void opened(struct stream *st, const struct stanza *head, const char *default_ns)
@@ -371,6 +379,7 @@ const struct stream_events *s2s_in_stream_calls(void)
 		.broken = broken,
 		.secured = secured,
 		.unsent = unsent,
+		.sent = sent,
 		.lost = lost,
 		.refused = refused,
 	};
@@ -385,7 +394,7 @@ ON_SHARD static bool is_too_large(const struct s2s_in *c, struct stanza *s, cons
 {
 	if (!c->peer_max_bytes || wire->len <= c->peer_max_bytes)
 		return false;
-	route_error(s, ERR_POLICY_VIOLATION, "The other server takes no stanza so large.");
+	s2s_bounce(s, ERR_POLICY_VIOLATION, "The other server takes no stanza so large.");
 	return true;
 }
 
@@ -613,6 +622,20 @@ void s2s_in_recheck(void)
 	crowd_tell(LISTEN_S2S_IN, recheck, NULL, 0);
 }
 
+static void ask(struct cds_list_head *stream, void *unused UNUSED)
+{
+	struct s2s_in *c = in_crowd(stream);
+
+	shard_check(NULL);
+	if (c->sm && !c->sm->waits && !stream_closing(&c->stream))
+		s2s_in_sm_ask(c);
+}
+
+void s2s_in_ask(void)
+{
+	crowd_tell(LISTEN_S2S_IN, ask, NULL, 0);
+}
+
 static void freeze(struct cds_list_head *stream, void *unused UNUSED)
 {
 	shard_check(NULL);
@@ -660,6 +683,7 @@ static void look_at(struct cds_list_head *stream, void *arg)
 		.certified = c->theirs && s2s_in_is_certified(c, c->theirs),
 		.pairs = c->pairs.n,
 		.received = c->received,
+		.unacked = c->sm ? c->sm->out.n : 0,
 		.silent_ms = shard_now_ms() - c->stream.conn.heard_ms,
 	};
 	look->fn(&info, look->arg);

@@ -19,6 +19,8 @@ ANY_THREAD void s2s_in_kick_domain(const char *ours, enum stream_condition c);
 /* The access rules, the hosts' settings or the listeners' options have changed: streams are read as
  * fast as they say now, and those that they would not let in any more end. */
 ANY_THREAD void s2s_in_recheck(void);
+/* How far they have got what was sent them, both ways: XEP-0198. */
+ANY_THREAD void s2s_in_ask(void);
 /* Nothing more is read, or is again: while clients go to another process. It is so once the shards
  * have done what was posted to them before. */
 ANY_THREAD void s2s_in_freeze(void);
@@ -34,6 +36,7 @@ struct s2s_in_info {
 	bool tls, bidi, certified; /* its certificate is valid for theirs */
 	unsigned pairs; /* of domains that it may carry stanzas for */
 	uint64_t received; /* stanzas */
+	unsigned unacked; /* that it was sent, both ways, and has not acknowledged (XEP-0198) */
 	uint64_t silent_ms;
 };
 void s2s_in_each(void (*fn)(const struct s2s_in_info *info, void *arg), void *arg);

@@ -10,6 +10,7 @@
 #include "core/metric.h"
 #include "net/acceptor.h"
 #include "net/sm_element.h"
+#include "router/message.h"
 #include "router/s2s_conf.h"
 #include "router/s2s_link.h"
 #include "xml/builder.h"
@@ -148,8 +149,12 @@ void s2s_in_sm_too_high(struct s2s_in *c, uint32_t h, uint32_t sent)
 
 ON_SHARD static void take_ack(struct s2s_in_sm *sm, uint32_t h)
 {
-	while (sm->out.acked != h)
-		stanza_unref(unacked_take(&sm->out).stanza);
+	while (sm->out.acked != h) {
+		struct stanza *s = unacked_take(&sm->out).stanza;
+
+		message_taken(s);
+		stanza_unref(s);
+	}
 	unacked_rest(&sm->out);
 }
 

@@ -19,6 +19,7 @@
 #include "net/s2s_out_stream.h"
 #include "net/tls_peer.h"
 #include "router/deliver.h"
+#include "router/message.h"
 #include "router/s2s_conf.h"
 
 #define SILENCE_MS 60000 /* what the peer's kernel does not acknowledge for so long is lost */
@@ -355,6 +356,13 @@ static void unsent(struct stream *st, struct stanza *s)
 		s2s_route(s);
 }
 
+/* With XEP-0198 it is the peer who says so. */
+static void sent(struct stream *st, struct stanza *s)
+{
+	if (!container_of(st, struct s2s_out, stream)->sm)
+		message_taken(s);
+}
+
 /* The connection of an established stream is gone. */
 ON_SHARD static void gone(struct s2s_out *o)
 {
@@ -405,6 +413,7 @@ static const struct stream_events stream_calls = {
 	.broken = broken,
 	.secured = secured,
 	.unsent = unsent,
+	.sent = sent,
 	.lost = lost,
 	.refused = refused,
 };

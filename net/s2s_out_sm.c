@@ -12,6 +12,7 @@
 #include "net/s2s_out_stream.h"
 #include "net/sm_element.h"
 #include "net/unacked.h"
+#include "router/message.h"
 #include "router/s2s_conf.h"
 #include "xml/builder.h"
 
@@ -117,7 +118,10 @@ ON_SHARD static void ask_in_time(struct s2s_sm *sm)
 ON_SHARD static void take(struct s2s_sm *sm, uint32_t h)
 {
 	while (sm->out.acked != h) {
-		stanza_unref(unacked_take(&sm->out).stanza);
+		struct stanza *s = unacked_take(&sm->out).stanza;
+
+		message_taken(s);
+		stanza_unref(s);
 		sm->written -= sm->written > 0;
 	}
 	unacked_rest(&sm->out);
@@ -351,6 +355,17 @@ ON_SHARD static void write_all(struct s2s_sm *sm)
 		ask_in_time(sm);
 }
 
+/* The connection has all of it, and tells what became of that. */
+ON_SHARD static void go_on_without(struct s2s_sm *sm)
+{
+	write_all(sm);
+	sm->o->sm = NULL;
+	timer_cancel(&sm->timer);
+	while (sm->out.n)
+		stanza_unref(unacked_take(&sm->out).stanza);
+	sm_free(sm);
+}
+
 /* §5: what h does not cover goes again. */
 bool s2s_out_sm_resumed(struct s2s_out *o, const struct elem *resumed)
 {
@@ -383,11 +398,7 @@ void s2s_out_sm_not_resumed(struct s2s_out *o, const struct elem *failed)
 		say_enable(sm);
 		return;
 	}
-	write_all(sm);
-	o->sm = NULL;
-	timer_cancel(&sm->timer);
-	take(sm, sm->out.acked + sm->out.n); /* the connection has them */
-	sm_free(sm);
+	go_on_without(sm);
 }
 
 ON_SHARD static void read_resumption(struct s2s_sm *sm, const struct elem *e)
@@ -419,8 +430,7 @@ ON_SHARD static void not_enabled(struct s2s_sm *sm)
 {
 	if (sm->phase != SM_ENABLING)
 		return;
-	write_all(sm);
-	s2s_out_sm_end(sm->o, true);
+	go_on_without(sm);
 }
 
 void s2s_out_sm_element(struct s2s_out *o, const struct elem *e)

@@ -223,7 +223,7 @@ ON_SHARD static void dispatch(struct host *h, int scope, bool present, struct st
 		route_error(s, ERR_SERVICE_UNAVAILABLE, NULL);
 }
 
-enum verdict local_route(struct host *h, struct stanza *s)
+ON_SHARD static enum verdict carry_out(struct host *h, struct stanza *s)
 {
 	const struct sessions *all = s->to->local_len ? directory_find(s->to) : NULL;
 	const struct session_entry *one =
@@ -271,4 +271,13 @@ enum verdict local_route(struct host *h, struct stanza *s)
 		break;
 	}
 	return d.verdict;
+}
+
+enum verdict local_route(struct host *h, struct stanza *s)
+{
+	enum verdict verdict = carry_out(h, s);
+
+	if (s->type == MSG_ERROR && verdict != ROUTE_DELIVER)
+		message_taken(s); /* nobody gets it, now or later */
+	return verdict;
 }

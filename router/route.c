@@ -232,18 +232,19 @@ unsigned route_count_services(void)
 	return atomic_load(&table.n_services);
 }
 
-/* A message that no account of ours receives. */
-ON_SHARD static void message_passes(struct stanza *s, enum verdict verdict)
+/* A message that no account of ours receives. False: it goes no further. */
+ON_SHARD static bool message_passes(struct stanza *s, enum verdict verdict)
 {
 	struct message_passing passing = { .stanza = s, .verdict = verdict };
 
-	if (s->kind == STANZA_MESSAGE)
-		hook_run(message_hooks(), &message_hook, &passing);
+	return s->kind != STANZA_MESSAGE ||
+		hook_run(message_hooks(), &message_hook, &passing) == HOOK_GO_ON;
 }
 
 ON_SHARD static enum verdict to_service(const struct route_entry *e, struct stanza *s)
 {
-	message_passes(s, ROUTE_SERVICE);
+	if (!message_passes(s, ROUTE_SERVICE))
+		return ROUTE_BOUNCE;
 	e->fn(e->arg, s);
 	return ROUTE_SERVICE;
 }
@@ -251,7 +252,12 @@ ON_SHARD static enum verdict to_service(const struct route_entry *e, struct stan
 /* Behind the tables stands the s2s manager. */
 ON_SHARD static enum verdict to_elsewhere(struct stanza *s)
 {
-	message_passes(s, ROUTE_FORWARD);
+	if (!s2s_accept(s))
+		return ROUTE_BOUNCE;
+	if (!message_passes(s, ROUTE_FORWARD)) {
+		message_taken(s);
+		return ROUTE_BOUNCE;
+	}
 	s2s_route(s);
 	return ROUTE_FORWARD;
 }
@@ -323,16 +329,39 @@ void route_post(struct stanza *s)
 	shard_post(shard_at(s->from->full_hash % shards_count()), &p->msg);
 }
 
-void route_error(const struct stanza *s, int cond, const char *text)
+/* Sealed; NULL: there is none to be given. */
+static struct stanza *error_for(const struct stanza *s, int cond, const char *text)
 {
 	struct builder b;
 
 	if (!s->from || s->type == MSG_ERROR || s->type == PRES_ERROR || s->type == IQ_ERROR ||
 		s->type == IQ_RESULT)
-		return;
+		return NULL;
 	metric_add(&bounced_metric, 1);
 	build_error(&b, s, cond, text);
 	if (!s->to) /* it was for the sender's own account: RFC 6120 §10.3 */
 		build_attr_jid(&b, "from", jid_bare(s->from, &b.stanza->arena));
-	route(build_end(&b));
+	return build_end(&b);
+}
+
+void route_error(const struct stanza *s, int cond, const char *text)
+{
+	struct stanza *error = error_for(s, cond, text);
+
+	if (error)
+		route(error);
+}
+
+void route_error_instead(struct stanza *s, int cond, const char *text)
+{
+	struct stanza *error = error_for(s, cond, text);
+
+	if (!error) {
+		message_taken(s);
+		return;
+	}
+	atomic_store_explicit(&error->log_record, message_give_up_record(s), memory_order_release);
+	if (route(stanza_ref(error)) != ROUTE_DELIVER)
+		message_taken(error);
+	stanza_unref(error);
 }

@@ -62,6 +62,9 @@ ON_SHARD enum verdict route_foreign(struct stanza *s);
 int route_unfit(const struct stanza *s);
 /* An error answer to the sender of s, unless s is an error or a result itself. Does not take s. */
 ON_SHARD void route_error(const struct stanza *s, int cond, const char *text);
+/* The same in place of s: its record in the spool, if it has one, goes when the answer has reached
+ * the sender, or nobody is going to get one. */
+ON_SHARD void route_error_instead(struct stanza *s, int cond, const char *text);
 
 /* Runs for what comes from outside to one of our hosts, or its accounts, before it is sealed: what
  * user_send_hook is for our own clients. On a shard. A function may add to the stanza, or take care

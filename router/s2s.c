@@ -16,6 +16,7 @@
 #include "router/route.h"
 #include "router/s2s_conf.h"
 #include "router/s2s_link.h"
+#include "router/s2s_spool.h"
 #include "xml/builder.h"
 
 #define BUCKETS 256 /* of one shard */
@@ -28,7 +29,9 @@ static struct home {
 	struct cds_list_head buckets[BUCKETS];
 	struct cds_list_head idle; /* by use */
 	unsigned n, n_idle;
+	struct s2s_queue put_by; /* while it is not open */
 	bool begun;
+	bool open; /* its links carry what comes */
 	bool touring; /* tour_run() walks through it: none goes */
 } homes[SHARDS_MAX];
 
@@ -36,7 +39,8 @@ static const char too_much[] = TR("Too much waits for that server.");
 static const char shutting_down[] = TR("The server is shutting down.");
 
 static const struct s2s_opener *opener;
-static _Atomic bool stopping;
+static _Atomic bool stopping; /* or paused */
+static _Atomic bool stopped; /* for what is not in the spool that is the end */
 
 /* Links that came now would be nobody's to end. */
 static bool is_stopping(void)
@@ -96,10 +100,33 @@ bool s2s_allowed(const char *ours, const char *theirs)
 
 /* --- errors -------------------------------------------------------------------------------- */
 
+ON_SHARD static struct home *own_home(void);
+
+static bool is_in_spool(const struct stanza *s)
+{
+	return atomic_load_explicit(&s->log_record, memory_order_relaxed) != NULL;
+}
+
+/* For s2s_start(). What is in the spool has room there, and comes to the next process otherwise. */
+ON_SHARD static bool put_by(struct stanza *s)
+{
+	const struct s2s_conf *conf = s2s_conf();
+	struct s2s_queue *q = &own_home()->put_by;
+
+	if (!is_in_spool(s) &&
+		(atomic_load_explicit(&stopped, memory_order_relaxed) ||
+			q->n >= conf->queue_stanzas || (int64_t)q->bytes >= conf->queue_bytes))
+		return false;
+	s2s_queue_add(q, s, false);
+	return true;
+}
+
 void s2s_bounce(struct stanza *s, int error, const char *why)
 {
+	if (is_stopping() && put_by(s))
+		return;
 	metric_add(&bounced_metric, 1);
-	route_error(s, error, why);
+	route_error_instead(s, error, why);
 }
 
 ON_SHARD static void bounce_all(struct s2s_queue *q, int error, const char *why)
@@ -140,6 +167,7 @@ ON_SHARD static struct home *own_home(void)
 		for (unsigned i = 0; i < BUCKETS; i++)
 			CDS_INIT_LIST_HEAD(&h->buckets[i]);
 		CDS_INIT_LIST_HEAD(&h->idle);
+		s2s_queue_init(&h->put_by);
 		h->begun = true;
 	}
 	return h;
@@ -320,10 +348,6 @@ ON_SHARD static bool is_queue_full(const struct s2s_queue *q)
 
 ON_SHARD static void enqueue(struct s2s_link *l, struct stanza *s)
 {
-	if (is_queue_full(&l->queue)) {
-		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
-		return;
-	}
 	s2s_queue_add(&l->queue, s, false);
 	if (l->state == S2S_IDLE)
 		open_link(l);
@@ -337,7 +361,9 @@ static bool is_full(const struct s2s_link *l)
 	return opener->held_bytes && (int64_t)opener->held_bytes(l->out) >= s2s_conf()->queue_bytes;
 }
 
-ON_SHARD static void send_by(struct s2s_link *l, struct stanza *s)
+enum taking { TAKE_ANEW, TAKE_ACCEPTED }; /* it was taken on before */
+
+ON_SHARD static void send_by(struct s2s_link *l, struct stanza *s, enum taking taking)
 {
 	if (l->on_incoming)
 		send_to_incoming(l, s);
@@ -349,6 +375,8 @@ ON_SHARD static void send_by(struct s2s_link *l, struct stanza *s)
 		s2s_bounce(s, l->error, l->told);
 	else if (!s2s_allowed(l->ours, l->theirs))
 		s2s_bounce(s, ERR_NOT_ALLOWED, "This server does not speak with that one.");
+	else if (taking == TAKE_ANEW && is_queue_full(&l->queue))
+		s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, too_much);
 	else
 		enqueue(l, s);
 }
@@ -553,7 +581,7 @@ ON_SHARD static void go_on_in_order(struct s2s_link *l)
 	s2s_queue_move(&l->held, &all[1]);
 	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
 		while ((w = s2s_queue_take(&all[i]))) {
-			send_by(l, w->stanza);
+			send_by(l, w->stanza, TAKE_ACCEPTED);
 			s2s_waiting_free(w);
 		}
 	}
@@ -630,11 +658,13 @@ ON_SHARD static void incoming_is_gone(struct s2s_link *l, struct actor_id gone)
 	l->on_incoming = false;
 }
 
-ON_SHARD static void arrive(
-	struct stanza *s, uint32_t hash, unsigned index, struct actor_id refused_by)
+ON_SHARD static void arrive(struct stanza *s, uint32_t hash, unsigned index,
+	struct actor_id refused_by, enum taking taking)
 {
 	struct s2s_link *l;
 
+	if (!own_home()->open && put_by(s))
+		return;
 	if (is_stopping()) {
 		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
 		return;
@@ -649,7 +679,7 @@ ON_SHARD static void arrive(
 	if (l->fenced)
 		wait_for_fence(l, s, refused_by.v != 0);
 	else
-		send_by(l, s);
+		send_by(l, s, taking);
 	settle(l);
 }
 
@@ -659,7 +689,8 @@ static void arrival_run(struct msg *m)
 	struct stanza *s = a->stanza;
 
 	shard_check(NULL);
-	arrive(s, pair_hash(jid_domain(s->from), jid_domain(s->to)), a->index, a->refused_by);
+	arrive(s, pair_hash(jid_domain(s->from), jid_domain(s->to)), a->index, a->refused_by,
+		TAKE_ANEW);
 	stanza_unref(s);
 	free(a);
 }
@@ -672,7 +703,7 @@ ON_SHARD static void route_again(struct stanza *s, struct actor_id refused_by)
 	struct arrival *a;
 
 	if (home == shard_self()) {
-		arrive(s, hash, index, refused_by);
+		arrive(s, hash, index, refused_by, TAKE_ANEW);
 		return;
 	}
 	a = xmalloc(sizeof(*a));
@@ -684,12 +715,19 @@ ON_SHARD static void route_again(struct stanza *s, struct actor_id refused_by)
 	shard_post(home, &a->msg);
 }
 
+bool s2s_accept(struct stanza *s)
+{
+	if (s->kind != STANZA_MESSAGE || !opener || !route_has(jid_domain(s->from)) ||
+		s2s_spool_keep(s))
+		return true;
+	s2s_bounce(s, ERR_RESOURCE_CONSTRAINT, "Messages cannot be stored just now.");
+	return false;
+}
+
 void s2s_route(struct stanza *s)
 {
 	if (!opener)
 		s2s_bounce(s, ERR_REMOTE_SERVER_NOT_FOUND, NULL);
-	else if (is_stopping())
-		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
 	else if (route_has(jid_domain(s->from))) /* we speak for nobody else */
 		route_again(s, ACTOR_NONE);
 	else
@@ -699,10 +737,7 @@ void s2s_route(struct stanza *s)
 
 void s2s_give_back(struct stanza *s, struct actor_id by)
 {
-	if (is_stopping())
-		s2s_bounce(s, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
-	else
-		route_again(s, by);
+	route_again(s, by);
 }
 
 /* --- incoming streams that go both ways ---------------------------------------------------- */
@@ -878,9 +913,80 @@ int64_t s2s_count(void)
 	return metric_value(&up_metric);
 }
 
+/* --- the start and the end ----------------------------------------------------------------- */
+
+/* Something to do with what each shard has, one after the other. */
+struct visit {
+	struct errand errand;
+	void (*fn)(struct home *h, const struct visit *v);
+	struct s2s_found *found;
+};
+
+static void visit_run(struct msg *m)
+{
+	struct visit *v = container_of(m, struct visit, errand.msg);
+
+	shard_check(NULL);
+	v->fn(own_home(), v);
+	errand_tell(&v->errand);
+}
+
+static void visit(struct visit *v)
+{
+	for (unsigned i = 0; i < shards_count(); i++)
+		errand_wait(&v->errand, shard_at(i), visit_run);
+}
+
+static void take_found(struct home *h, const struct visit *v)
+{
+	shard_check(NULL);
+	for (uint32_t i = 0; i < v->found->n; i++) {
+		struct stanza *s = v->found->at[i].stanza;
+		uint32_t hash = s ? pair_hash(jid_domain(s->from), jid_domain(s->to)) : 0;
+
+		if (!s || home_of(hash, index_of(s)) != shard_self())
+			continue;
+		v->found->at[i].stanza = NULL;
+		if (s2s_spool_passes(s))
+			s2s_queue_add(&h->put_by, s, false);
+		stanza_unref(s);
+	}
+}
+
+void s2s_restore(void)
+{
+	struct s2s_found found;
+
+	s2s_spool_take(&found);
+	visit(&(struct visit){ .fn = take_found, .found = &found });
+	free(found.at);
+}
+
+static void open_home(struct home *h, const struct visit *v UNUSED)
+{
+	struct s2s_queue all;
+	struct s2s_waiting *w;
+
+	shard_check(NULL);
+	h->open = true;
+	s2s_queue_move(&h->put_by, &all);
+	while ((w = s2s_queue_take(&all))) {
+		struct stanza *s = w->stanza;
+		uint32_t hash = pair_hash(jid_domain(s->from), jid_domain(s->to));
+
+		if (home_of(hash, index_of(s)) == shard_self())
+			arrive(s, hash, index_of(s), ACTOR_NONE, TAKE_ACCEPTED);
+		else
+			route_again(s, ACTOR_NONE);
+		s2s_waiting_free(w);
+	}
+}
+
 void s2s_start(void)
 {
+	atomic_store(&stopped, false);
 	atomic_store(&stopping, false);
+	visit(&(struct visit){ .fn = open_home });
 }
 
 static void stop_one(struct s2s_link *l, struct tour *t UNUSED)
@@ -890,8 +996,29 @@ static void stop_one(struct s2s_link *l, struct tour *t UNUSED)
 	forget(own_home(), l);
 }
 
-void s2s_stop(void)
+static void close_home(struct home *h, const struct visit *v UNUSED)
+{
+	shard_check(NULL);
+	h->open = false;
+}
+
+void s2s_pause(void)
 {
 	atomic_store(&stopping, true);
+	visit(&(struct visit){ .fn = close_home });
 	tour(&(struct tour){ .fn = stop_one });
+}
+
+/* What is in the spool stays here, too: links may carry again in this process. */
+static void tell_rest(struct home *h, const struct visit *v UNUSED)
+{
+	shard_check(NULL);
+	bounce_all(&h->put_by, ERR_REMOTE_SERVER_TIMEOUT, shutting_down);
+}
+
+void s2s_stop(void)
+{
+	atomic_store(&stopped, true);
+	s2s_pause();
+	visit(&(struct visit){ .fn = tell_rest });
 }

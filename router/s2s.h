@@ -18,6 +18,9 @@ struct host;
 
 /* --- for the router, and for whoever gives a stanza back --- */
 
+/* Before anything else is done about a stanza that s2s_route() is going to get: a message is put
+ * into the spool (router/s2s_spool.h). False: there is no room, and its sender is told. */
+ON_SHARD bool s2s_accept(struct stanza *s);
 /* A sealed stanza whose `to` is no domain of ours. Does not take s. */
 ON_SHARD void s2s_route(struct stanza *s);
 
@@ -62,6 +65,13 @@ unsigned s2s_close(const char *theirs);
  * failed may be tried again. */
 void s2s_recheck(void);
 ANY_THREAD int64_t s2s_count(void); /* links that are established */
+/* What a process before has left in the spool waits, before all else, for s2s_start(), as does what
+ * comes until then. Once; after s2s_spool_find(). */
+void s2s_restore(void);
+/* Links carry what comes, and what has been put by. */
 void s2s_start(void);
-/* Ends all links and forgets them; from then on no other server is found. */
+/* Ends all links and forgets them; what they have not sent, and what comes from then on, is put by
+ * until s2s_start(). */
+void s2s_pause(void);
+/* The same, but what is not in the spool comes back to its senders. */
 void s2s_stop(void);

@@ -2,6 +2,10 @@
  * 6120 §10.4, §8.3.1. The ways out are played by the test. */
 #include "router/s2s.h"
 
+#include <unistd.h>
+
+#include "core/metric.h"
+#include "core/spool.h"
 #include "router/s2s_conf.h"
 #include "router/s2s_link.h"
 #include "tests/support/router_world.h"
@@ -345,6 +349,109 @@ Test(s2s, closed_by_its_operator)
 	cr_expect_eq(juliet->heard.n, 1);
 	cr_expect_neq(outs[0].closed, outs[1].closed);
 	cr_expect_eq(s2s_close(NULL), 1);
+}
+
+/* --- messages in the spool ------------------------------------------------------------------- */
+
+static char spool_file[64];
+
+static void begin_with_spool(void)
+{
+	snprintf(spool_file, sizeof(spool_file), "/tmp/linnet-test-s2s-%d.spool", (int)getpid());
+	unlink(spool_file);
+	cr_assert_eq(spool_open(spool_file, 1 << 20, 2), 0);
+	begin();
+}
+
+static void end_with_spool(void)
+{
+	end();
+	spool_close();
+	unlink(spool_file);
+}
+
+TestSuite(s2s_spool, .init = begin_with_spool, .fini = end_with_spool);
+
+static void find_records(const struct metric *m, void *n)
+{
+	if (!strcmp(m->name, "spool_records"))
+		*(int64_t *)n = metric_value(m);
+}
+
+static int64_t in_spool(void)
+{
+	int64_t n = -1;
+
+	metric_each(find_records, &n);
+	return n;
+}
+
+Test(s2s_spool, a_message_is_kept_until_its_sender_is_told)
+{
+	say(ROMEO, "one");
+	client_send(juliet, "<presence xmlns='jabber:client' to='" ROMEO "'/>");
+	cr_expect_eq(in_spool(), 1, "%d", (int)in_spool());
+	down(&outs[0], ERR_REMOTE_SERVER_TIMEOUT, "Nobody answers.", NULL);
+	cr_expect(has(&juliet->heard, 0, "Nobody answers."));
+	cr_expect_eq(in_spool(), 1, "the client of this test takes nothing");
+}
+
+Test(s2s_spool, an_error_that_nobody_gets_ends_it)
+{
+	say(ROMEO, "one");
+	juliet->closing = true;
+	down(&outs[0], ERR_REMOTE_SERVER_TIMEOUT, "Nobody answers.", NULL);
+	cr_expect_eq(in_spool(), 0);
+}
+
+Test(s2s_spool, what_it_has_no_room_for_is_refused)
+{
+	unsigned before = 0;
+	AUTO(free_ptr) char *text = xmalloc(4001);
+
+	memset(text, 'x', 4000);
+	text[4000] = 0;
+	while (!juliet->heard.n && before++ < 500)
+		say(ROMEO, text);
+	cr_assert_eq(juliet->heard.n, 1);
+	cr_expect(has(&juliet->heard, 0, "resource-constraint"));
+	cr_expect(has(&juliet->heard, 0, "cannot be stored"));
+	cr_expect_eq(in_spool(), before - 1);
+}
+
+Test(s2s_spool, it_waits_for_the_part_to_start_again_and_others_do_not)
+{
+	say(ROMEO, "one");
+	client_send(juliet,
+		"<iq xmlns='jabber:client' to='" ROMEO "' type='get' id='q'><a xmlns='b'/></iq>");
+	s2s_stop();
+	settle();
+	cr_assert_eq(juliet->heard.n, 1);
+	cr_expect(has(&juliet->heard, 0, "<iq") && has(&juliet->heard, 0, "shutting down"));
+	say(ROMEO, "two");
+	cr_expect_eq(juliet->heard.n, 1);
+	s2s_start();
+	settle();
+	cr_assert_eq(n_outs, 2);
+	up(&outs[1]);
+	cr_assert_eq(outs[1].sent.n, 2);
+	cr_expect(has(&outs[1].sent, 0, "one") && has(&outs[1].sent, 1, "two"));
+}
+
+Test(s2s_spool, an_upgrade_that_is_called_off_costs_nothing)
+{
+	say(ROMEO, "one");
+	client_send(juliet,
+		"<iq xmlns='jabber:client' to='" ROMEO "' type='get' id='q'><a xmlns='b'/></iq>");
+	s2s_pause();
+	say(ROMEO, "two");
+	s2s_start();
+	settle();
+	cr_expect_eq(juliet->heard.n, 0);
+	up(&outs[1]);
+	cr_assert_eq(outs[1].sent.n, 3);
+	cr_expect(has(&outs[1].sent, 0, "one") && has(&outs[1].sent, 1, "<iq") &&
+		has(&outs[1].sent, 2, "two"));
 }
 
 /* --- streams that go both ways: XEP-0288 ----------------------------------------------------- */
