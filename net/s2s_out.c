@@ -332,15 +332,17 @@ static void ended(struct stream *st)
 
 static void broken(struct stream *st, enum stream_condition condition, const char *text)
 {
+	static const char wrong[] = TR("That server does not speak XMPP as it should.");
 	struct s2s_out *o = container_of(st, struct s2s_out, stream);
 
 	shard_check(NULL);
 	s2s_out_say(o, "what that server says is wrong: %s", text);
-	if (is_established(o)) {
-		stream_error(st, condition, text);
-		return; /* lost() follows */
-	}
-	fail_now(o, condition, "That server does not speak XMPP as it should.");
+	if (!is_established(o))
+		fail_now(o, condition, wrong);
+	else if (o->sm)
+		stream_error(st, condition, text); /* lost() follows, and it is resumed */
+	else
+		s2s_out_end(o, condition, wrong);
 }
 
 static void unsent(struct stream *st, struct stanza *s)

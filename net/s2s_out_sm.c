@@ -47,6 +47,7 @@ struct s2s_sm {
 	uint32_t since_asked; /* stanzas since our last <r/> */
 	uint8_t phase; /* enum sm_phase */
 	bool asked; /* our <r/> is not answered yet */
+	bool left_out; /* their last word was an <a/> that did not cover all they were sent */
 	bool closes; /* as soon as it is, and all that came is stored */
 	bool stopped; /* nothing more is read */
 	struct acks acks; /* of what comes */
@@ -98,6 +99,7 @@ void s2s_out_sm_tell(struct s2s_out *o)
 /* §4: at once, unless something is still being stored. */
 ON_SHARD static void asked_by_peer(struct s2s_sm *sm)
 {
+	sm->left_out = false;
 	sm->r_number = sm->acks.handled;
 	sm->r_waits = true;
 	if (!sm->acks.n_open)
@@ -154,6 +156,7 @@ ON_SHARD static void acknowledged(struct s2s_sm *sm, const struct elem *a)
 	}
 	take(sm, h);
 	timer_cancel(&sm->timer);
+	sm->left_out = sm->written != 0;
 	sm->asked = false;
 	sm->since_asked = sm->out.n;
 	if (sm->out.n)
@@ -213,7 +216,7 @@ void s2s_out_sm_end(struct s2s_out *o, bool arrived)
 		return;
 	o->sm = NULL;
 	timer_cancel(&sm->timer);
-	if (arrived)
+	if (arrived && !sm->left_out)
 		take(sm, sm->out.acked + sm->written);
 	give_up_written(sm);
 	give_back_rest(sm);
@@ -286,6 +289,7 @@ ON_SHARD static void say_enable(struct s2s_sm *sm)
 	sm->id = NULL;
 	sm->phase = SM_ENABLING;
 	sm->out.acked = 0;
+	sm->left_out = false;
 	sm->uncounted = sm->acks.handled;
 	send_bare(sm->o, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
 	timer_set(&sm->timer, ANSWER_MS);
@@ -378,6 +382,7 @@ bool s2s_out_sm_resumed(struct s2s_out *o, const struct elem *resumed)
 	take(sm, h);
 	s2s_out_say(o, "resumed; %u stanzas go again", (unsigned)sm->out.n);
 	sm->phase = SM_ON;
+	sm->left_out = false;
 	write_all(sm);
 	return true;
 }

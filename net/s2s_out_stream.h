@@ -166,7 +166,8 @@ ON_SHARD void s2s_out_sm_not_resumed(struct s2s_out *o, const struct elem *faile
  * closes. */
 ON_SHARD bool s2s_out_sm_closes(struct s2s_out *o);
 /* It is over. What may or may not have arrived comes back, unless it has: they have read all and
- * closed. What was never sent goes back to the link. NULL is fine. */
+ * closed, and have not said otherwise just before. What was never sent goes back to the link. NULL
+ * is fine. */
 ON_SHARD void s2s_out_sm_end(struct s2s_out *o, bool arrived);
 /* The peer counts what it sends, and what it is sent. */
 ON_SHARD bool s2s_out_sm_is_on(const struct s2s_out *o);

@@ -202,6 +202,18 @@ class Plain(Out):
         self.told('one', 'remote-server-timeout')
         link.close()
 
+    def test_no_xml_later(self):
+        """What is for it then is not lost in the end of the stream, which it may draw out."""
+        self.say('one')
+        link = self.callee.accept().serve()
+        self.came(link, 'one')
+        link.send('</never-opened>')
+        link.expect_stream_error('not-well-formed')
+        self.callee.close()
+        self.say('two')
+        self.told('two', 'remote-server-timeout')
+        link.close()
+
     def test_no_server(self):
         """A stream, but one for clients."""
         self.say('one')
@@ -608,6 +620,21 @@ class Managed(Out):
         link = self.established()
         self.two_more(link)
         link.send('</stream:stream>')
+        link.wait_for_end()
+        link.close()
+        self.say('four')
+        link = self.callee.accept()
+        link.greet(DIALBACK)
+        link.validate()
+        self.came(link, 'four')
+        link.close()
+
+    def test_ends_with_its_count(self):
+        """What crosses its end is not in its last count: it may not have been read, and is not lost in silence."""
+        link = self.established()
+        self.two_more(link)
+        link.send("<a xmlns='urn:xmpp:sm:3' h='2'/></stream:stream>")
+        self.told('three', 'remote-server-timeout')
         link.wait_for_end()
         link.close()
         self.say('four')
