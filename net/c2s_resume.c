@@ -15,11 +15,8 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/metric.h"
-#include "net/acceptor.h"
-#include "net/sm_element.h"
+#include "net/sm_resume.h"
 #include "xml/builder.h"
-
-#define GRANTED_MS 10000 /* for the connection of a granted <resume/> to arrive */
 
 static struct metric resumed_metric =
 	METRIC_COUNTER_OF("sm_resumes_total", "result=\"ok\"", "Sessions resumed, by result.");
@@ -37,11 +34,7 @@ struct sm_resume {
 	uint32_t sent; /* with too_high */
 	bool too_high; /* h is */
 	struct sm_answer answer;
-	/* The connection, once it is under way. */
-	struct stream_moving stream;
-	struct listener *listener; /* counted */
-	struct listener_options *options; /* counted */
-	struct session_origin origin;
+	struct sm_connection connection; /* once it is under way */
 };
 
 static void resume_free(struct sm_resume *r)
@@ -60,16 +53,10 @@ ON_SHARD static void send_back(
 
 /* --- the session, third step: the connection is here --------------------------------------- */
 
-ON_SHARD static void connection_drop(struct sm_resume *r)
-{
-	stream_moving_end(&r->stream);
-	accepted_release(r->listener, r->options, &r->origin.address, false);
-}
-
 ON_SHARD static void take_origin(struct c2s *c, const struct sm_resume *r)
 {
 	struct acks *a = rcu_get(c->session.acks);
-	struct session_origin *was, *now = xmemdup(&r->origin, sizeof(*now));
+	struct session_origin *was, *now = xmemdup(&r->connection.origin, sizeof(*now));
 
 	was = rcu_swap(a->origin, now);
 	if (was)
@@ -86,15 +73,9 @@ ON_SHARD static void send_unacknowledged(struct c2s *c, struct sm *sm)
 /* False: it cannot be watched. */
 ON_SHARD static bool take_connection(struct c2s *c, struct sm_resume *r)
 {
-	const struct parser_limits limits = listener_limits(&r->options->conf);
-
-	if (!stream_arrive(
-		    &c->stream, &r->stream, &limits, &c2s_stream_events, c->session.host->name)) {
-		accepted_release(r->listener, r->options, &r->origin.address, false);
+	if (!sm_connection_arrive(&r->connection, &c->stream, &c2s_stream_events,
+		    c->session.host->name, &c->listener, &c->options))
 		return false;
-	}
-	c->listener = r->listener;
-	c->options = r->options;
 	c->follow_version = 0;
 	take_origin(c, r);
 	return true;
@@ -110,7 +91,7 @@ static void connection_open(struct actor *a, struct letter *l)
 	c = a ? container_of(a, struct c2s, fsm.gen.actor) : NULL;
 	sm = c ? c2s_sm(c) : NULL;
 	if (!c || c->left || !c2s_sm_waits(c) || !actor_id_equal(sm->newcomer, r->newcomer)) {
-		connection_drop(r);
+		sm_connection_end(&r->connection);
 		resume_free(r);
 		return;
 	}
@@ -133,15 +114,13 @@ static void connection_open(struct actor *a, struct letter *l)
 
 ON_SHARD static void give_connection(struct c2s *c, struct sm_resume *r)
 {
-	if (!stream_leave(&c->stream, &r->stream)) { /* it has just been lost */
-		resume_free(r);
+	struct session *ss = &c->session;
+
+	if (!sm_connection_leave(&r->connection, &c->stream, &c->listener, &c->options)) {
+		resume_free(r); /* it has just been lost */
 		return;
 	}
-	r->listener = c->listener;
-	r->options = c->options;
-	r->origin = (struct session_origin){ c->session.address, c->session.port, c->session.tls };
-	c->listener = NULL;
-	c->options = NULL;
+	r->connection.origin = (struct session_origin){ ss->address, ss->port, ss->tls };
 	fsm_stop_now(&c->fsm, STOP_NORMAL);
 	send_back(r, connection_open, r->session);
 }
@@ -191,8 +170,8 @@ ON_SHARD static void grant(struct sm *sm, struct sm_resume *r)
 	r->answer.has_h = true;
 	r->answer.h = sm->acks.handled;
 	sm->newcomer = r->newcomer;
-	if (timer_left_ms(&sm->timer) < GRANTED_MS)
-		timer_set(&sm->timer, GRANTED_MS);
+	if (timer_left_ms(&sm->timer) < SM_GRANTED_MS)
+		timer_set(&sm->timer, SM_GRANTED_MS);
 	answer(r);
 }
 
@@ -272,13 +251,11 @@ static void look_among_over(struct sm_resume *r, const struct sm_place *p)
 
 ON_SHARD static int read_resume(struct sm_resume *r, const struct elem *resume)
 {
-	const char *previd = elem_attr(resume, "previd");
 	struct sm_place p;
+	int error = sm_read_resume(resume, r->id, &r->h, &p);
 
-	if (!previd || !sm_read_h(resume, &r->h))
-		return ERR_BAD_REQUEST;
-	if (!sm_id_read(previd, r->id) || !sm_place_find(r->id, &p))
-		return ERR_ITEM_NOT_FOUND;
+	if (error)
+		return error;
 	if (!p.session.v) {
 		look_among_over(r, &p);
 		return ERR_ITEM_NOT_FOUND;

@@ -3,8 +3,6 @@
 #include "net/c2s_sm.h"
 #include "net/c2s_csi.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +16,6 @@
 #include "router/route.h"
 #include "xml/builder.h"
 
-#define ASK_EVERY 32u /* stanzas: then an <r/> follows at once */
-#define ASK_AFTER_MS 500 /* otherwise, after the first that was not asked for */
-
 static struct metric enabled_metric =
 	METRIC_GAUGE("sm_sessions", "Sessions with stream management.");
 static struct metric waiting_metric =
@@ -32,16 +27,11 @@ static struct metric given_up_metric = METRIC_COUNTER(
 
 /* --- asking, and being asked --------------------------------------------------------------- */
 
-ON_SHARD static void send_bare(struct c2s *c, const char *text)
-{
-	conn_write(&c->stream.conn, buf_of(text, strlen(text)), NULL);
-}
-
 ON_SHARD static void ask(struct sm *sm)
 {
 	sm->asked = true;
 	sm->since_asked = 0;
-	send_bare(sm->c, "<r xmlns='urn:xmpp:sm:3'/>");
+	sm_send_request(&sm->c->stream);
 	timer_set(&sm->timer, (uint64_t)sm->c->conf->sm.ack_timeout_ms);
 }
 
@@ -50,10 +40,10 @@ ON_SHARD static void ask_in_time(struct sm *sm)
 {
 	if (sm->asked)
 		return;
-	if (sm->since_asked >= ASK_EVERY)
+	if (sm->since_asked >= SM_ASK_EVERY)
 		ask(sm);
 	else if (!timer_armed(&sm->timer))
-		timer_set(&sm->timer, ASK_AFTER_MS);
+		timer_set(&sm->timer, SM_ASK_AFTER_MS);
 }
 
 void c2s_sm_ask_anew(struct sm *sm)
@@ -67,12 +57,8 @@ void c2s_sm_ask_anew(struct sm *sm)
 
 ON_SHARD static void answer(struct sm *sm)
 {
-	char text[64];
-
 	sm->r_waits = false;
-	snprintf(text, sizeof(text), "<a xmlns='urn:xmpp:sm:3' h='%" PRIu32 "'/>",
-		acks_covered(&sm->acks));
-	send_bare(sm->c, text);
+	sm_send_answer(&sm->c->stream, acks_covered(&sm->acks));
 }
 
 /* §4: <r/> is answered at once with what is covered, unless something it asks about is still being
@@ -106,28 +92,11 @@ static void covered(struct acks *a)
 		c2s_resume_covered(sm);
 }
 
-struct too_high {
-	uint32_t h, sent;
-};
-
-static void build_too_high(struct builder *b, const void *arg)
-{
-	const struct too_high *t = arg;
-
-	build_open(b, "handled-count-too-high", NS_SM);
-	build_attr_int(b, "h", t->h);
-	build_attr_int(b, "send-count", t->sent);
-	build_close(b);
-}
-
 /* §6. */
 void c2s_sm_too_high(struct c2s *c, uint32_t h, uint32_t sent)
 {
-	struct too_high t = { h, sent };
-
 	c2s_leave(c, NULL);
-	stream_error_with(&c->stream, STREAM_UNDEFINED_CONDITION,
-		"You acknowledged more stanzas than you were sent.", build_too_high, &t);
+	sm_send_too_high(&c->stream, h, sent);
 }
 
 ON_SHARD static struct next acknowledged(struct c2s *c, struct sm *sm, const struct elem *a)
@@ -237,7 +206,6 @@ void c2s_sm_set_state(struct sm *sm, enum acks_state state)
 	atomic_store_explicit(&sm->acks.state, state, memory_order_relaxed);
 }
 
-/* What an idle session needs is what it is sent, and who it is. */
 /* What the client may not have. */
 ON_SHARD static void tell_away(struct c2s *c, const struct sm *sm)
 {

@@ -1,6 +1,6 @@
 /* net/s2s_in_resume.c - a new connection of another server goes on where an old one ended: XEP-0198
- * §5. In three steps, as net/c2s_resume.c has them for clients, since both streams may live on
- * different shards and either may end at any time:
+ * §5. In three steps, since both streams may live on different shards and either may end at any
+ * time:
  *
  *   newcomer    asks the old stream, and waits
  *   old stream  if it is the same server's: lets go of the connection it may still have, waits
@@ -13,12 +13,9 @@
 
 #include "core/mem.h"
 #include "core/metric.h"
-#include "net/acceptor.h"
 #include "net/s2s_in_sm.h"
-#include "net/sm_element.h"
+#include "net/sm_resume.h"
 #include "xml/builder.h"
-
-#define GRANTED_MS 10000 /* for the connection of a granted <resume/> to arrive */
 
 #define RESUMES(result_)                                                    \
 	METRIC_COUNTER_OF("s2s_in_resumes_total", "result=\"" result_ "\"", \
@@ -41,12 +38,7 @@ struct s2s_in_resume {
 	int error; /* enum stanza_error; 0: granted */
 	bool too_high, has_handled;
 	uint32_t handled; /* ours; with too_high: what it was sent */
-	/* The connection, once it is under way. */
-	struct stream_moving stream;
-	struct listener *listener; /* counted */
-	struct listener_options *options; /* counted */
-	struct conf_prefix address;
-	uint16_t port;
+	struct sm_connection connection; /* once it is under way */
 };
 
 static void resume_free(struct s2s_in_resume *r)
@@ -68,16 +60,11 @@ ON_SHARD static void send_to(struct s2s_in_resume *r, struct actor_id to,
 /* False: it cannot be watched, and the stream goes on waiting. */
 ON_SHARD static bool take_connection(struct s2s_in *c, struct s2s_in_resume *r)
 {
-	const struct parser_limits limits = listener_limits(&r->options->conf);
-
-	if (!stream_arrive(&c->stream, &r->stream, &limits, s2s_in_stream_calls(), c->ours)) {
-		accepted_release(r->listener, r->options, &r->address, false);
+	if (!sm_connection_arrive(&r->connection, &c->stream, s2s_in_stream_calls(), c->ours,
+		    &c->listener, &c->options))
 		return false;
-	}
-	c->listener = r->listener;
-	c->options = r->options;
-	c->address = r->address;
-	c->port = r->port;
+	c->address = r->connection.origin.address;
+	c->port = r->connection.origin.port;
 	return true;
 }
 
@@ -89,8 +76,7 @@ static void connection_open(struct actor *a, struct letter *l)
 	shard_check(NULL);
 	c = s2s_in_of_actor(a);
 	if (!c || c->over || !s2s_in_sm_waits(c) || !actor_id_equal(c->sm->newcomer, r->newcomer)) {
-		stream_moving_end(&r->stream);
-		accepted_release(r->listener, r->options, &r->address, false);
+		sm_connection_end(&r->connection);
 		resume_free(r);
 		return;
 	}
@@ -125,16 +111,11 @@ ON_SHARD static void tell_granted(struct s2s_in *c, const struct s2s_in_resume *
 ON_SHARD static void give_connection(struct s2s_in *c, struct s2s_in_resume *r)
 {
 	s2s_in_leave(c);
-	if (!stream_leave(&c->stream, &r->stream)) { /* it has just been lost */
-		resume_free(r);
+	r->connection.origin = (struct session_origin){ c->address, c->port, s2s_in_is_secure(c) };
+	if (!sm_connection_leave(&r->connection, &c->stream, &c->listener, &c->options)) {
+		resume_free(r); /* it has just been lost */
 		return;
 	}
-	r->listener = c->listener;
-	r->options = c->options;
-	r->address = c->address;
-	r->port = c->port;
-	c->listener = NULL;
-	c->options = NULL;
 	fsm_stop_now(&c->fsm, STOP_NORMAL);
 	send_to(r, r->old, connection_open);
 }
@@ -177,8 +158,8 @@ ON_SHARD static void grant(struct s2s_in_sm *sm, struct s2s_in_resume *r)
 {
 	r->handled = sm->acks.handled;
 	sm->newcomer = r->newcomer;
-	if (timer_left_ms(&sm->timer) < GRANTED_MS)
-		timer_set(&sm->timer, GRANTED_MS);
+	if (timer_left_ms(&sm->timer) < SM_GRANTED_MS)
+		timer_set(&sm->timer, SM_GRANTED_MS);
 	answer(r, 0);
 }
 
@@ -256,15 +237,13 @@ static void look_among_over(struct s2s_in_resume *r, const struct sm_place *p)
 	r->handled = p->handled;
 }
 
-static int read_resume(struct s2s_in_resume *r, const struct elem *resume)
+ON_SHARD static int read_resume(struct s2s_in_resume *r, const struct elem *resume)
 {
-	const char *previd = elem_attr(resume, "previd");
 	struct sm_place p;
+	int error = sm_read_resume(resume, r->id, &r->h, &p);
 
-	if (!previd || !sm_read_h(resume, &r->h))
-		return ERR_BAD_REQUEST;
-	if (!sm_id_read(previd, r->id) || !sm_place_find(r->id, &p))
-		return ERR_ITEM_NOT_FOUND;
+	if (error)
+		return error;
 	if (!p.session.v) {
 		look_among_over(r, &p);
 		return ERR_ITEM_NOT_FOUND;

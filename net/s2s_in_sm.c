@@ -1,8 +1,6 @@
 /* net/s2s_in_sm.c - acknowledgements both ways, and the time without a connection. */
 #include "net/s2s_in_sm.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +13,6 @@
 #include "router/s2s_link.h"
 #include "xml/builder.h"
 
-#define ASK_EVERY 32u /* stanzas: then an <r/> follows at once */
-#define ASK_AFTER_MS 500 /* otherwise, after the first that was not asked for */
 #define WAITING_MAX 1000u /* streams of one shard that wait to be resumed; then the oldest ends */
 #define WAITING_OF_ONE_MAX 4u /* of them, from one domain */
 #define BOTH_WAYS_MS 60000u /* one with something for the peer waits no longer */
@@ -33,11 +29,6 @@ __attribute__((constructor)) static void register_metrics(void)
 }
 
 /* --- asking, and being asked --------------------------------------------------------------- */
-
-ON_SHARD static void send_bare(struct s2s_in *c, const char *text)
-{
-	conn_write(&c->stream.conn, buf_of(text, strlen(text)), NULL);
-}
 
 static const struct sm_conf *conf_of(const struct s2s_in *c)
 {
@@ -57,7 +48,7 @@ void s2s_in_sm_ask(struct s2s_in *c)
 		return;
 	sm->asked = true;
 	sm->since_asked = 0;
-	send_bare(c, "<r xmlns='urn:xmpp:sm:3'/>");
+	sm_send_request(&c->stream);
 	timer_set(&sm->timer, (uint64_t)conf_of(c)->ack_timeout_ms);
 }
 
@@ -67,10 +58,10 @@ ON_SHARD static void ask_in_time(struct s2s_in *c)
 
 	if (sm->asked)
 		return;
-	if (sm->since_asked >= ASK_EVERY)
+	if (sm->since_asked >= SM_ASK_EVERY)
 		s2s_in_sm_ask(c);
 	else if (!timer_armed(&sm->timer))
-		timer_set(&sm->timer, ASK_AFTER_MS);
+		timer_set(&sm->timer, SM_ASK_AFTER_MS);
 }
 
 ON_SHARD static void ask_anew(struct s2s_in *c)
@@ -86,14 +77,10 @@ ON_SHARD static void ask_anew(struct s2s_in *c)
 
 void s2s_in_sm_tell(struct s2s_in *c)
 {
-	char text[64];
-
 	if (!c->sm || c->sm->waits)
 		return;
 	c->sm->r_waits = false;
-	snprintf(text, sizeof(text), "<a xmlns='urn:xmpp:sm:3' h='%" PRIu32 "'/>",
-		acks_covered(&c->sm->acks));
-	send_bare(c, text);
+	sm_send_answer(&c->stream, acks_covered(&c->sm->acks));
 }
 
 /* §4: answered at once, unless something it asks about is still being stored: then as soon as that
@@ -123,28 +110,11 @@ static void covered(struct acks *a)
 		s2s_in_go_on_ending(sm->c);
 }
 
-struct too_high {
-	uint32_t h, sent;
-};
-
-static void build_too_high(struct builder *b, const void *arg)
-{
-	const struct too_high *t = arg;
-
-	build_open(b, "handled-count-too-high", NS_SM);
-	build_attr_int(b, "h", t->h);
-	build_attr_int(b, "send-count", t->sent);
-	build_close(b);
-}
-
 /* §6. */
 void s2s_in_sm_too_high(struct s2s_in *c, uint32_t h, uint32_t sent)
 {
-	struct too_high t = { h, sent };
-
 	s2s_in_leave(c);
-	stream_error_with(&c->stream, STREAM_UNDEFINED_CONDITION,
-		"You acknowledged more stanzas than you were sent.", build_too_high, &t);
+	sm_send_too_high(&c->stream, h, sent);
 }
 
 ON_SHARD static void take_ack(struct s2s_in_sm *sm, uint32_t h)
