@@ -113,6 +113,8 @@ const void *db_row_blob(const struct db_row *r, unsigned col, size_t *out_len); 
 bool db_row_is_null(const struct db_row *r, unsigned col);
 /* 0: go on with the next row; positive: enough; negative errno: the call fails with it. */
 typedef int db_row_fn(const struct db_row *r, void *arg);
+/* Takes the first column of the first row; arg: an int64_t, left alone when there is no row. */
+db_row_fn db_take_int;
 
 /* A static object: each connection prepares it when it first needs it. */
 struct db_stmt {

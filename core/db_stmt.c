@@ -104,6 +104,12 @@ int64_t db_row_int(const struct db_row *r, unsigned col)
 	}
 }
 
+int db_take_int(const struct db_row *r, void *arg)
+{
+	*(int64_t *)arg = db_row_int(r, 0);
+	return 1;
+}
+
 double db_row_double(const struct db_row *r, unsigned col)
 {
 	const struct db_value *v = value_at(r, col);

@@ -287,12 +287,6 @@ struct storing {
 	char *key, *text; /* owned; text NULL: only seen again */
 };
 
-static int take_number(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 static int take_key(const struct db_row *row, void *arg)
 {
 	snprintf(arg, CAPS_KEY_MAX, "%s", db_row_text(row, 0));
@@ -303,7 +297,7 @@ static int prune(struct db_tx *tx)
 {
 	char oldest[CAPS_KEY_MAX] = "";
 	int64_t count = 0;
-	int result = db_select(tx, &count_stmt, DB_NO_PARAMS, take_number, &count);
+	int result = db_select(tx, &count_stmt, DB_NO_PARAMS, db_take_int, &count);
 
 	if (result < 0 || count <= ROWS_MAX)
 		return result;

@@ -214,20 +214,14 @@ static int last_of_account(const struct iq *iq, struct builder *answer)
 	return rows ? 0 : ERR_ITEM_NOT_FOUND;
 }
 
-static int take_time(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 int last_seen(struct host *h, const char *user, int64_t *out_s)
 {
 	int rows;
 
 	if (!registry_find(h, "last"))
 		return -ENODEV;
-	rows = db_read(db_main(), &find_stmt, DB_PARAMS(db_text(h->name), db_text(user)), take_time,
-		out_s);
+	rows = db_read(db_main(), &find_stmt, DB_PARAMS(db_text(h->name), db_text(user)),
+		db_take_int, out_s);
 	return rows < 0 ? rows : rows == 0;
 }
 

@@ -18,22 +18,18 @@
 #define RESOURCE " AND e.resource = ?"
 
 enum whom { ANYBODY, WITH_BARE, WITH_FULL };
+#define PAGES(name_, range_, forward_, backward_)                                             \
+	{                                                                                     \
+		DB_STMT(name_, ROW FROM range_ SHOWN BODY " ORDER BY " forward_ " LIMIT ?"),  \
+			DB_STMT(name_ "_back",                                                \
+				ROW FROM range_ SHOWN BODY " ORDER BY " backward_ " LIMIT ?") \
+	}
 static struct db_stmt find[3][2] = {
-	[ANYBODY] = { DB_STMT("message_archive_page",
-			      ROW FROM RANGE SHOWN BODY " ORDER BY e.id LIMIT ?"),
-		DB_STMT("message_archive_page_back",
-			ROW FROM RANGE SHOWN BODY " ORDER BY e.id DESC LIMIT ?") },
-	[WITH_BARE] = { DB_STMT("message_archive_with",
-				ROW FROM PEER_RANGE SHOWN BODY " ORDER BY e.peer, e.id LIMIT ?"),
-		DB_STMT("message_archive_with_back",
-			ROW FROM PEER_RANGE SHOWN BODY
-			" ORDER BY e.peer DESC, e.id DESC LIMIT ?") },
-	[WITH_FULL] = { DB_STMT("message_archive_with_full",
-				ROW FROM PEER_RANGE RESOURCE SHOWN BODY
-				" ORDER BY e.peer, e.id LIMIT ?"),
-		DB_STMT("message_archive_with_full_back",
-			ROW FROM PEER_RANGE RESOURCE SHOWN BODY
-			" ORDER BY e.peer DESC, e.id DESC LIMIT ?") },
+	[ANYBODY] = PAGES("message_archive_page", RANGE, "e.id", "e.id DESC"),
+	[WITH_BARE] =
+		PAGES("message_archive_with", PEER_RANGE, "e.peer, e.id", "e.peer DESC, e.id DESC"),
+	[WITH_FULL] = PAGES("message_archive_with_full", PEER_RANGE RESOURCE, "e.peer, e.id",
+		"e.peer DESC, e.id DESC"),
 };
 
 #define COUNT "SELECT COUNT(*) FROM message_entry e WHERE e.account = ?"
@@ -146,12 +142,6 @@ int message_archive_has(struct db *db, int64_t account, uint64_t id)
 	return db_read(db, &has_stmt, DB_PARAMS(db_int(account), db_int((int64_t)id)), NULL, NULL);
 }
 
-static int take_number(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 int64_t message_archive_count(struct db *db, const struct message_range *range)
 {
 	struct db_value values[RANGE_PARAMS_MAX];
@@ -161,7 +151,7 @@ int64_t message_archive_count(struct db *db, const struct message_range *range)
 	int error;
 
 	params.n = range_params(range, values, &whom);
-	error = db_read(db, &count[whom], params, take_number, &n);
+	error = db_read(db, &count[whom], params, db_take_int, &n);
 	return error < 0 ? error : n;
 }
 
@@ -170,12 +160,12 @@ int message_archive_ends(
 {
 	int64_t id = 0;
 	int found = db_read(db, &first_stmt, DB_PARAMS(db_int(account), db_int((int64_t)from)),
-		take_number, &id);
+		db_take_int, &id);
 
 	*first = (uint64_t)id;
 	if (found > 0)
 		found = db_read(db, &last_stmt, DB_PARAMS(db_int(account), db_int((int64_t)from)),
-			take_number, &id);
+			db_take_int, &id);
 	*last = (uint64_t)id;
 	return found;
 }
@@ -183,7 +173,7 @@ int message_archive_ends(
 int message_archive_account(struct db *db, const char *host, const char *name, int64_t *out)
 {
 	return db_read(
-		db, &account_stmt, DB_PARAMS(db_text(host), db_text(name)), take_number, out);
+		db, &account_stmt, DB_PARAMS(db_text(host), db_text(name)), db_take_int, out);
 }
 
 /* --- what waits --- */
@@ -238,13 +228,26 @@ int message_archive_nth(struct db *db, int64_t account, int64_t keep, uint64_t *
 {
 	int64_t id = 0;
 	int found =
-		db_read(db, &nth_stmt, DB_PARAMS(db_int(account), db_int(keep)), take_number, &id);
+		db_read(db, &nth_stmt, DB_PARAMS(db_int(account), db_int(keep)), db_take_int, &id);
 
 	*out = found > 0 ? (uint64_t)id + 1 : 0;
 	return found < 0 ? found : 0;
 }
 
 #define TRIM_MAX 500u
+
+/* What is done with each of the ids that s finds; returns how many, or a negative errno. */
+static int each_found(struct db_tx *tx, struct db_stmt *s, struct db_params params, int64_t account,
+	int (*fn)(struct db_tx *tx, int64_t account, uint64_t id))
+{
+	uint64_t at[TRIM_MAX];
+	struct ids ids = { .at = at };
+	int n = db_select(tx, s, params, take_id, &ids);
+
+	for (unsigned i = 0; i < ids.n && n >= 0; i++)
+		n = fn(tx, account, at[i]);
+	return n < 0 ? n : (int)ids.n;
+}
 
 static int trim_one(struct db_tx *tx, int64_t account, uint64_t id)
 {
@@ -253,30 +256,21 @@ static int trim_one(struct db_tx *tx, int64_t account, uint64_t id)
 	return hidden ? hidden : message_db_remove(tx, account, id);
 }
 
+static struct db_value at_most(unsigned max)
+{
+	return db_int(max < TRIM_MAX ? max : TRIM_MAX);
+}
+
 int message_archive_trim(struct db_tx *tx, int64_t account, uint64_t below, unsigned max)
 {
-	uint64_t at[TRIM_MAX];
-	struct ids ids = { .at = at };
-	int n = db_select(tx, &before_stmt,
-		DB_PARAMS(db_int(account), db_int((int64_t)below),
-			db_int(max < TRIM_MAX ? max : TRIM_MAX)),
-		take_id, &ids);
-
-	for (unsigned i = 0; i < ids.n && n >= 0; i++)
-		n = trim_one(tx, account, at[i]);
-	return n < 0 ? n : (int)ids.n;
+	return each_found(tx, &before_stmt,
+		DB_PARAMS(db_int(account), db_int((int64_t)below), at_most(max)), account,
+		trim_one);
 }
 
 int message_archive_give_up(struct db_tx *tx, int64_t account, uint64_t last, unsigned max)
 {
-	uint64_t at[TRIM_MAX];
-	struct ids ids = { .at = at };
-	int n = db_select(tx, &waiting_stmt,
-		DB_PARAMS(db_int(account), db_int(0), db_int((int64_t)last),
-			db_int(max < TRIM_MAX ? max : TRIM_MAX)),
-		take_id, &ids);
-
-	for (unsigned i = 0; i < ids.n && n >= 0; i++)
-		n = message_db_received(tx, account, at[i]);
-	return n < 0 ? n : (int)ids.n;
+	return each_found(tx, &waiting_stmt,
+		DB_PARAMS(db_int(account), db_int(0), db_int((int64_t)last), at_most(max)), account,
+		message_db_received);
 }

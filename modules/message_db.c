@@ -106,12 +106,6 @@ int message_db_open(struct db *db)
 
 /* --- accounts --- */
 
-static int take_number(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 struct naming {
 	const char *host, *name;
 	int64_t no;
@@ -120,7 +114,7 @@ struct naming {
 static int find_account(struct db_tx *tx, struct naming *n)
 {
 	return db_select(tx, &account_find, DB_PARAMS(db_text(n->host), db_text(n->name)),
-		take_number, &n->no);
+		db_take_int, &n->no);
 }
 
 static int add_account(struct db_tx *tx, void *arg)
@@ -139,7 +133,7 @@ int message_db_account(struct db *db, const char *host, const char *name, int64_
 {
 	struct naming n = { .host = host, .name = name };
 	int found = db_read(
-		db, &account_find, DB_PARAMS(db_text(host), db_text(name)), take_number, &n.no);
+		db, &account_find, DB_PARAMS(db_text(host), db_text(name)), db_take_int, &n.no);
 
 	if (!found)
 		found = db_write(db, add_account, &n);
@@ -152,7 +146,7 @@ int message_db_account(struct db *db, const char *host, const char *name, int64_
 int message_db_last_id(struct db *db, uint64_t *out)
 {
 	int64_t last = 0;
-	int error = db_read(db, &body_last, DB_NO_PARAMS, take_number, &last);
+	int error = db_read(db, &body_last, DB_NO_PARAMS, db_take_int, &last);
 
 	*out = (uint64_t)last;
 	return error < 0 ? error : 0;
@@ -189,7 +183,7 @@ static int look_whether_full(struct db_tx *tx, struct message_row *row)
 	row->full = false;
 	if (!(e->flags & MESSAGE_WAITING) || !row->max_waiting)
 		return 0;
-	error = db_select(tx, &waiting_count, DB_PARAMS(db_int(e->account)), take_number, &waiting);
+	error = db_select(tx, &waiting_count, DB_PARAMS(db_int(e->account)), db_take_int, &waiting);
 	row->full = waiting >= row->max_waiting;
 	return error;
 }
@@ -319,7 +313,7 @@ int message_db_waiting(struct db *db, int64_t account, enum message_wait up_to, 
 int64_t message_db_count_waiting(struct db *db, int64_t account)
 {
 	int64_t n = 0;
-	int error = db_read(db, &waiting_count, DB_PARAMS(db_int(account)), take_number, &n);
+	int error = db_read(db, &waiting_count, DB_PARAMS(db_int(account)), db_take_int, &n);
 
 	return error < 0 ? error : n;
 }

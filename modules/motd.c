@@ -205,12 +205,6 @@ static void visit_free(struct visit *v)
 	free(v);
 }
 
-static int take_id(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 static int note_visit(struct db_tx *tx, void *arg)
 {
 	const struct visit *v = arg;
@@ -226,7 +220,7 @@ static void visit_work(struct job *j)
 
 	job_check();
 	if (db_read(db_main(), &seen_stmt,
-		    DB_PARAMS(db_text(v->host->name), db_text(jid_local(v->jid))), take_id,
+		    DB_PARAMS(db_text(v->host->name), db_text(jid_local(v->jid))), db_take_int,
 		    &seen) < 0)
 		return;
 	v->tell = seen != v->motd->id && db_write(db_main(), note_visit, v) >= 0;

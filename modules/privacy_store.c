@@ -22,29 +22,31 @@ static const struct db_migration migrations[] = {
 	{ 0 }
 };
 
+#define OF_ACCOUNT " WHERE host = ? AND name = ?"
+#define LISTS "(SELECT id FROM privacy_lists" OF_ACCOUNT ")"
+#define ACCOUNT(o) db_text((o)->host), db_text((o)->name)
+
 static struct db_stmt lists_stmt = DB_STMT("privacy_lists",
-	"SELECT id, list, standard, number FROM privacy_lists WHERE host = ? AND name = ? ORDER BY "
-	"id");
+	"SELECT id, list, standard, number FROM privacy_lists" OF_ACCOUNT " ORDER BY id");
 static struct db_stmt rules_stmt = DB_STMT("privacy_rules",
 	"SELECT position, about, value, deny, kinds FROM privacy_rules WHERE list = ?"
 	" ORDER BY position");
-static struct db_stmt numbers_stmt = DB_STMT("privacy_numbers",
-	"SELECT number FROM privacy_lists WHERE host = ? AND name = ? ORDER BY number");
-static struct db_stmt count_lists_stmt = DB_STMT(
-	"privacy_count_lists", "SELECT COUNT(*) FROM privacy_lists WHERE host = ? AND name = ?");
-static struct db_stmt count_rules_stmt = DB_STMT("privacy_count_rules",
-	"SELECT COUNT(*) FROM privacy_rules WHERE list IN"
-	" (SELECT id FROM privacy_lists WHERE host = ? AND name = ?)");
-static struct db_stmt standard_stmt = DB_STMT("privacy_standard",
-	"SELECT id FROM privacy_lists WHERE host = ? AND name = ? AND standard = 1");
-static struct db_stmt by_name_stmt = DB_STMT(
-	"privacy_by_name", "SELECT id FROM privacy_lists WHERE host = ? AND name = ? AND list = ?");
+static struct db_stmt numbers_stmt = DB_STMT(
+	"privacy_numbers", "SELECT number FROM privacy_lists" OF_ACCOUNT " ORDER BY number");
+static struct db_stmt count_lists_stmt =
+	DB_STMT("privacy_count_lists", "SELECT COUNT(*) FROM privacy_lists" OF_ACCOUNT);
+static struct db_stmt count_rules_stmt =
+	DB_STMT("privacy_count_rules", "SELECT COUNT(*) FROM privacy_rules WHERE list IN " LISTS);
+static struct db_stmt standard_stmt =
+	DB_STMT("privacy_standard", "SELECT id FROM privacy_lists" OF_ACCOUNT " AND standard = 1");
+static struct db_stmt by_name_stmt =
+	DB_STMT("privacy_by_name", "SELECT id FROM privacy_lists" OF_ACCOUNT " AND list = ?");
 static struct db_stmt add_list_stmt = DB_STMT("privacy_add_list",
 	"INSERT INTO privacy_lists (host, name, list, standard, number)"
 	" VALUES (?, ?, ?, ?, ?)");
 static struct db_stmt set_standard_stmt = DB_STMT("privacy_set_standard",
 	"UPDATE privacy_lists SET standard = CASE WHEN id = ? THEN 1 ELSE 0 END"
-	" WHERE host = ? AND name = ?");
+	"" OF_ACCOUNT);
 static struct db_stmt delete_list_stmt =
 	DB_STMT("privacy_delete_list", "DELETE FROM privacy_lists WHERE id = ?");
 static struct db_stmt clear_stmt =
@@ -61,11 +63,10 @@ static struct db_stmt unblock_stmt = DB_STMT(
 	"privacy_unblock", "DELETE FROM privacy_rules WHERE list = ? AND value = ?" IS_BLOCK);
 static struct db_stmt unblock_all_stmt =
 	DB_STMT("privacy_unblock_all", "DELETE FROM privacy_rules WHERE list = ?" IS_BLOCK);
-static struct db_stmt erase_rules_stmt = DB_STMT("privacy_erase_rules",
-	"DELETE FROM privacy_rules WHERE list IN"
-	" (SELECT id FROM privacy_lists WHERE host = ? AND name = ?)");
+static struct db_stmt erase_rules_stmt =
+	DB_STMT("privacy_erase_rules", "DELETE FROM privacy_rules WHERE list IN " LISTS);
 static struct db_stmt erase_lists_stmt =
-	DB_STMT("privacy_erase_lists", "DELETE FROM privacy_lists WHERE host = ? AND name = ?");
+	DB_STMT("privacy_erase_lists", "DELETE FROM privacy_lists" OF_ACCOUNT);
 struct db_stmt *const privacy_erase_stmts[] = { &erase_rules_stmt, &erase_lists_stmt, NULL };
 
 _Static_assert(PRIVACY_JID == 1, "what the statements call a block");
@@ -171,25 +172,18 @@ int privacy_store_load(
 
 /* ---- Changing */
 
-static int take_number(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 /* Its number, or 0 when there is none, or a negative errno. */
 static int64_t number(struct db_tx *tx, struct db_stmt *s, struct db_params params)
 {
 	int64_t n = 0;
-	int result = db_select(tx, s, params, take_number, &n);
+	int result = db_select(tx, s, params, db_take_int, &n);
 
 	return result < 0 ? result : n;
 }
 
 static int64_t list_named(struct db_tx *tx, const struct privacy_owner *o, const char *list)
 {
-	return number(
-		tx, &by_name_stmt, DB_PARAMS(db_text(o->host), db_text(o->name), db_text(list)));
+	return number(tx, &by_name_stmt, DB_PARAMS(ACCOUNT(o), db_text(list)));
 }
 
 /* The lowest that is free: rows come in order. */
@@ -208,21 +202,20 @@ static int64_t add_list(
 	struct db_tx *tx, const struct privacy_owner *o, const char *list, bool standard)
 {
 	int64_t free_number = 1;
-	int result = db_select(tx, &numbers_stmt, DB_PARAMS(db_text(o->host), db_text(o->name)),
-		take_used, &free_number);
+	int result = db_select(tx, &numbers_stmt, DB_PARAMS(ACCOUNT(o)), take_used, &free_number);
 
 	if (result >= 0 && free_number > PRIVACY_LISTS_MAX)
 		result = -EDQUOT;
 	if (result >= 0)
 		result = db_run(tx, &add_list_stmt,
-			DB_PARAMS(db_text(o->host), db_text(o->name), db_text(list),
-				db_int(standard), db_int(free_number)));
+			DB_PARAMS(
+				ACCOUNT(o), db_text(list), db_int(standard), db_int(free_number)));
 	return result < 0 ? result : db_last_id(tx);
 }
 
 static int64_t standard_of(struct db_tx *tx, const struct privacy_owner *o)
 {
-	return number(tx, &standard_stmt, DB_PARAMS(db_text(o->host), db_text(o->name)));
+	return number(tx, &standard_stmt, DB_PARAMS(ACCOUNT(o)));
 }
 
 /* Under a name that no list of the client's has. */
@@ -252,7 +245,7 @@ static int add_rule(struct db_tx *tx, int64_t list, const struct privacy_rule *r
 
 int privacy_store_check(struct db_tx *tx, const struct privacy_owner *o)
 {
-	struct db_params account = DB_PARAMS(db_text(o->host), db_text(o->name));
+	struct db_params account = DB_PARAMS(ACCOUNT(o));
 	int64_t lists = number(tx, &count_lists_stmt, account);
 	int64_t rules = number(tx, &count_rules_stmt, account);
 
@@ -324,8 +317,7 @@ int privacy_store_delete(struct db_tx *tx, const struct privacy_owner *o UNUSED,
 
 int privacy_store_standard(struct db_tx *tx, const struct privacy_owner *o, int64_t list)
 {
-	int result = db_run(tx, &set_standard_stmt,
-		DB_PARAMS(db_int(list), db_text(o->host), db_text(o->name)));
+	int result = db_run(tx, &set_standard_stmt, DB_PARAMS(db_int(list), ACCOUNT(o)));
 
 	return result < 0 ? result : 0;
 }

@@ -137,12 +137,6 @@ struct change {
 	struct buf *options; /* owned; NULL: none */
 };
 
-static int take_count(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 static int store(struct db_tx *tx, void *arg)
 {
 	const struct change *c = arg;
@@ -158,7 +152,7 @@ static int store(struct db_tx *tx, void *arg)
 			options));
 
 	if (result >= 0)
-		result = db_select(tx, &count_stmt, DB_PARAMS(host, name), take_count, &n);
+		result = db_select(tx, &count_stmt, DB_PARAMS(host, name), db_take_int, &n);
 	if (result < 0)
 		return result;
 	return n > conf->max_services ? -EDQUOT : 0;

@@ -131,18 +131,12 @@ static int take_oldest(const struct db_row *row, void *arg)
 	return ++o->n == OLDEST_AT_ONCE;
 }
 
-static int take_number(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 /* The oldest, as far as they are too old or there are too many. */
 static int prune(struct db_tx *tx, const struct taking *t, int64_t now)
 {
 	struct oldest oldest = { .n = 0 };
 	int64_t count = 0;
-	int result = db_select(tx, &count_stmt, DB_PARAMS(db_text(t->host)), take_number, &count);
+	int result = db_select(tx, &count_stmt, DB_PARAMS(db_text(t->host)), db_take_int, &count);
 
 	if (result >= 0)
 		result = db_select(tx, &oldest_stmt,

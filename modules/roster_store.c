@@ -191,16 +191,10 @@ int roster_list_changes(struct roster *r, int64_t after, struct roster_item_list
 	return list_rows(r, &changes_stmt, DB_PARAMS(ACCOUNT(r), db_int(after)), out);
 }
 
-static int take_count(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 int roster_count_requests(struct roster *r, int64_t *out)
 {
 	int rows = db_read(db_main(), &count_requests_stmt,
-		DB_PARAMS(ACCOUNT(r), db_int(CONTACT_PENDING_IN)), take_count, out);
+		DB_PARAMS(ACCOUNT(r), db_int(CONTACT_PENDING_IN)), db_take_int, out);
 
 	return rows < 0 ? rows : 0;
 }
@@ -219,7 +213,7 @@ struct saving {
 static int bound_removed(struct db_tx *tx, struct saving *s)
 {
 	int64_t n = 0;
-	int result = db_select(tx, &count_removed_stmt, DB_PARAMS(ACCOUNT(s->r)), take_count, &n);
+	int result = db_select(tx, &count_removed_stmt, DB_PARAMS(ACCOUNT(s->r)), db_take_int, &n);
 
 	if (result < 0 || n < ROSTER_TOMBSTONES_MAX)
 		return result;

@@ -457,12 +457,6 @@ static int take_found(const struct db_row *row, void *arg)
 	return 0;
 }
 
-static int take_count(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_row_int(row, 0);
-	return 1;
-}
-
 /* The field that the fewest have, of those who are listed so; by user where none is given. */
 static int best_field(struct db_tx *tx, const struct search *s, int listed)
 {
@@ -479,7 +473,7 @@ static int best_field(struct db_tx *tx, const struct search *s, int listed)
 		result = db_select(tx, &words_count,
 			DB_PARAMS(db_text(s->host), db_int(listed), db_int(f), db_text(w->value),
 				db_text(w->last), db_int(VCARD_SCAN_MAX)),
-			take_count, &n);
+			db_take_int, &n);
 		if (result < 0)
 			return result;
 		if (n < least) {
