@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench_scenario.h"
+#include "bench/bench_pairs.h"
 
 #define DRAIN_NS 10000000000ull /* without anything arriving */
 
@@ -19,7 +19,6 @@ struct chat {
 	struct pair *pairs; /* owned */
 	unsigned n, turn; /* whose turn it is in an open loop */
 	char *body; /* owned */
-	uint64_t bad; /* lost, doubled, out of order, bounced */
 	uint64_t on_the_way;
 	struct pace pace;
 	bool over;
@@ -42,12 +41,6 @@ static void send_due(void *arg, uint64_t when_ns)
 	send_one(&chat.pairs[chat.turn++ % chat.n], when_ns);
 }
 
-static void wrong(struct client *c, const char *what, const char *text)
-{
-	bench_complain_of(c, what, text);
-	chat.bad++;
-}
-
 static bool read_id(const char *text, uint64_t *number, uint64_t *when_ns)
 {
 	const char *id;
@@ -68,11 +61,11 @@ static void on_message(struct client *c, struct pair *p, const char *text)
 	uint64_t number, when_ns;
 
 	if (c != p->to || attr_is(text, "type", "error") || !read_id(text, &number, &when_ns)) {
-		wrong(c, "not what was sent", text);
+		pairs_wrong(c, "not what was sent", text);
 		return;
 	}
 	if (number != p->received) {
-		wrong(c, number < p->received ? "doubled or late" : "lost or early", text);
+		pairs_wrong(c, number < p->received ? "doubled or late" : "lost or early", text);
 		if (number < p->received || number >= p->sent)
 			return;
 		chat.on_the_way -= number - p->received;
@@ -100,7 +93,7 @@ static void chat_stanza(struct client *c, const char *text)
 
 static void chat_closed(struct client *c, const char *why)
 {
-	wrong(c, "connection lost", why ? why : "");
+	pairs_wrong(c, "connection lost", why ? why : "");
 }
 
 static const struct client_events chat_events = { chat_ready, chat_stanza, chat_closed };
@@ -192,11 +185,10 @@ static bool chat_run(struct bench *b)
 {
 	const struct options *o = b->options;
 	uint64_t lost;
+	bool good;
 
-	if (o->users < 2 || o->users % 2) {
-		fprintf(stderr, "linnet-bench: chat needs an even number of users\n");
+	if (!pairs_fit(b))
 		return false;
-	}
 	/* A message to a bare JID finds only those whose presence is known. */
 	if (!bench_start_all(b, GOAL_SESSION, &chat_events) ||
 		(o->to == TO_BARE && !bench_settle(b)) || !bench_meet(b) || !bench_all_here(b))
@@ -204,12 +196,10 @@ static bool chat_run(struct bench *b)
 	prepare(b);
 	lost = o->finish ? measure_to_the_end(b) : measure(b);
 	report_add(&b->report, "lost", (double)lost, "");
-	report_add(&b->report, "wrong", (double)chat.bad, "");
-	if (lost || chat.bad)
-		fprintf(stderr, "linnet-bench: messages were lost, doubled or out of order\n");
+	good = pairs_report(b, lost > 0);
 	bench_close_all(b);
 	release();
-	return !lost && !chat.bad;
+	return good;
 }
 
 const struct scenario scenario_chat = { "chat",

@@ -8,6 +8,7 @@
 
 #include "bench/bench_ask.h"
 #include "bench/bench_number.h"
+#include "bench/bench_pairs.h"
 #include "bench/bench_step.h"
 
 #define NS_MAM "urn:xmpp:mam:2"
@@ -26,15 +27,9 @@ static struct {
 	struct reader *readers; /* owned: options->users */
 	struct tally archived, pages, messages;
 	struct hist forward, backward; /* of a page */
-	uint64_t bad, batch, n_pages, n_messages, until_ns;
+	uint64_t batch, n_pages, n_messages, until_ns;
 	enum { MARKING, WRITING, FORWARD, BACKWARD } step;
 } mam;
-
-static void wrong(struct client *c, const char *what, const char *text)
-{
-	bench_complain_of(c, what, text);
-	mam.bad++;
-}
 
 /* --- asking ------------------------------------------------------------------------------ */
 
@@ -99,8 +94,8 @@ static void pass_over(struct client *c)
 	struct reader *r = c->data;
 
 	if (mam.step == FORWARD ? r->next != mam.batch : r->next != 0)
-		wrong(c, "lost", "messages at the end of the archive");
-	if (now_ns() < mam.until_ns && !mam.bad)
+		pairs_wrong(c, "lost", "messages at the end of the archive");
+	if (now_ns() < mam.until_ns && !pairs_wrongs())
 		begin_pass(c);
 	else
 		step_done(bench_of(c));
@@ -125,7 +120,7 @@ static void page_over(struct client *c, const char *text)
 		r->next += r->n;
 	} else if (r->n) {
 		if (r->last + 1 != r->next)
-			wrong(c, "lost, or doubled", text);
+			pairs_wrong(c, "lost, or doubled", text);
 		r->next = r->first;
 		more = more && r->next;
 	} else {
@@ -144,7 +139,7 @@ static void answered(struct client *c, const char *text)
 	struct reader *r = c->data;
 
 	if (!answer_is_result(text)) {
-		wrong(c, "refused", text);
+		pairs_wrong(c, "refused", text);
 		step_fail(bench_of(c));
 	} else if (mam.step == MARKING) {
 		text_of(text, "<last", r->mark, sizeof(r->mark));
@@ -163,7 +158,7 @@ static void found(struct client *c, const char *text)
 	if (!read_numbered(text, &number))
 		return;
 	if (mam.step == FORWARD ? number != r->next + r->n : r->n && number != r->last + 1)
-		wrong(c, "lost, doubled or out of order", text);
+		pairs_wrong(c, "lost, doubled or out of order", text);
 	if (!r->n)
 		r->first = number;
 	r->last = number;
@@ -176,9 +171,7 @@ static void write_next(struct client *c)
 {
 	struct reader *r = c->data;
 
-	client_sendf(c, "<message to='%s' type='chat'><body>", (c + 1)->jid);
-	send_numbered(c, r->sent++);
-	client_sendf(c, "</body></message>");
+	pairs_send(c, (c + 1)->jid, r->sent++);
 }
 
 static void begin_write(struct client *c)
@@ -195,7 +188,7 @@ static void received(struct client *c, const char *text)
 	if (!read_numbered(text, &number) || c->number % 2 == 0)
 		return;
 	if (number != r->received)
-		wrong(c, "lost, doubled or out of order", text);
+		pairs_wrong(c, "lost, doubled or out of order", text);
 	r->received++;
 	if (writer->sent < mam.batch)
 		write_next(c - 1);
@@ -217,20 +210,14 @@ static void mam_stanza(struct client *c, const char *text)
 	else if (strncmp(text, "<message", 8))
 		return;
 	else if (attr_is(text, "type", "error"))
-		wrong(c, "came back", text);
+		pairs_wrong(c, "came back", text);
 	else if (strstr(text, "<result") && mam.step >= FORWARD)
 		found(c, text);
 	else if (mam.step == WRITING)
 		received(c, text);
 }
 
-static void mam_closed(struct client *c, const char *why)
-{
-	wrong(c, "connection lost", why ? why : "");
-	step_fail(bench_of(c));
-}
-
-static const struct client_events mam_events = { mam_ready, mam_stanza, mam_closed };
+static const struct client_events mam_events = { mam_ready, mam_stanza, pairs_closed };
 
 static bool fill(struct bench *b)
 {
@@ -275,10 +262,7 @@ static bool play(struct bench *b)
 	tally_report(&mam.archived, b, "archived_message");
 	report_hist(&b->report, "page_forward", &mam.forward);
 	report_hist(&b->report, "page_backward", &mam.backward);
-	report_add(&b->report, "wrong", (double)mam.bad, "");
-	if (mam.bad)
-		fprintf(stderr, "linnet-bench: messages were lost, doubled or out of order\n");
-	return good && !mam.bad;
+	return pairs_report(b, false) && good;
 }
 
 static bool mam_run(struct bench *b)
@@ -286,10 +270,8 @@ static bool mam_run(struct bench *b)
 	const struct options *o = b->options;
 	bool good;
 
-	if (o->users % 2) {
-		fprintf(stderr, "linnet-bench: mam needs an even number of users\n");
+	if (!pairs_fit(b))
 		return false;
-	}
 	if (!step_login_one(b, 0, &mam_events))
 		return false;
 	if (!ask_has_feature(b->clients, NULL, NS_MAM))

@@ -7,6 +7,7 @@
 
 #include "bench/bench_ask.h"
 #include "bench/bench_number.h"
+#include "bench/bench_pairs.h"
 #include "bench/bench_step.h"
 
 #define DEFAULT_BATCH 100
@@ -19,7 +20,7 @@ static struct {
 	struct absent *pairs; /* owned: users / 2 */
 	struct tally store, collect;
 	struct hist storing, collecting; /* of one batch */
-	uint64_t bad, unstamped;
+	uint64_t unstamped;
 	unsigned batch;
 	bool leaving;
 } offline;
@@ -32,12 +33,6 @@ static struct absent *pair_of(const struct client *c)
 static bool is_sender(const struct client *c)
 {
 	return c->number % 2 == 0;
-}
-
-static void wrong(struct client *c, const char *what, const char *text)
-{
-	bench_complain_of(c, what, text);
-	offline.bad++;
 }
 
 /* What comes back tells that all before it is done (RFC 6120 §10.1). */
@@ -54,11 +49,8 @@ static void begin_store(struct client *c)
 
 	bare_jid(c + 1, to, sizeof(to));
 	p->began_ns = now_ns();
-	for (unsigned i = 0; i < offline.batch; i++) {
-		client_sendf(c, "<message to='%s' type='chat'><body>", to);
-		send_numbered(c, p->sent++);
-		client_sendf(c, "</body></message>");
-	}
+	for (unsigned i = 0; i < offline.batch; i++)
+		pairs_send(c, to, p->sent++);
 	send_ping(c);
 }
 
@@ -75,11 +67,11 @@ static void collected(struct client *c, const char *text)
 	if (!read_numbered(text, &number))
 		return; /* of an earlier run that did not end well */
 	if (number < p->next || number >= p->sent) {
-		wrong(c, "doubled or late", text);
+		pairs_wrong(c, "doubled or late", text);
 		return;
 	}
 	if (number > p->next)
-		wrong(c, "lost or early", text);
+		pairs_wrong(c, "lost or early", text);
 	offline.unstamped += !strstr(text, "urn:xmpp:delay");
 	p->next = number + 1;
 	if (p->next < p->sent)
@@ -108,19 +100,17 @@ static void offline_stanza(struct client *c, const char *text)
 	if (!strncmp(text, "<iq", 3) && attr_is(text, "id", "behind"))
 		ping_came(c);
 	else if (!strncmp(text, "<message", 8) && (is_sender(c) || attr_is(text, "type", "error")))
-		wrong(c, "came back", text);
+		pairs_wrong(c, "came back", text);
 	else if (!strncmp(text, "<message", 8))
 		collected(c, text);
 }
 
 static void offline_closed(struct client *c, const char *why)
 {
-	if (offline.leaving && !why) {
+	if (offline.leaving && !why)
 		step_done(bench_of(c));
-		return;
-	}
-	wrong(c, "connection lost", why ? why : "");
-	step_fail(bench_of(c));
+	else
+		pairs_closed(c, why);
 }
 
 static const struct client_events offline_events = { offline_ready, offline_stanza,
@@ -165,7 +155,7 @@ static bool cycle_for(struct bench *b, double seconds)
 	return true;
 }
 
-static void report(struct bench *b)
+static bool report(struct bench *b)
 {
 	uint64_t lost = 0;
 
@@ -178,9 +168,7 @@ static void report(struct bench *b)
 	report_same(&b->report, "batch", offline.batch, "");
 	report_add(&b->report, "without_stamp", (double)offline.unstamped, "");
 	report_add(&b->report, "lost", (double)lost, "");
-	report_add(&b->report, "wrong", (double)offline.bad, "");
-	if (lost || offline.bad)
-		fprintf(stderr, "linnet-bench: messages were lost, doubled or out of order\n");
+	return pairs_report(b, lost > 0);
 }
 
 static bool play(struct bench *b)
@@ -193,18 +181,15 @@ static bool play(struct bench *b)
 	offline.unstamped = 0;
 	good = good && cycle_for(b, b->options->seconds) &&
 		step_login(b, 1, 2, &offline_events); /* once more: nothing is left */
-	report(b);
-	return good && !offline.bad;
+	return report(b) && good;
 }
 
 static bool offline_run(struct bench *b)
 {
 	bool good;
 
-	if (b->options->users % 2) {
-		fprintf(stderr, "linnet-bench: offline needs an even number of users\n");
+	if (!pairs_fit(b))
 		return false;
-	}
 	if (!step_login_one(b, 0, &offline_events))
 		return false;
 	if (!ask_has_feature(b->clients, b->options->domain, "msgoffline") &&

@@ -8,6 +8,7 @@
 
 #include "bench/bench_ask.h"
 #include "bench/bench_number.h"
+#include "bench/bench_pairs.h"
 #include "bench/bench_step.h"
 
 #define NS_SM "urn:xmpp:sm:3"
@@ -35,16 +36,10 @@ struct pair {
 };
 static struct {
 	struct pair *pairs; /* owned: options->users / 2 */
-	uint64_t bad, batch, repeated, doubled, out_of_order;
+	uint64_t batch, repeated, doubled, out_of_order;
 	unsigned running;
 	bool over, cannot;
 } resume;
-
-static void wrong(struct client *c, const char *what, const char *text)
-{
-	bench_complain_of(c, what, text);
-	resume.bad++;
-}
 
 static void begin_batch(struct got *g)
 {
@@ -75,19 +70,12 @@ static bool see(struct pair *p, struct got *g, struct client *c, uint64_t number
 	return true;
 }
 
-static void send_numbered_to(struct client *c, const char *jid, uint64_t number)
-{
-	client_sendf(c, "<message to='%s' type='chat'><body>", jid);
-	send_numbered(c, number);
-	client_sendf(c, "</body></message>");
-}
-
 static void write_batch(struct pair *p)
 {
 	begin_batch(&p->messages);
 	begin_batch(&p->answers);
 	for (uint64_t i = 0; i < resume.batch; i++)
-		send_numbered_to(p->writer, p->jid, p->sent++);
+		pairs_send(p->writer, p->jid, p->sent++);
 }
 
 /* --- the one that is cut off ------------------------------------------------------------- */
@@ -130,14 +118,14 @@ static void resumed(struct pair *p, const char *text)
 	int64_t h = attr_number(text, "h");
 
 	if (strncmp(text, "<resumed", 8) || h < 0 || (uint64_t)h > p->answered) {
-		wrong(p->mover, "not resumed", text);
+		pairs_wrong(p->mover, "not resumed", text);
 		p->mover->loop->stop = true;
 		return;
 	}
 	p->is_cut = false;
 	bench_operation(bench_of(p->mover), p->cut_ns);
 	for (uint64_t i = (uint64_t)h; i < p->answered; i++) {
-		send_numbered_to(p->mover, p->writer->jid, i);
+		pairs_send(p->mover, p->writer->jid, i);
 		resume.repeated++;
 	}
 }
@@ -150,7 +138,7 @@ static void mover_message(struct pair *p, const char *text)
 		return;
 	if (!see(p, &p->messages, p->mover, number, text))
 		return;
-	send_numbered_to(p->mover, p->writer->jid, p->answered++);
+	pairs_send(p->mover, p->writer->jid, p->answered++);
 	if (p->messages.n == resume.batch / 2 + 1)
 		cut(p);
 }
@@ -167,7 +155,7 @@ static void mover_stanza(struct pair *p, const char *text)
 	} else if (!strncmp(text, "<iq", 3) || !strncmp(text, "<presence", 9)) {
 		p->handled++;
 	} else if (strncmp(text, "<a ", 3)) {
-		wrong(p->mover, "not expected", text);
+		pairs_wrong(p->mover, "not expected", text);
 	}
 }
 
@@ -180,7 +168,7 @@ static void writer_message(struct pair *p, const char *text)
 	if (!read_numbered(text, &number))
 		return;
 	if (attr_is(text, "type", "error")) {
-		wrong(p->writer, "came back", text);
+		pairs_wrong(p->writer, "came back", text);
 		return;
 	}
 	if (!see(p, &p->answers, p->writer, number, text) || p->answers.n < resume.batch)
@@ -213,13 +201,7 @@ static void resume_stanza(struct client *c, const char *text)
 		mover_stanza(p, text);
 }
 
-static void resume_closed(struct client *c, const char *why)
-{
-	wrong(c, "connection lost", why ? why : "");
-	step_fail(bench_of(c));
-}
-
-static const struct client_events resume_events = { resume_ready, resume_stanza, resume_closed };
+static const struct client_events resume_events = { resume_ready, resume_stanza, pairs_closed };
 
 /* The mover answers no requests: all its stanzas are to be ours, so that they can be counted. */
 static void prepare(struct bench *b)
@@ -253,7 +235,7 @@ static uint64_t drain(struct bench *b)
 
 	resume.over = true;
 	resume.running = b->options->users / 2;
-	while (resume.running && !resume.bad && now_ns() < until)
+	while (resume.running && !pairs_wrongs() && now_ns() < until)
 		loop_run(&b->loop, until);
 	for (unsigned i = 0; i < b->options->users / 2; i++)
 		missing += resume.batch - resume.pairs[i].answers.n;
@@ -263,7 +245,6 @@ static uint64_t drain(struct bench *b)
 static bool measure(struct bench *b)
 {
 	uint64_t lost;
-	bool good;
 
 	for (unsigned i = 0; i < b->options->users / 2; i++)
 		write_batch(&resume.pairs[i]);
@@ -275,21 +256,15 @@ static bool measure(struct bench *b)
 	report_add(&b->report, "lost", (double)lost, "");
 	report_add(&b->report, "doubled", (double)resume.doubled, "");
 	report_add(&b->report, "out_of_order", (double)resume.out_of_order, "");
-	report_add(&b->report, "wrong", (double)resume.bad, "");
-	good = !lost && !resume.doubled && !resume.out_of_order && !resume.bad;
-	if (!good)
-		fprintf(stderr, "linnet-bench: messages were lost, doubled or out of order\n");
-	return good;
+	return pairs_report(b, lost || resume.doubled || resume.out_of_order);
 }
 
 static bool resume_run(struct bench *b)
 {
 	bool good;
 
-	if (b->options->users % 2) {
-		fprintf(stderr, "linnet-bench: resume needs an even number of users\n");
+	if (!pairs_fit(b))
 		return false;
-	}
 	if (!step_login_one(b, 0, &resume_events))
 		return false;
 	if (!stream_offers(b->clients, NS_SM))
