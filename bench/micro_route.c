@@ -44,7 +44,7 @@ static struct session *session_of(struct actor *a)
 	return &container_of(a, struct receiver, actor)->session;
 }
 
-static const struct recipient recipient = { receive, session_of };
+static const struct recipient recipient = { .receive = receive, .session = session_of };
 static const struct actor_class receiver_class = { .name = "receiver", .recipient = &recipient };
 
 static void enter_here(void *unused UNUSED)
