@@ -437,7 +437,7 @@ static void expect_answers(int fd)
 static void begin_anew(struct s2s_out *o)
 {
 	o->versioned = o->secure = o->authenticated = o->tried_external = o->usable = false;
-	o->calling_back = o->bidi = false;
+	o->calling_back = o->bidi = o->key_refused = false;
 	s2s_pairs_fini(&o->pairs);
 	o->offers = o->peer_error = 0;
 	o->peer_max_bytes = o->peer_idle_ms = 0;
@@ -476,7 +476,9 @@ struct next s2s_out_open_socket(struct fsm *f, struct term *e)
 		return fsm_same();
 	if (tries_again(o))
 		return fsm_next(S2S_OUT_WAIT_BEFORE_RETRY);
-	give_up(o, ERR_REMOTE_SERVER_TIMEOUT, o->why, o->why ? o->why : dial_why(o->dial));
+	/* XEP-0220 §2.1.1 */
+	give_up(o, o->key_refused ? ERR_INTERNAL_SERVER_ERROR : ERR_REMOTE_SERVER_TIMEOUT, o->why,
+		o->why ? o->why : dial_why(o->dial));
 	return fsm_same();
 }
 

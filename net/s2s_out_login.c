@@ -202,7 +202,7 @@ static bool is_theirs_to_us(const struct s2s_out *o, const struct stanza *s)
 		!strcmp(jid_domain(s->to), o->ours);
 }
 
-/* XEP-0220 §2.1.2, §2.4. */
+/* XEP-0220 §2.1.1, §2.5. */
 ON_SHARD static struct next validated(struct s2s_out *o, const struct stanza *s)
 {
 	const char *type = elem_attr(s->root, "type");
@@ -212,8 +212,10 @@ ON_SHARD static struct next validated(struct s2s_out *o, const struct stanza *s)
 		return fsm_same();
 	if (!strcmp(type, "valid"))
 		return s2s_out_proven(o);
-	if (!strcmp(type, "invalid"))
+	if (!strcmp(type, "invalid")) {
+		o->key_refused = true;
 		return s2s_out_fail(o, TR("That server has found our key to be invalid."));
+	}
 	error = elem_child(s->root, "error", NULL);
 	condition = error ? elem_child(error, NULL, NS_STANZAS) : NULL;
 	return s2s_out_fail(o, "That server could not verify who we are: %.60s",

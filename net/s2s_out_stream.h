@@ -55,6 +55,7 @@ struct s2s_out {
 	bool tried_external : 1; /* in vain, at this place */
 	bool usable : 1; /* negotiated as far as dialback needs it */
 	bool calling_back : 1; /* our key has been sent: dialback */
+	bool key_refused : 1; /* and found to be invalid */
 	bool bidi : 1; /* XEP-0288: the peer was asked to send by it, too */
 	bool said_end : 1; /* nothing more is sent; what comes is taken until the peer has ended it
 			    */

@@ -176,7 +176,7 @@ modules:
     # §2.6
 
     def test_several_pairs(self):
-        """§2.6.1, §2.6.2: several senders and targets on one stream; what was not proven ends it."""
+        """§2.7.1, §2.7.2: several senders and targets on one stream; what was not proven ends it."""
         romeo = self.client()
         stream = self.proven()
         stream.prove('second.example')

@@ -82,7 +82,7 @@ host_config:
         stream.expect_close()
 
     def test_dialback(self):
-        """Dialback within TLS, the key asked about within TLS."""
+        """XEP-0220 §2.1.2: dialback within TLS, the key asked about within TLS."""
         stream = self.secured(self.remote)
         self.assertEqual(stream.mechanisms() if stream.features.child('mechanisms', NS_SASL) else [], [])
         called = self.remote.called

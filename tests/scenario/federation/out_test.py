@@ -115,21 +115,21 @@ class Plain(Out):
         link.close()
 
     def test_wrong_key(self):
-        """XEP-0220 §2.1.2."""
+        """XEP-0220 §2.1.1: invalid."""
         self.say('one')
         link = self.callee.accept()
         link.greet()
         link.key()
         link.judge('invalid')
-        self.told('one', 'remote-server-timeout')
+        self.told('one', 'internal-server-error')
         link.expect_close()
         self.say('two')     # at once, without another attempt
-        error = self.told('two', 'remote-server-timeout')
+        error = self.told('two', 'internal-server-error')
         self.assertIn('invalid', error.show())
         self.assertTrue(any('invalid' in what for what in self.explained()), self.explained())
 
     def test_error_for_a_key(self):
-        """XEP-0220 §2.4."""
+        """XEP-0220 §2.1.1, §2.5: an error."""
         self.say('one')
         link = self.callee.accept()
         link.greet()
@@ -140,7 +140,7 @@ class Plain(Out):
         link.close()
 
     def test_of_somebody_else(self):
-        """XEP-0220 §2.1.2: who says that another pair is valid has said nothing."""
+        """XEP-0220 §2.1.1, §3.1: who says that another pair is valid has said nothing."""
         self.say('one')
         link = self.callee.accept()
         link.greet()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""XEP-0357: app servers that refuse or fail, how many notifications they get, and what operators do."""
+"""XEP-0357 §7.1: app servers that refuse or fail, how many notifications they get, and what operators do."""
 
 import os
 import sys

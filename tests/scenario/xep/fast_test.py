@@ -182,7 +182,7 @@ class Tokens(ServerCase):
         db.close()
 
     def test_rotation(self):
-        """§3.5: replaced unasked when old; the old one goes when the new one was used."""
+        """§3.5, §5.1: replaced unasked when old; the old one goes when the new one was used."""
         client = self.with_token()
         old = client.token
         self.assert_works(client)

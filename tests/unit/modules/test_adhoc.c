@@ -1,5 +1,5 @@
-/* tests/unit/modules/test_adhoc.c - XEP-0050's sessions: a command with several stages, who may go
- * on with it, and when it is forgotten. */
+/* tests/unit/modules/test_adhoc.c - XEP-0050's sessions (§2.4.2, §3.3, §3.7, §4.4): a command with
+ * several stages, who may go on with it, and when it is forgotten. */
 #include "core/job.h"
 #include "core/shard.h"
 #include "modules/adhoc.h"
@@ -171,7 +171,7 @@ Test(adhoc, section_3_3_it_does_not_last_for_ever)
 	cr_expect_eq(freed, 2, "what it held goes with it");
 }
 
-Test(adhoc, section_3_8_one_language_for_all_stages)
+Test(adhoc, section_3_7_one_language_for_all_stages)
 {
 	char id[64], attributes[128];
 

@@ -1,4 +1,5 @@
-/* tests/unit/modules/test_report.c - XEP-0377: what is kept of a report, and who is told. */
+/* tests/unit/modules/test_report.c - XEP-0377 §4, §5, §6: what is kept of a report, and who is
+ * told. */
 #include "core/lang.h"
 #include "modules/report.h"
 #include "router/directory.h"
