@@ -91,8 +91,16 @@ static void refused(struct stream *st UNUSED, const struct stanza *error)
 	note("refused: %s;", stream_condition_name(stream_condition_of(error)));
 }
 
-static const struct stream_events events = { opened, stanza, ended, broken, secured, unsent, lost,
-	refused };
+static const struct stream_events events = {
+	.opened = opened,
+	.stanza = stanza,
+	.ended = ended,
+	.broken = broken,
+	.secured = secured,
+	.unsent = unsent,
+	.lost = lost,
+	.refused = refused,
+};
 
 static void begin_here(void *fd)
 {
