@@ -1,7 +1,8 @@
 /* modules/mam_inside.h - the inside of modules/mam, shared by the files that make it up: mam.c
- * (settings, what is archived), mam_query.c (XEP-0313), mam_prefs.c (XEP-0441), mam_operator.c
- * (modules/mam.h). The messages are the message log's (modules/message_log.h). Requests run in
- * their account's lane (router/account.h), behind what came for the account before them. */
+ * (settings, what is archived), mam_query.c and mam_wanted.c (XEP-0313), mam_prefs.c (XEP-0441),
+ * mam_operator.c (modules/mam.h). The messages are the message log's (modules/message_log.h).
+ * Requests run in their account's lane (router/account.h), behind what came for the account before
+ * them. */
 #pragma once
 
 #include "modules/account_request.h"

@@ -1,235 +1,44 @@
 /* modules/mam_query.c - requests to an archive: XEP-0313 §4 (queries), §5 (metadata), with the
- * pages of XEP-0059. A page is read in the key's order and no further than it goes; how many there
- * are in all is told where that is known without counting, and counted for who asks for nothing
- * else (XEP-0059 §2.7). */
+ * pages of XEP-0059; mam_wanted.c reads what is asked for. A page is read in the key's order and no
+ * further than it goes; how many there are in all is told where that is known without counting, and
+ * counted for who asks for nothing else (XEP-0059 §2.7). */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/spool.h"
 #include "modules/datetime.h"
 #include "modules/mam_inside.h"
-#include "modules/rsm.h"
+#include "modules/mam_wanted.h"
 #include "router/message.h"
-#include "xml/form.h"
 #include "xml/parser.h"
 
 #define PAGE_BYTES (1u << 20) /* of messages; a page that has more ends */
-#define IDS_MAX 1000 /* of one query */
 
 static struct metric sent_metric =
 	METRIC_COUNTER("archive_messages_sent_total", "Archived messages sent to clients.");
 
 struct query {
 	struct account_request *request;
-	struct message_range range;
-	uint64_t oldest; /* what is below is not there any more */
-	struct rsm rsm;
+	struct mam_wanted wanted;
 	const char *queryid; /* NULL: none */
-	uint64_t *ids; /* of the field `ids`, in order, each once */
-	unsigned n_ids;
-	bool by_ids;
 	/* The page. */
-	struct stanza **at; /* room for max */
+	struct stanza **at; /* room for wanted.max */
 	uint64_t *at_ids;
-	unsigned n, max;
+	unsigned n;
 	size_t bytes;
 	bool more; /* and there are further ones */
 	uint64_t seen; /* id of the last row looked at */
 };
 
-/* ---- The request */
+/* ---- Whose */
 
-/* §4.1.3: it must be there. */
-ON_JOB static int known_id(const struct query *q, const char *text, uint64_t *out)
-{
-	int found;
-
-	if (!message_id_read(text, out) || *out < q->oldest)
-		return ERR_ITEM_NOT_FOUND;
-	found = message_archive_has(db_main(), q->range.account, *out);
-	if (found < 0)
-		return ERR_INTERNAL_SERVER_ERROR;
-	return found ? 0 : ERR_ITEM_NOT_FOUND;
-}
-
-ON_JOB static int begin_behind(struct query *q, const char *text)
-{
-	uint64_t id;
-	int error = known_id(q, text, &id);
-
-	if (!error && id + 1 > q->range.first)
-		q->range.first = id + 1;
-	return error;
-}
-
-ON_JOB static int end_before(struct query *q, const char *text)
-{
-	uint64_t id;
-	int error = known_id(q, text, &id);
-
-	if (!error && id - 1 < q->range.last)
-		q->range.last = id - 1;
-	return error;
-}
-
-static int read_with(struct query *q, const char *text)
-{
-	struct jid *with;
-
-	if (jid_parse(text, strlen(text), &q->request->arena, &with) != JID_OK)
-		return ERR_JID_MALFORMED;
-	q->range.with = with;
-	return 0;
-}
-
-/* §4.1.2: stamps are told to the millisecond, and so they are compared. */
-static int read_start(struct query *q, const char *text)
-{
-	int64_t us;
-
-	if (!datetime_read(text, &us))
-		return ERR_BAD_REQUEST;
-	if (us > 0 && message_first_id((us + 999) / 1000 * 1000) > q->range.first)
-		q->range.first = message_first_id((us + 999) / 1000 * 1000);
-	return 0;
-}
-
-static int read_end(struct query *q, const char *text)
-{
-	uint64_t last;
-	int64_t us;
-
-	if (!datetime_read(text, &us))
-		return ERR_BAD_REQUEST;
-	last = us < 0 ? 0 : message_first_id((us / 1000 + 1) * 1000) - 1;
-	if (last < q->range.last)
-		q->range.last = last;
-	return 0;
-}
-
-/* There is no groupchat in accounts' archives, whatever is asked for. */
-static int read_groupchat(const char *text)
-{
-	static const char *const booleans[] = { "true", "false", "1", "0" };
-
-	for (unsigned i = 0; i < ARRAY_LEN(booleans); i++)
-		if (strcmp(text, booleans[i]) == 0)
-			return 0;
-	return ERR_BAD_REQUEST;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-ON_JOB static int read_ids(struct query *q, const struct elem *form)
-{
-	struct arena *a = &q->request->arena;
-	unsigned n;
-	const char *const *texts = form_values(form, "ids", a, &n);
-
-	if (!form_find(form, "ids"))
-		return 0;
-	if (n > IDS_MAX)
-		return ERR_POLICY_VIOLATION;
-	q->by_ids = true;
-	q->ids = arena_alloc(a, (n + 1) * sizeof(*q->ids));
-	for (unsigned i = 0; i < n; i++) {
-		int error = known_id(q, texts[i], &q->ids[i]);
-
-		if (error)
-			return error;
-	}
-	qsort(q->ids, n, sizeof(*q->ids), compare_ids);
-	for (unsigned i = 0; i < n; i++)
-		if (!q->n_ids || q->ids[q->n_ids - 1] != q->ids[i])
-			q->ids[q->n_ids++] = q->ids[i];
-	return 0;
-}
-
-static const struct form_row fields[] = { { "with", FORM_JID_SINGLE },
-	{ "start", FORM_TEXT_SINGLE }, { "end", FORM_TEXT_SINGLE },
-	{ "before-id", FORM_TEXT_SINGLE }, { "after-id", FORM_TEXT_SINGLE },
-	{ "include-groupchat", FORM_BOOLEAN }, { 0 } };
-static const struct form_row ids_field = { "ids", FORM_LIST_MULTI };
-
-static bool is_known(const char *var)
-{
-	if (!var)
-		return false;
-	for (const struct form_row *f = fields; f->var; f++)
-		if (strcmp(var, f->var) == 0)
-			return true;
-	return strcmp(var, ids_field.var) == 0 || strcmp(var, "FORM_TYPE") == 0;
-}
-
-ON_JOB static int read_field(struct query *q, const char *var, const char *text)
-{
-	if (!*text)
-		return ERR_BAD_REQUEST;
-	if (strcmp(var, "with") == 0)
-		return read_with(q, text);
-	if (strcmp(var, "start") == 0)
-		return read_start(q, text);
-	if (strcmp(var, "end") == 0)
-		return read_end(q, text);
-	if (strcmp(var, "before-id") == 0)
-		return end_before(q, text);
-	if (strcmp(var, "after-id") == 0)
-		return begin_behind(q, text);
-	return read_groupchat(text);
-}
-
-ON_JOB static int read_form(struct query *q, const struct elem *form)
-{
-	struct arena *a = &q->request->arena;
-	const char *type = form_text(form, "FORM_TYPE", a);
-	int error = 0;
-
-	if (!type || strcmp(type, NS_MAM) != 0)
-		return ERR_BAD_REQUEST;
-	elem_each_child (form, field)
-		if (elem_is(field, "field", NS_DATA) && !is_known(elem_attr(field, "var")))
-			return ERR_FEATURE_NOT_IMPLEMENTED; /* §4.1.5 */
-	for (const struct form_row *f = fields; f->var && !error; f++) {
-		const char *text = form_text(form, f->var, a);
-
-		if (text)
-			error = read_field(q, f->var, text);
-	}
-	return error ? error : read_ids(q, form);
-}
-
-ON_JOB static int read_pages(struct query *q)
-{
-	const struct mam_conf *conf = q->request->conf;
-	struct arena *a = &q->request->arena;
-	int error = rsm_read(elem_child(q->request->payload, "set", NS_RSM), a, &q->rsm);
-
-	if (error)
-		return error;
-	q->max = (unsigned)(q->rsm.max < 0            ? conf->default_page
-			: q->rsm.max < conf->max_page ? q->rsm.max
-						      : conf->max_page);
-	q->range.backwards = q->rsm.before != NULL;
-	if (q->rsm.after)
-		error = begin_behind(q, q->rsm.after);
-	if (!error && q->rsm.before && *q->rsm.before)
-		error = end_before(q, q->rsm.before);
-	return error;
-}
-
-ON_JOB static int find_archive(struct account_request *r, int64_t *no)
+ON_JOB static int find_archive(struct host *h, const struct jid *bare, int64_t *no)
 {
 	struct account *account;
 
-	if (account_hold(r->host, r->bare, &account))
+	if (account_hold(h, bare, &account))
 		return ERR_INTERNAL_SERVER_ERROR;
 	*no = message_account(account);
 	account_drop(account);
@@ -241,7 +50,7 @@ ON_JOB static int find_archive(struct account_request *r, int64_t *no)
 /* Names that meet are told apart here. */
 static bool is_with(const struct query *q, const struct stanza *s, uint32_t flags)
 {
-	const struct jid *with = q->range.with;
+	const struct jid *with = q->wanted.range.with;
 	const struct jid *peer = flags & MESSAGE_OUTGOING ? s->to : s->from;
 
 	if (!with)
@@ -315,7 +124,7 @@ static int take_message(const struct message_found *m, void *arg)
 		return 0;
 	}
 	if (is_with(q, s, m->flags)) {
-		q->more = q->n == q->max || q->bytes > PAGE_BYTES;
+		q->more = q->n == q->wanted.max || q->bytes > PAGE_BYTES;
 		if (!q->more) {
 			q->at_ids[q->n] = m->id;
 			q->at[q->n++] = build_message(q, m, s);
@@ -329,10 +138,10 @@ static int take_message(const struct message_found *m, void *arg)
 /* Where names meet it takes several reads. */
 ON_JOB static int read_range(struct query *q)
 {
-	struct message_range range = q->range;
+	struct message_range range = q->wanted.range;
 
 	for (;;) {
-		unsigned wanted = q->max - q->n + 1;
+		unsigned wanted = q->wanted.max - q->n + 1;
 		int rows;
 
 		if (range.first > range.last)
@@ -351,13 +160,15 @@ ON_JOB static int read_range(struct query *q)
 
 ON_JOB static int read_each_id(struct query *q)
 {
-	for (unsigned i = 0; i < q->n_ids && !q->more; i++) {
-		uint64_t id = q->ids[q->range.backwards ? q->n_ids - 1 - i : i];
+	for (unsigned i = 0; i < q->wanted.n_ids && !q->more; i++) {
+		uint64_t id =
+			q->wanted.ids[q->wanted.range.backwards ? q->wanted.n_ids - 1 - i : i];
 		int found;
 
-		if (id < q->range.first || id > q->range.last)
+		if (id < q->wanted.range.first || id > q->wanted.range.last)
 			continue;
-		found = message_archive_get(db_main(), q->range.account, id, take_message, q);
+		found = message_archive_get(
+			db_main(), q->wanted.range.account, id, take_message, q);
 		if (found < 0)
 			return found;
 	}
@@ -386,8 +197,8 @@ ON_JOB static int note_waiting(struct query *q)
 	if (!q->n)
 		return 0;
 	waiting = arena_alloc(&q->request->arena, q->n * sizeof(*waiting));
-	n = message_archive_waiting(
-		db_main(), q->range.account, q->at_ids[0], q->at_ids[q->n - 1], waiting, q->n);
+	n = message_archive_waiting(db_main(), q->wanted.range.account, q->at_ids[0],
+		q->at_ids[q->n - 1], waiting, q->n);
 	for (unsigned i = 0; i < q->n && at < n; i++) {
 		while (at < n && waiting[at] < q->at_ids[i])
 			at++;
@@ -404,12 +215,12 @@ ON_JOB static int read_page(struct query *q)
 	struct arena *a = &q->request->arena;
 	int error;
 
-	q->at = arena_alloc(a, (q->max + 1) * sizeof(struct stanza *));
-	q->at_ids = arena_alloc(a, (q->max + 1) * sizeof(*q->at_ids));
-	error = q->by_ids ? read_each_id(q) : read_range(q);
+	q->at = arena_alloc(a, (q->wanted.max + 1) * sizeof(struct stanza *));
+	q->at_ids = arena_alloc(a, (q->wanted.max + 1) * sizeof(*q->at_ids));
+	error = q->wanted.by_ids ? read_each_id(q) : read_range(q);
 	if (error < 0)
 		return error;
-	if (q->range.backwards)
+	if (q->wanted.range.backwards)
 		turn_around(q);
 	error = note_waiting(q);
 	return error < 0 ? error : 0;
@@ -434,13 +245,13 @@ static struct stanza *build_fin(const struct query *q, const struct rsm_page *pa
 ON_JOB static int answer_count(struct query *q)
 {
 	struct rsm_page page = { .index = -1 };
-	uint64_t first = q->range.first, last = q->range.last;
+	uint64_t first = q->wanted.range.first, last = q->wanted.range.last;
 
-	if (q->by_ids)
-		for (unsigned i = 0; i < q->n_ids; i++)
-			page.count += q->ids[i] >= first && q->ids[i] <= last;
+	if (q->wanted.by_ids)
+		for (unsigned i = 0; i < q->wanted.n_ids; i++)
+			page.count += q->wanted.ids[i] >= first && q->wanted.ids[i] <= last;
 	else if (first <= last)
-		page.count = message_archive_count(db_main(), &q->range);
+		page.count = message_archive_count(db_main(), &q->wanted.range);
 	if (page.count < 0)
 		return ERR_INTERNAL_SERVER_ERROR;
 	account_request_answer(q->request, build_fin(q, &page, page.count == 0));
@@ -458,7 +269,8 @@ ON_JOB static int answer_page(struct query *q)
 			stanza_unref(q->at[--q->n]);
 		return ERR_INTERNAL_SERVER_ERROR;
 	}
-	whole = !q->more && !q->rsm.after && !(q->rsm.before && *q->rsm.before);
+	whole = !q->more && !q->wanted.rsm.after &&
+		!(q->wanted.rsm.before && *q->wanted.rsm.before);
 	if (whole)
 		page.count = q->n;
 	if (q->n) {
@@ -478,23 +290,19 @@ ON_JOB static int answer_page(struct query *q)
 
 int mam_query_set(struct account_request *r)
 {
-	const struct elem *form = form_in(r->payload);
 	struct query q = { .request = r, .queryid = elem_attr(r->payload, "queryid") };
-	int error = find_archive(r, &q.range.account);
+	int64_t account;
+	int error = find_archive(r->host, r->bare, &account);
 
 	if (error)
 		return error;
 	if (elem_attr(r->payload, "node"))
 		return ERR_ITEM_NOT_FOUND; /* an account's archive has none */
 	message_log_settle();
-	q.range.first = q.oldest = mam_oldest_id(r->conf);
-	q.range.last = INT64_MAX;
-	error = form ? read_form(&q, form) : 0;
-	if (!error)
-		error = read_pages(&q);
+	error = mam_wanted_read(r, account, &q.wanted);
 	if (error)
 		return error;
-	return q.max ? answer_page(&q) : answer_count(&q);
+	return q.wanted.max ? answer_page(&q) : answer_count(&q);
 }
 
 /* ---- Instead of being handed what waits: §6.1.1 */
@@ -516,7 +324,7 @@ ON_JOB static int offer(int64_t account)
 int mam_query_instead(struct account_request *r)
 {
 	int64_t account;
-	int error = find_archive(r, &account);
+	int error = find_archive(r->host, r->bare, &account);
 
 	if (error)
 		return error;
@@ -526,29 +334,13 @@ int mam_query_instead(struct account_request *r)
 
 /* ---- What can be asked for: §4.1.5 */
 
-static void build_fields(struct builder *b)
-{
-	for (const struct form_row *f = fields; f->var; f++) {
-		form_field(b, NULL, f);
-		build_close(b);
-	}
-	form_field(b, NULL, &ids_field);
-	build_open(b, "validate", "http://jabber.org/protocol/xdata-validate");
-	build_attr(b, "datatype", "xs:string");
-	build_text(b, "open", NULL);
-	build_close(b);
-	build_close(b);
-}
-
 int mam_query_get(struct account_request *r)
 {
 	struct builder b;
 
 	build_iq_result(&b, r->stanza);
 	build_open(&b, "query", NS_MAM);
-	form_open(&b, "form", NS_MAM);
-	build_fields(&b);
-	build_close(&b);
+	mam_wanted_build_form(&b);
 	build_close(&b);
 	account_request_answer(r, build_end(&b));
 	return 0;
@@ -586,7 +378,7 @@ int mam_metadata_get(struct account_request *r)
 {
 	int64_t account;
 	struct builder b;
-	int error = find_archive(r, &account);
+	int error = find_archive(r->host, r->bare, &account);
 
 	if (error)
 		return error;
@@ -603,16 +395,11 @@ int mam_metadata_get(struct account_request *r)
 
 struct stanza *mam_begin(struct host *h, const struct jid *bare, const struct mam_conf *conf)
 {
-	struct account *account;
 	struct builder b;
 	int64_t no;
 
 	job_check();
-	if (account_hold(h, bare, &account))
-		return NULL;
-	no = message_account(account);
-	account_drop(account);
-	if (!no)
+	if (find_archive(h, bare, &no))
 		return NULL;
 	build_begin(&b, "metadata", NS_MAM);
 	if (build_ends(&b, no, conf) < 0 || offer(no) < 0) {

@@ -223,6 +223,24 @@ ON_SHARD static void dispatch(struct host *h, int scope, bool present, struct st
 		route_error(s, ERR_SERVICE_UNAVAILABLE, NULL);
 }
 
+/* A module takes it, in place of the router. True: *out is what has become of it. */
+ON_SHARD static bool is_taken(struct host *h, struct stanza *s, const struct sessions *all,
+	const struct session_entry *one, const struct local_decision *d, enum verdict *out)
+{
+	*out = ROUTE_DISPATCH;
+	if (s->kind == STANZA_IQ && jid_is_bare(s->to) && !is_request(s) &&
+		hook_run(h->hooks, &host_answer_hook, s) == HOOK_STOP)
+		return true;
+	if (s->kind != STANZA_MESSAGE)
+		return false;
+	if (!s->to->local_len && s->type != MSG_ERROR &&
+		hook_run(h->hooks, &host_message_hook, s) == HOOK_STOP)
+		return true;
+	*out = ROUTE_STORE;
+	return hook_run(message_hooks(), &message_hook,
+		       &(struct message_passing){ h, s, all, d->verdict, d->to, one }) == HOOK_STOP;
+}
+
 ON_SHARD static enum verdict carry_out(struct host *h, struct stanza *s)
 {
 	const struct sessions *all = s->to->local_len ? directory_find(s->to) : NULL;
@@ -230,22 +248,15 @@ ON_SHARD static enum verdict carry_out(struct host *h, struct stanza *s)
 		all && jid_is_full(s->to) ? sessions_find(all, s->to) : NULL;
 	struct local_decision d = local_decide(s, all, one);
 	int refused = all ? account_admits(h, account_of(all->at[0].session), s) : 0;
+	enum verdict taken;
 
 	if (refused) {
 		if (refused > 0)
 			route_error(s, refused, NULL);
 		return refused > 0 ? ROUTE_BOUNCE : ROUTE_DROP;
 	}
-	if (s->kind == STANZA_IQ && jid_is_bare(s->to) && !is_request(s) &&
-		hook_run(h->hooks, &host_answer_hook, s) == HOOK_STOP)
-		return ROUTE_DISPATCH;
-	if (s->kind == STANZA_MESSAGE && !s->to->local_len && s->type != MSG_ERROR &&
-		hook_run(h->hooks, &host_message_hook, s) == HOOK_STOP)
-		return ROUTE_DISPATCH;
-	if (s->kind == STANZA_MESSAGE &&
-		hook_run(message_hooks(), &message_hook,
-			&(struct message_passing){ h, s, all, d.verdict, d.to, one }) == HOOK_STOP)
-		return ROUTE_STORE;
+	if (is_taken(h, s, all, one, &d, &taken))
+		return taken;
 	switch (d.verdict) {
 	case ROUTE_DELIVER:
 		if (d.to == LOCAL_ONE)
