@@ -621,11 +621,10 @@ static void no_answer_in_time(struct timer *t)
 
 static const struct fsm_class class;
 
-static void *open_out(struct s2s_link *l)
+ON_SHARD static struct s2s_out *out_new(struct s2s_link *l)
 {
 	struct s2s_out *o = xcalloc(1, sizeof(*o));
 
-	shard_check(NULL);
 	o->link = l;
 	o->ours = xstrdup(l->ours);
 	o->theirs = xstrdup(l->theirs);
@@ -635,7 +634,26 @@ static void *open_out(struct s2s_link *l)
 	timer_init(&o->answers, no_answer_in_time);
 	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
 	fsm_start(&o->fsm, &class, NULL, NULL);
+	return o;
+}
+
+static void *open_out(struct s2s_link *l)
+{
+	struct s2s_out *o;
+
+	shard_check(NULL);
+	o = out_new(l);
 	s2s_out_look_up(o);
+	return o;
+}
+
+static void *restore_out(struct s2s_link *l, struct s2s_found_stream *f, struct s2s_found *found)
+{
+	struct s2s_out *o;
+
+	shard_check(NULL);
+	o = out_new(l);
+	s2s_out_sm_restore(o, f, found);
 	return o;
 }
 
@@ -644,6 +662,7 @@ static void wanted(void *out)
 	struct s2s_out *o = out;
 
 	shard_check(NULL);
+	s2s_out_sm_begin(o);
 	fsm_event_now(&o->fsm, &TERM(S2S_OUT_WANTED));
 }
 
@@ -721,6 +740,7 @@ static char *describe(void *out)
 
 static const struct s2s_opener opener = {
 	.open = open_out,
+	.restore = restore_out,
 	.wanted = wanted,
 	.held_bytes = held_bytes,
 	.send = send_out,

@@ -372,6 +372,7 @@ struct next s2s_out_foreign(struct s2s_out *o, struct term *e)
 
 	o->used_ms = shard_now_ms();
 	condition = s2s_stanza(&from, e->data);
+	s2s_out_sm_handled(o);
 	if (condition != STREAM_CONDITIONS)
 		return s2s_out_end(o, condition, "That server sends what it may not.");
 	term_take(e);

@@ -41,6 +41,9 @@ struct s2s_sm {
 	struct unacked out;
 	uint32_t written; /* the first so many of out have been in a connection */
 	char *id; /* owned: what it is resumed by; NULL: it cannot be */
+	struct spool_record *kept; /* owned: for the next process; NULL: not for that */
+	uint32_t *numbers; /* owned: a process before has sent the first n_found of out as these */
+	uint32_t n_found;
 	uint64_t max_ms; /* how long it can be */
 	uint64_t away_ms; /* shard_now_ms() when the connection was lost */
 	unsigned retries; /* in vain */
@@ -199,12 +202,22 @@ ON_SHARD static void give_back_rest(struct s2s_sm *sm)
 	}
 }
 
+/* It cannot be resumed any more. */
+static void forget_id(struct s2s_sm *sm)
+{
+	free(sm->id);
+	sm->id = NULL;
+	spool_free(sm->kept);
+	sm->kept = NULL;
+}
+
 /* Nothing is kept any more. */
 static void sm_free(struct s2s_sm *sm)
 {
 	acks_fini(&sm->acks);
 	free(sm->out.at);
-	free(sm->id);
+	forget_id(sm);
+	free(sm->numbers);
 	free(sm);
 }
 
@@ -285,8 +298,7 @@ static void timer_fired(struct timer *t)
 
 ON_SHARD static void say_enable(struct s2s_sm *sm)
 {
-	free(sm->id);
-	sm->id = NULL;
+	forget_id(sm);
 	sm->phase = SM_ENABLING;
 	sm->out.acked = 0;
 	sm->left_out = false;
@@ -302,6 +314,7 @@ static void covered(struct acks *a)
 	struct s2s_sm *sm = container_of(a, struct s2s_sm, acks);
 
 	shard_check(NULL);
+	s2s_spool_handled(sm->kept, handled(sm));
 	if (sm->phase == SM_ON && sm->r_waits && (int32_t)(acks_covered(a) - sm->r_number) >= 0)
 		say_handled(sm);
 	if (a->n_open)
@@ -312,7 +325,7 @@ static void covered(struct acks *a)
 		go_on_closing(sm);
 }
 
-void s2s_out_sm_enable(struct s2s_out *o)
+ON_SHARD static struct s2s_sm *sm_new(struct s2s_out *o)
 {
 	struct s2s_sm *sm = xcalloc(1, sizeof(*sm));
 
@@ -323,7 +336,56 @@ void s2s_out_sm_enable(struct s2s_out *o)
 	sm->acks.covered = covered;
 	sm->acks.session = o->fsm.gen.actor.id;
 	timer_init(&sm->timer, timer_fired);
-	say_enable(sm);
+	return sm;
+}
+
+void s2s_out_sm_enable(struct s2s_out *o)
+{
+	say_enable(sm_new(o));
+}
+
+static int by_number(const void *left, const void *right)
+{
+	const struct s2s_found_message *a = *(struct s2s_found_message *const *)left;
+	const struct s2s_found_message *b = *(struct s2s_found_message *const *)right;
+
+	return a->number == b->number ? 0 : (int32_t)(a->number - b->number) < 0 ? -1 : 1;
+}
+
+void s2s_out_sm_restore(struct s2s_out *o, struct s2s_found_stream *f, struct s2s_found *found)
+{
+	struct s2s_found_message **sent = xcalloc(found->n + 1, sizeof(struct s2s_found_message *));
+	struct s2s_sm *sm = sm_new(o);
+
+	for (uint32_t i = 0; i < found->n; i++)
+		if (found->at[i].stanza && found->at[i].stream == f->no)
+			sent[sm->n_found++] = &found->at[i];
+	if (sm->n_found)
+		qsort(sent, sm->n_found, sizeof(struct s2s_found_message *), by_number);
+	sm->numbers = xcalloc(sm->n_found + 1, sizeof(*sm->numbers));
+	for (uint32_t i = 0; i < sm->n_found; i++) {
+		sm->numbers[i] = sent[i]->number;
+		unacked_add(&sm->out, sent[i]->stanza, NULL, DELIVER_SURE);
+		stanza_unref(sent[i]->stanza);
+		sent[i]->stanza = NULL;
+	}
+	free(sent);
+	sm->kept = f->record;
+	f->record = NULL;
+	sm->id = xstrdup(f->what.id);
+	sm->max_ms = f->what.max_ms;
+	sm->acks.handled = f->handled;
+	sm->phase = SM_AWAY;
+	sm->away_ms = shard_now_ms();
+	s2s_out_say(o, "a process before has left it with %u stanzas", (unsigned)sm->out.n);
+}
+
+void s2s_out_sm_begin(struct s2s_out *o)
+{
+	struct s2s_sm *sm = o->sm;
+
+	if (s2s_out_sm_is_away(o) && !o->lookup && !o->dial && !timer_armed(&sm->timer))
+		timer_set(&sm->timer, 0);
 }
 
 ON_SHARD static void say_resume(struct s2s_sm *sm)
@@ -351,6 +413,7 @@ ON_SHARD static void write_all(struct s2s_sm *sm)
 	for (uint32_t i = 0; i < sm->out.n; i++) {
 		struct stanza *s = unacked_at(&sm->out, i)->stanza;
 
+		s2s_spool_sent(s, sm->kept, sm->out.acked + 1 + i);
 		conn_write(&sm->o->stream.conn, stanza_wire(s), s);
 	}
 	sm->written = sm->out.n;
@@ -370,16 +433,43 @@ ON_SHARD static void go_on_without(struct s2s_sm *sm)
 	sm_free(sm);
 }
 
+/* What the peer has of what a stream before was sent. What a process before has sent has numbers of
+ * its own, as not all of that is here. False: it has never been sent so many. */
+ON_SHARD static bool take_before(struct s2s_sm *sm, uint32_t h)
+{
+	uint32_t n = 0;
+
+	if (!sm->numbers && !unacked_covers(&sm->out, h))
+		return false;
+	if (!sm->numbers) {
+		take(sm, h);
+		return true;
+	}
+	while (n < sm->n_found && (int32_t)(sm->numbers[n] - h) <= 0)
+		n++;
+	take(sm, sm->out.acked + n);
+	sm->out.acked = h;
+	return true;
+}
+
+/* From now on all numbers are this process's. */
+static void forget_numbers(struct s2s_sm *sm)
+{
+	free(sm->numbers);
+	sm->numbers = NULL;
+	sm->n_found = 0;
+}
+
 /* §5: what h does not cover goes again. */
 bool s2s_out_sm_resumed(struct s2s_out *o, const struct elem *resumed)
 {
 	struct s2s_sm *sm = o->sm;
 	uint32_t h;
 
-	if (!sm_read_h(resumed, &h) || !unacked_covers(&sm->out, h))
+	if (!sm_read_h(resumed, &h) || !take_before(sm, h))
 		return false;
 	metric_add(&resumed_metric, 1);
-	take(sm, h);
+	forget_numbers(sm);
 	s2s_out_say(o, "resumed; %u stanzas go again", (unsigned)sm->out.n);
 	sm->phase = SM_ON;
 	sm->left_out = false;
@@ -393,10 +483,9 @@ void s2s_out_sm_not_resumed(struct s2s_out *o, const struct elem *failed)
 	struct s2s_sm *sm = o->sm;
 	uint32_t h;
 
-	if (failed && sm_read_h(failed, &h) && unacked_covers(&sm->out, h)) {
-		take(sm, h);
+	if (failed && sm_read_h(failed, &h) && take_before(sm, h))
 		sm->written = 0;
-	}
+	forget_numbers(sm);
 	s2s_out_say(o, "it cannot be resumed");
 	give_up_written(sm);
 	if (o->offers & OFFERS_SM) {
@@ -417,6 +506,8 @@ ON_SHARD static void read_resumption(struct s2s_sm *sm, const struct elem *e)
 	sm->max_ms = max ? strtoull(max, NULL, 10) * 1000 : RESUME_MS_MAX;
 	if (!sm->max_ms || sm->max_ms > RESUME_MS_MAX)
 		sm->max_ms = RESUME_MS_MAX;
+	sm->kept = s2s_spool_stream(&(struct s2s_stream_id){
+		sm->o->ours, sm->o->theirs, sm->o->link ? sm->o->link->index : 0, id, sm->max_ms });
 	s2s_out_say(sm->o, "can be resumed for %u s", (unsigned)(sm->max_ms / 1000));
 }
 
@@ -463,6 +554,7 @@ void s2s_out_sm_send(struct s2s_out *o, struct stanza *s)
 	unacked_add(&sm->out, s, NULL, DELIVER_SURE);
 	if (sm->phase != SM_ON)
 		return;
+	s2s_spool_sent(s, sm->kept, unacked_sent(&sm->out));
 	conn_write(&o->stream.conn, stanza_wire(s), s);
 	sm->written++;
 	sm->since_asked++;
@@ -484,6 +576,12 @@ bool s2s_out_sm_closes(struct s2s_out *o)
 	else
 		ask(sm, LAST_ANSWER_MS);
 	return true;
+}
+
+void s2s_out_sm_handled(struct s2s_out *o)
+{
+	if (o->sm)
+		s2s_spool_handled(o->sm->kept, handled(o->sm));
 }
 
 struct acks *s2s_out_sm_acks(const struct s2s_out *o)

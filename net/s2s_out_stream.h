@@ -157,6 +157,10 @@ ON_SHARD void s2s_out_sm_unsent(struct s2s_out *o);
 /* The connection is lost. True: it can be resumed, and stays up as far as its link is concerned. */
 ON_SHARD bool s2s_out_sm_lost(struct s2s_out *o);
 ON_SHARD bool s2s_out_sm_is_away(const struct s2s_out *o);
+/* One of a process before: away, and not looking for a connection until s2s_out_sm_begin(). */
+ON_SHARD void s2s_out_sm_restore(
+	struct s2s_out *o, struct s2s_found_stream *f, struct s2s_found *found);
+ON_SHARD void s2s_out_sm_begin(struct s2s_out *o);
 /* There is no way to them just now. True: it will look again. */
 ON_SHARD bool s2s_out_sm_retries(struct s2s_out *o);
 ON_SHARD void s2s_out_sm_resume(struct s2s_out *o);
@@ -172,6 +176,7 @@ ON_SHARD bool s2s_out_sm_closes(struct s2s_out *o);
 ON_SHARD void s2s_out_sm_end(struct s2s_out *o, bool arrived);
 /* The peer counts what it sends, and what it is sent. */
 ON_SHARD bool s2s_out_sm_is_on(const struct s2s_out *o);
+ON_SHARD void s2s_out_sm_handled(struct s2s_out *o); /* a stanza of what it sends */
 /* Of what it sends; NULL: there is no XEP-0198. */
 ON_SHARD struct acks *s2s_out_sm_acks(const struct s2s_out *o);
 /* h, unasked: before the stream ends. */

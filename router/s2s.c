@@ -937,19 +937,56 @@ static void visit(struct visit *v)
 		errand_wait(&v->errand, shard_at(i), visit_run);
 }
 
-static void take_found(struct home *h, const struct visit *v)
+static bool is_at_home(const struct stanza *s)
+{
+	uint32_t hash = pair_hash(jid_domain(s->from), jid_domain(s->to));
+
+	return home_of(hash, index_of(s)) == shard_self();
+}
+
+static void pass_found(struct home *h UNUSED, const struct visit *v)
+{
+	shard_check(NULL);
+	for (uint32_t i = 0; i < v->found->n; i++) {
+		struct s2s_found_message *m = &v->found->at[i];
+
+		if (!m->stanza || !is_at_home(m->stanza) || s2s_spool_passes(m->stanza))
+			continue;
+		stanza_unref(m->stanza);
+		m->stanza = NULL;
+	}
+}
+
+/* Their peers may have what was sent by them. */
+static void restore_streams(struct home *h UNUSED, const struct visit *v)
+{
+	shard_check(NULL);
+	for (uint32_t i = 0; opener->restore && i < v->found->n_streams; i++) {
+		struct s2s_found_stream *f = &v->found->streams[i];
+		uint32_t hash = pair_hash(f->what.ours, f->what.theirs);
+		struct s2s_link *l;
+
+		if (home_of(hash, f->what.index) != shard_self() ||
+			!s2s_allowed(f->what.ours, f->what.theirs))
+			continue;
+		l = find_or_make(hash, f->what.index, f->what.ours, f->what.theirs);
+		if (l && !l->out) {
+			enter(l, S2S_UP);
+			l->out = opener->restore(l, f, v->found);
+		}
+		if (l)
+			settle(l);
+	}
+}
+
+static void put_found_by(struct home *h, const struct visit *v)
 {
 	shard_check(NULL);
 	for (uint32_t i = 0; i < v->found->n; i++) {
 		struct stanza *s = v->found->at[i].stanza;
-		uint32_t hash = s ? pair_hash(jid_domain(s->from), jid_domain(s->to)) : 0;
 
-		if (!s || home_of(hash, index_of(s)) != shard_self())
-			continue;
-		v->found->at[i].stanza = NULL;
-		if (s2s_spool_passes(s))
+		if (s && is_at_home(s))
 			s2s_queue_add(&h->put_by, s, false);
-		stanza_unref(s);
 	}
 }
 
@@ -958,8 +995,10 @@ void s2s_restore(void)
 	struct s2s_found found;
 
 	s2s_spool_take(&found);
-	visit(&(struct visit){ .fn = take_found, .found = &found });
-	free(found.at);
+	visit(&(struct visit){ .fn = pass_found, .found = &found });
+	visit(&(struct visit){ .fn = restore_streams, .found = &found });
+	visit(&(struct visit){ .fn = put_found_by, .found = &found });
+	s2s_found_free(&found);
 }
 
 static void open_home(struct home *h, const struct visit *v UNUSED)
@@ -982,10 +1021,18 @@ static void open_home(struct home *h, const struct visit *v UNUSED)
 	}
 }
 
+static void begin_one(struct s2s_link *l, struct tour *t UNUSED)
+{
+	shard_check(NULL);
+	if (l->out && opener->wanted)
+		opener->wanted(l->out);
+}
+
 void s2s_start(void)
 {
 	atomic_store(&stopped, false);
 	atomic_store(&stopping, false);
+	tour(&(struct tour){ .fn = begin_one });
 	visit(&(struct visit){ .fn = open_home });
 }
 

@@ -19,6 +19,7 @@
 #include "core/attr.h"
 #include "core/timer.h"
 #include "router/s2s_queue.h"
+#include "router/s2s_spool.h"
 #include "router/s2s_trace.h"
 #include "xml/stanza.h"
 
@@ -55,6 +56,11 @@ struct s2s_opener {
 	/* Begins; returns what l->out is then, never NULL. s2s_link_up() or s2s_link_down()
 	 * follows, never from within. */
 	void *(*open)(struct s2s_link *l);
+	/* The same for a stream that a process before has left: the link is up, and found's
+	 * messages of that stream are under way by it. Takes the record, and those messages. It
+	 * begins with wanted(). May be NULL. */
+	void *(*restore)(
+		struct s2s_link *l, struct s2s_found_stream *stream, struct s2s_found *found);
 	/* A stanza came for a link that is opening. May be NULL. */
 	void (*wanted)(void *out);
 	/* The link is up: memory that waits in it, which its peer does not read. May be NULL. */

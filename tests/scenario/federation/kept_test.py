@@ -2,16 +2,31 @@
 """What was accepted for another server is not lost when this one is killed, or ended, or replaced: it
 waits in the spool, and the next process sends it, in order, and only what the other one has not got."""
 
+import os
 import signal
+import unittest
 
 from harness.callee import DIALBACK, SM, Callee
 from harness.case import ServerCase, main
 from harness.connection import Failure
+from harness.federation import Linnet, World
 
 MESSAGE = "<message to='%s' id='%s' type='%s'><body>%s</body></message>"
 ENABLE = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
 ACK = "<a xmlns='urn:xmpp:sm:3' h='%d'/>"
-PING = "<iq type='get' id='%s' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
+PING = "<iq type='get' id='%s' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>"
+
+
+def resume(client, domain, previd, h):
+    """XEP-0198 §5 on a new connection: what the server has handled."""
+    client.open(domain)
+    client.starttls(domain)
+    client.open(domain)
+    client.authenticate('romeo', 'secret of romeo')
+    client.open(domain)
+    client.send("<resume xmlns='urn:xmpp:sm:3' previd='%s' h='%d'/>" % (previd, h))
+    client.expect("<sm:resumed previd='%s'/>" % previd)
+    return int(client.last.get('h'))
 
 
 class Kept(ServerCase):
@@ -51,7 +66,7 @@ class Kept(ServerCase):
     def handled(self):
         """All that was said has been."""
         self.pings += 1
-        self.romeo.send(PING % self.pings)
+        self.romeo.send(PING % (self.pings, 'localhost'))
         self.hears('iq', str(self.pings), 'result')
 
     def hears(self, name, id_, type_):
@@ -160,6 +175,64 @@ class Kept(ServerCase):
         self.say('last')
         self.came(self.managed(), 'last')
 
+    RESUMABLE = "<enabled xmlns='urn:xmpp:sm:3' id='first' resume='true' max='60'/>"
+
+    def sent(self):
+        """Ten messages, with something between them that is not kept, and four acknowledged."""
+        self.say('m0', 'm1')
+        self.romeo.send("<presence to='juliet@%s' id='p'/>" % self.domain)
+        self.say(*('m%d' % n for n in range(2, 10)))
+        link = self.managed(self.RESUMABLE)
+        self.came(link, 'm0', 'm1')
+        link.expect("<presence id='p'/>")
+        self.came(link, *('m%d' % n for n in range(2, 10)))
+        link.send(ACK % 4)
+        while self.row()['unacknowledged'] != 7:
+            pass
+        return link
+
+    def resumes(self, answer):
+        link = self.link(DIALBACK + SM)
+        link.expect("<resume xmlns='urn:xmpp:sm:3' previd='first' h='0'/>")
+        link.send(answer)
+        return link
+
+    def test_resumed(self):
+        """XEP-0198 §5, by the next process: exactly what the other server has not got goes again."""
+        self.sent()
+        self.again()
+        self.romeo = self.log_in()
+        self.say('new')
+        self.handled()
+        link = self.resumes("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='8'/>")
+        self.came(link, 'm7', 'm8', 'm9', 'new')
+        link.send(ACK % 10)
+        while self.row()['unacknowledged'] != 2:
+            pass
+        self.again()
+        link = self.resumes("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='11'/>")
+        self.came(link, 'new')
+        link.send(ACK % 12)
+        while self.row()['unacknowledged']:
+            pass
+        self.again()
+        link = self.resumes("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='12'/>")
+        self.is_silent(link, 'last')
+
+    def test_not_resumed(self):
+        """The other server knows nothing of that stream, but how far it came; then not even that."""
+        self.sent()
+        self.again()
+        link = self.resumes("<failed xmlns='urn:xmpp:sm:3' h='9'/>")
+        link.expect(ENABLE)
+        link.send(self.RESUMABLE)
+        self.came(link, 'm8', 'm9')
+        self.again()
+        link = self.resumes("<failed xmlns='urn:xmpp:sm:3'/>")
+        link.expect(ENABLE)
+        link.send("<enabled xmlns='urn:xmpp:sm:3'/>")
+        self.came(link, 'm8', 'm9')
+
     def enable(self):
         self.romeo.send(ENABLE)
         self.romeo.expect("<sm:enabled resume='true'/>")
@@ -169,14 +242,7 @@ class Kept(ServerCase):
         """What the server has handled."""
         self.romeo = self.server.connect('romeo')
         self.addCleanup(self.romeo.close)
-        self.romeo.open('localhost')
-        self.romeo.starttls('localhost')
-        self.romeo.open('localhost')
-        self.romeo.authenticate('romeo', 'secret of romeo')
-        self.romeo.open('localhost')
-        self.romeo.send("<resume xmlns='urn:xmpp:sm:3' previd='%s' h='%d'/>" % (previd, h))
-        self.romeo.expect("<sm:resumed previd='%s'/>" % previd)
-        return int(self.romeo.last.get('h'))
+        return resume(self.romeo, 'localhost', previd, h)
 
     def test_sender_resumes(self):
         """XEP-0198 §5: its sender is told which were handled, and sends the others again."""
@@ -251,6 +317,81 @@ class WithArchive(Kept):
         before = self.archived()
         super().test_sender_resumes()
         self.assertEqual(self.archived() - before, 301)
+
+
+class Between(unittest.TestCase):
+    """Two servers that know XEP-0198, one of which is killed while it sends."""
+
+    KILLS = 4
+    AT_ONCE = 60
+
+    def meet(self, world):
+        one, two = (world.add(Linnet, name + '.example') for name in ('one', 'two'))
+        world.start()
+        one.register('romeo')
+        two.register('juliet')
+        juliet = two.login('juliet')
+        self.addCleanup(juliet.close)
+        juliet.send('<presence/>')
+        juliet.expect('<presence/>')
+        romeo = one.login('romeo')
+        self.addCleanup(romeo.close)
+        romeo.send(ENABLE)
+        romeo.expect("<sm:enabled resume='true'/>")
+        return one, two, romeo, juliet
+
+    def back(self, one, previd):
+        romeo = one.connect('romeo')
+        self.addCleanup(romeo.close)
+        romeo.ca = None
+        return romeo, resume(romeo, one.domain, previd, 0)
+
+    def hears(self, juliet, ids):
+        for id_ in ids:
+            juliet.expect("<message from='romeo@one.example/there' id='%s'/>" % id_)
+
+    def test_killed_while_it_sends(self):
+        """Each message arrives once, in order, wherever it was when it happened."""
+        with World() as world:
+            one, _, romeo, juliet = self.meet(world)
+            previd, sent = romeo.last.get('id'), 0
+            for _ in range(self.KILLS):
+                romeo.send(''.join(MESSAGE % ('juliet@two.example', n, 'chat', n)
+                                   for n in range(sent, sent + self.AT_ONCE)))
+                heard = sent
+                if sent:    # it is in the middle of them
+                    self.hears(juliet, [heard])
+                    heard += 1
+                one.kill()
+                romeo.close()
+                one.again()
+                romeo, handled = self.back(one, previd)
+                sent += self.AT_ONCE
+                romeo.send(''.join(MESSAGE % ('juliet@two.example', n, 'chat', n)
+                                   for n in range(handled, sent)))
+                self.hears(juliet, range(heard, sent))
+
+    def test_killed_while_the_other_hangs(self):
+        """What the other one has in its socket, and what it has not."""
+        with World() as world:
+            one, two, romeo, juliet = self.meet(world)
+            previd = romeo.last.get('id')
+            romeo.send(MESSAGE % ('juliet@two.example', 'first', 'chat', 'first'))
+            self.hears(juliet, ['first'])
+            os.kill(two.serving_pid(), signal.SIGSTOP)
+            try:
+                romeo.send(''.join(MESSAGE % ('juliet@two.example', n, 'chat', n) for n in range(40)) + PING % ('x', 'one.example'))
+                while not romeo.stanza().is_('iq', 'jabber:client'):
+                    pass
+                one.kill()
+                romeo.close()
+                one.again()
+            finally:
+                os.kill(two.serving_pid(), signal.SIGCONT)
+            romeo, handled = self.back(one, previd)
+            self.assertEqual(handled, 42)
+            romeo.send(MESSAGE % ('juliet@two.example', 'last', 'chat', 'last'))
+            self.hears(juliet, [*range(40), 'last'])
 
 
 if __name__ == '__main__':
