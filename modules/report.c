@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/db.h"
 #include "core/lang.h"
+#include "modules/disco.h"
 #include "modules/erase.h"
 #include "modules/module.h"
 #include "modules/recent.h"
@@ -393,6 +394,17 @@ static int report_start(struct module_instance *mi)
 	return result;
 }
 
+/* §3: the feature says that reports may come with blocks, which somebody has to take. */
+static enum hook_next report_offered(void *subject, void *arg)
+{
+	const struct disco_offer *offer = subject;
+	const struct module_instance *mi = arg;
+
+	return strcmp(offer->feature, NS_REPORTING) || iq_registered(mi->host, IQ_SM, NS_BLOCKING)
+		? HOOK_GO_ON
+		: HOOK_STOP;
+}
+
 static void report_stop(struct module_instance *mi)
 {
 	recent_free(mi->data);
@@ -408,7 +420,8 @@ const struct module module_report = {
 	.account_features = (const char *const[]){ NS_REPORTING, NULL },
 	.conf = report_items,
 	.conf_size = sizeof(struct report_conf),
-	.hooks = (const struct hook_row[]){ { &account_removed_hook, 50, report_removed }, { 0 } },
+	.hooks = (const struct hook_row[]){ { &account_removed_hook, 50, report_removed },
+		{ &disco_offer_hook, 50, report_offered }, { 0 } },
 	.start = report_start,
 	.stop = report_stop,
 };

@@ -10,7 +10,7 @@ from harness.console import FAILED, ConsoleCase, main  # noqa: E402
 
 
 class Reports(ConsoleCase):
-    over = 'modules:\n    mod_report: {}\n'
+    over = 'modules:\n    mod_blocking: {}\n    mod_report: {}\n'
 
     def test_announced(self):
         """XEP-0377 §3"""
@@ -29,6 +29,22 @@ class Reports(ConsoleCase):
         self.assertIn('there is no report 7', self.refused(FAILED, 'report-delete', '7'))
         self.assertIn('is not a JID', self.refused(FAILED, 'reports', '--reported', '@'))
         self.assertIn('from 1 to', self.refused(FAILED, 'reports', '--max', '0'))
+
+
+class WithoutBlocks(ConsoleCase):
+    over = 'modules:\n    mod_report: {}\n'
+
+    def test_is_not_announced(self):
+        """XEP-0377 §3"""
+        self.server.register('romeo@localhost')
+        romeo = self.server.login('romeo@localhost/orchard')
+        for to in 'localhost', 'romeo@localhost':
+            romeo.send("<iq type='get' id='d' to='%s'>"
+                       "<query xmlns='http://jabber.org/protocol/disco#info'/></iq>" % to)
+            features = romeo.expect("<iq type='result' id='d'/>").show()
+            self.assertIn('http://jabber.org/protocol/disco#info', features)
+            self.assertNotIn('urn:xmpp:reporting', features)
+        romeo.close()
 
 
 class Without(ConsoleCase):
