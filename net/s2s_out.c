@@ -284,6 +284,7 @@ static void refused(struct stream *st, const struct stanza *error)
 ON_SHARD static void give_all_back(struct s2s_out *o, bool arrived, int error)
 {
 	conn_drop_output(&o->stream.conn);
+	o->settled = o->sm != NULL; /* also of one that has half left, and stays in conn */
 	s2s_out_sm_end(o, arrived);
 	leave_link(o, error, o->why, o->why);
 }
@@ -350,6 +351,8 @@ static void unsent(struct stream *st, struct stanza *s)
 	struct s2s_out *o = container_of(st, struct s2s_out, stream);
 
 	shard_check(NULL);
+	if (o->settled)
+		return;
 	if (o->sm)
 		s2s_out_sm_unsent(o);
 	else if (o->link)
@@ -361,7 +364,9 @@ static void unsent(struct stream *st, struct stanza *s)
 /* With XEP-0198 it is the peer who says so. */
 static void sent(struct stream *st, struct stanza *s)
 {
-	if (!container_of(st, struct s2s_out, stream)->sm)
+	const struct s2s_out *o = container_of(st, struct s2s_out, stream);
+
+	if (!o->sm && !o->settled)
 		message_taken(s);
 }
 

@@ -57,6 +57,7 @@ struct s2s_out {
 	bool calling_back : 1; /* our key has been sent: dialback */
 	bool key_refused : 1; /* and found to be invalid */
 	bool bidi : 1; /* XEP-0288: the peer was asked to send by it, too */
+	bool settled : 1; /* it has been said of each stanza what becomes of it: XEP-0198 */
 	bool said_end : 1; /* nothing more is sent; what comes is taken until the peer has ended it
 			    */
 	uint8_t offers; /* bits of enum s2s_offer, in the last features */

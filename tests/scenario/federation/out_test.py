@@ -662,5 +662,33 @@ class Managed(Out):
         link.close()
 
 
+class Halfway(Out):
+    """The same, with no stream but that of its one test."""
+
+    over = Managed.over
+    ENABLED, established, came, covers = Managed.ENABLED, Managed.established, Managed.came, Managed.covers
+
+    def test_ends_in_the_middle(self):
+        """A stanza that has half left when the other server ends the stream: its sender is told once."""
+        link = self.established()
+        self.callee.close()
+        ids = ['m%d' % n for n in range(60)]
+        for id_ in ids:
+            self.romeo.send(MESSAGE % (self.to, id_, 'x' * 150000))
+        told = self.ids_left()      # those that are too many
+        link.send("<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>")
+        while len(told) < len(ids):
+            told.append(self.romeo.stanza().get('id'))
+        link.close()
+        while '\nlinnet_s2s_out_streams 0\n' not in self.server.control('metrics'):
+            pass        # what it has left to say of them comes before
+        self.assertEqual(sorted(told + self.ids_left()), sorted(ids))
+
+    def ids_left(self):
+        """Of what has come before the answer to a question of now."""
+        self.romeo.send("<iq type='get' id='last' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+        return [id_ for id_ in iter(lambda: self.romeo.stanza().get('id'), 'last')]
+
+
 if __name__ == '__main__':
     main()
