@@ -22,6 +22,7 @@ void *arena_alloc(struct arena *a, size_t bytes) __attribute__((returns_nonnull)
 void *arena_zalloc(struct arena *a, size_t bytes) __attribute__((returns_nonnull));
 /* Byte-aligned and NUL-terminated: text[len] = 0 follows. */
 char *arena_text(struct arena *a, const char *text, size_t len) __attribute__((returns_nonnull));
+/* Copies; they live as long as the arena. */
 char *arena_strdup(struct arena *a, const char *text) __attribute__((returns_nonnull));
 char *arena_printf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3)
 	__attribute__((returns_nonnull));

@@ -59,7 +59,7 @@ const char *command_arg_type_name(enum command_arg_type type); /* "string", as i
 /* Inside a command: the arguments, and why it failed (the first reason stays). */
 const char *command_text(const json_t *args, const char *name); /* NULL when absent */
 int64_t command_int(const json_t *args, const char *name, int64_t absent);
-bool command_flag(const json_t *args, const char *name);
+bool command_flag(const json_t *args, const char *name); /* false when absent */
 PRINTF_LIKE(2, 3) void command_fail(struct command_answer *a, const char *format, ...);
 
 /* One request, {"command": name, "args": {...}}, checked against the table and run. Returns what

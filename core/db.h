@@ -50,9 +50,9 @@ struct db;
 int db_open(const struct db_conf *conf, struct db **out);
 /* Commits what waits, then closes. Nobody may be in a call. NULL is fine. main. */
 void db_close(struct db *db);
-/* The server's database: set by main before modules start, NULL without one. */
 /* slow_warning, of all databases; db_open() sets it too. Any thread. */
 void db_slow_warning(int64_t ms);
+/* The server's database: set by main before modules start, NULL without one. Any thread. */
 struct db *db_main(void);
 void db_main_set(struct db *db);
 

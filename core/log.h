@@ -32,6 +32,8 @@ static inline const char *log_text(const char *text)
 #define L_STR(k, v) ((struct log_field){ .key = (k), .text = log_text(v) })
 #define L_INT(k, v) ((struct log_field){ .key = (k), .number = (int64_t)(v) })
 
+/* One line, whatever log_level says: part is where ("c2s"), what is what happened. Texts are
+ * copied; what comes faster than the destination takes it is left out and counted. Any thread. */
 void log_write(enum log_level level, const char *part, const char *what,
 	const struct log_field *fields, unsigned n);
 #define log_at(level, part, what, ...)                                                             \
@@ -57,8 +59,9 @@ void log_write(enum log_level level, const char *part, const char *what,
 		const struct log_field fields_[] = { { 0 }, ##__VA_ARGS__ };                    \
 		log_write(LOG_LEVEL_NONE, (part), (what), fields_ + 1, ARRAY_LEN(fields_) - 1); \
 	} while (0)
-void log_follow(const char *jid_or_connection); /* NULL ends it */
-unsigned log_follow_version(void);
+void log_follow(const char *jid_or_connection); /* copied; NULL ends it. Any thread */
+unsigned log_follow_version(void); /* changes with each log_follow(). Any thread */
+/* Whether one of these, of which any may be NULL, is followed. Takes a lock. Any thread. */
 bool log_follow_matches(const char *bare_jid, const char *full_jid, const char *connection);
 
 /* At most one line a second from one place; tells how many were left out. Any thread. */
@@ -66,7 +69,7 @@ struct log_seldom {
 	_Atomic int64_t next_ms;
 	_Atomic uint32_t left_out;
 };
-bool log_seldom(struct log_seldom *s, uint32_t *left_out);
+bool log_seldom(struct log_seldom *s, uint32_t *left_out); /* true: now */
 
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 /* path NULL: stderr. 0 or negative errno, and the old destination stays. */

@@ -10,6 +10,7 @@
 void *xmalloc(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t count, size_t bytes) __attribute__((malloc, returns_nonnull)); /* zeroed */
 void *xrealloc(void *old, size_t bytes) __attribute__((returns_nonnull));
+/* Copies, the caller's to free. At most max bytes of text. */
 char *xstrdup(const char *text) __attribute__((malloc, returns_nonnull));
 char *xstrndup(const char *text, size_t max) __attribute__((malloc, returns_nonnull));
 void *xmemdup(const void *from, size_t bytes) __attribute__((malloc, returns_nonnull));
@@ -19,10 +20,10 @@ char *xprintf(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((malloc, 
  * also when nothing is allocated any more. Once, after the last fork(). */
 void mem_give_back(void);
 
-int64_t mem_resident_bytes(void);
+int64_t mem_resident_bytes(void); /* of the process, as the kernel counts; 0: unknown */
 /* jemalloc's figure of that name, "stats.allocated", as of now; 0 where it is not linked in. */
 int64_t mem_heap_bytes(const char *which);
-bool mem_has_heap_figures(void);
+bool mem_has_heap_figures(void); /* jemalloc is linked in */
 /* Heap memory in use: what was asked for and not freed; without jemalloc, what is resident. */
 int64_t mem_in_use_bytes(void);
 

@@ -26,6 +26,7 @@
 struct record {
 	struct buf *bytes; /* owned; private */
 };
+/* Makes the buffer; record_end() gives it away. One thread at a time. */
 void record_begin(struct record *r, const char *name, unsigned version);
 void record_number(struct record *r, uint64_t number); /* signed ones as two's complement */
 void record_text(struct record *r, const char *text); /* NULL stays NULL */
@@ -43,6 +44,8 @@ struct record_reader {
 };
 /* 0, or -EBADMSG. The bytes outlive the reader. */
 int record_open(struct record_reader *r, const void *bytes, size_t len);
+/* In the order written. What is not there, or not of that kind, is 0 or NULL, and record_is_good()
+ * says so from then on. */
 uint64_t record_read_number(struct record_reader *r);
 uint64_t record_read_number_to(struct record_reader *r, uint64_t max); /* more is wrong */
 const char *record_read_text(struct record_reader *r); /* without NULs inside; NULL: none */

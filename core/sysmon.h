@@ -60,7 +60,7 @@ static inline bool sysmon_memory_short(void)
 /* "well", or what is not: "memory: new logins are refused; mailbox: shard 0 has 20000 of 10000".
  * The caller frees. */
 char *sysmon_state(void);
-int64_t sysmon_memory_limit(void);
+int64_t sysmon_memory_limit(void); /* the setting, in bytes; 0: none */
 
 /* --- decisions, without side effects --- */
 

@@ -16,6 +16,7 @@ struct timer {
 };
 struct wheel;
 
+/* Each shard has one; here for tests and whoever has a clock of its own. One thread at a time. */
 struct wheel *wheel_new(uint64_t now_ms);
 void wheel_free(struct wheel *w); /* timers still armed are forgotten, not fired */
 void wheel_set(struct wheel *w, struct timer *t, uint64_t delay_ms); /* re-arms if armed */

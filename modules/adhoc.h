@@ -64,6 +64,7 @@ struct adhoc_search;
 /* In a function on adhoc_hook: these are mine. allowed: whoever asks may run them. */
 void adhoc_offer(struct adhoc_search *s, const struct adhoc_command *commands, unsigned n,
 	bool allowed, void *arg);
+/* Whose commands are asked for, and by whom. */
 struct host *adhoc_search_host(const struct adhoc_search *s);
 const struct jid *adhoc_search_from(const struct adhoc_search *s);
 extern struct hook adhoc_hook; /* subject: struct adhoc_search */

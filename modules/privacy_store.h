@@ -27,10 +27,12 @@ struct privacy_owner {
 int privacy_store_block(struct db_tx *tx, const struct privacy_owner *o, const struct jid *whom);
 /* whom NULL: everybody. */
 int privacy_store_unblock(struct db_tx *tx, const struct privacy_owner *o, const struct jid *whom);
+/* After a change: -EDQUOT when the account has more than it may, which undoes the write. */
 int privacy_store_check(struct db_tx *tx, const struct privacy_owner *o);
 /* The rules of that list, which is made if there is none. */
 int privacy_store_set(struct db_tx *tx, const struct privacy_owner *o, const char *list,
 	const struct privacy_rule *rules, unsigned n);
+/* list: its id; with its rules. */
 int privacy_store_delete(struct db_tx *tx, const struct privacy_owner *o, int64_t list);
 int privacy_store_standard(
 	struct db_tx *tx, const struct privacy_owner *o, int64_t list); /* 0: none */

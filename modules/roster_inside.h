@@ -63,9 +63,11 @@ struct roster_work {
 int roster_submit(struct module_instance *mi, const struct jid *any_of_account, struct stanza *s,
 	void (*run)(struct roster *r, struct roster_work *w)) MUST_USE;
 
+/* The same with an order, which is run()'s to free; refused, it stays the caller's. */
 int roster_submit_order(struct module_instance *mi, const struct jid *account,
 	void (*run)(struct roster *r, struct roster_work *w), void *order) MUST_USE;
 
+/* The same about a contact, of which the bare JID is copied. */
 int roster_submit_about(struct module_instance *mi, const struct jid *account,
 	const struct jid *contact, void (*run)(struct roster *r, struct roster_work *w)) MUST_USE;
 
@@ -84,14 +86,14 @@ int roster_item_read(
 	struct roster *r, const struct elem *e, struct roster_item *out, bool *out_remove);
 /* <item/>; of what has been removed, only that. */
 void roster_item_build(struct builder *b, const struct roster_item *item);
-bool roster_item_is_listed(const struct roster_item *item);
+bool roster_item_is_listed(const struct roster_item *item); /* clients see it */
 /* Groups as one text of the table, in the arena, and back. */
 const char *roster_groups_join(struct arena *a, const char *const *groups, unsigned n);
 unsigned roster_groups_split(struct arena *a, const char *joined, const char *const **out);
 
 /* --- roster_store.c; negative: errno */
 
-ON_JOB int roster_store_start(void);
+ON_JOB int roster_store_start(void); /* makes the tables */
 ON_JOB int roster_open(struct roster *r); /* reads the version */
 /* 1: found; 0: not, and *out is one that nobody knows. */
 ON_JOB int roster_find(struct roster *r, const struct jid *contact, struct roster_item *out);

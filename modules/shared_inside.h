@@ -38,7 +38,8 @@ struct shared_host {
 struct shared_group *shared_find(struct shared_host *sh, const char *id);
 struct shared_group *shared_group_make(const char *id, const char *label)
 	__attribute__((returns_nonnull));
-void shared_group_free(struct shared_group *g);
+void shared_group_free(struct shared_group *g); /* one that is in no list */
+/* Texts are copied. */
 void shared_group_relabel(struct shared_group *g, const char *label);
 void shared_group_describe(struct shared_group *g, const char *text);
 void shared_group_show(struct shared_group *g, const char *displayed); /* once is enough */
@@ -56,9 +57,9 @@ void shared_view(struct shared_host *sh, const struct jid *bare, struct contacts
 bool shared_note_online(struct shared_host *sh, const struct jid *bare, bool online);
 bool shared_note_account(struct shared_host *sh, const struct jid *bare, bool exists);
 
-/* --- shared_store.c */
+/* --- shared_store.c; 0 or a negative errno */
 
-ON_JOB int shared_store_start(void);
+ON_JOB int shared_store_start(void); /* makes the tables */
 ON_JOB int shared_store_load(struct shared_host *sh); /* adds what the tables have */
 ON_JOB int shared_store_put(struct shared_host *sh, const struct shared_group *g);
 ON_JOB int shared_store_delete(struct shared_host *sh, const char *id);

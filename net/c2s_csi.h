@@ -14,6 +14,6 @@ ON_SHARD void c2s_csi_inactive(struct c2s *c); /* said within a login: XEP-0386 
 ON_SHARD bool c2s_csi_holds(struct c2s *c, struct stanza *s, enum deliver_copies copies);
 /* It is active again, as every stream that begins or is resumed: what waits is sent. */
 ON_SHARD void c2s_csi_active(struct c2s *c);
-ON_SHARD uint64_t c2s_csi_held_bytes(const struct c2s *c);
+ON_SHARD uint64_t c2s_csi_held_bytes(const struct c2s *c); /* of what waits here */
 /* The session is over. */
 ON_SHARD void c2s_csi_end(struct c2s *c);

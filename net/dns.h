@@ -37,5 +37,5 @@ ANY_THREAD int64_t dns_flush(void);
 
 /* The thread, as a supervisor runs it. Before it runs, questions wait; after it, they fail. */
 const char *dns_run(struct heart *h, void *unused);
-void dns_wake(void *unused);
+void dns_wake(void *unused); /* so that it looks whether it is to end. Any thread */
 ANY_THREAD int64_t dns_waiting(void); /* questions */

@@ -22,12 +22,12 @@ uint32_t ht_mechanisms(const struct tls_channel *channel);
 /* A fresh token and its hash. False: no random. The caller wipes text. */
 bool token_make(char text[TOKEN_TEXT + 1], uint8_t hash[TOKEN_HASH]);
 
-/* initiator-message (§3.1): the name, NUL, and the proof, both within message. False: it is none.
- */
+/* An initiator-message (§3.1): the name, NUL, and the proof. */
 struct ht_message {
 	const char *user; /* ends with a NUL */
 	const uint8_t *proof; /* TOKEN_HASH bytes */
 };
+/* Both point into message, which is a client's. False: it is none. */
 bool ht_read(const char *message, size_t len, struct ht_message *out);
 /* What a client with that token says over this channel (§3.1), and what it hears (§3.3). */
 enum ht_side { HT_INITIATOR, HT_RESPONDER };

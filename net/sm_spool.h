@@ -29,6 +29,8 @@ static inline uint64_t sm_key(const uint8_t id[SM_ID_BYTES])
 	return key;
 }
 
+/* A record for a session that can be resumed, from <enable/> on; without room in the spool it does
+ * without, and does not outlive the process. */
 ON_SHARD void sm_spool_begin(struct sm_spool *k, const struct session *ss, const char *user,
 	const uint8_t id[SM_ID_BYTES], uint64_t max_ms);
 ON_SHARD void sm_spool_handled(struct sm_spool *k, uint32_t h); /* what its client may be told */

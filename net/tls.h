@@ -175,4 +175,4 @@ struct tls_info {
 	const char *sni; /* what the one who connected asked for, or NULL; until tls_free() */
 	bool resumed;
 };
-void tls_info(struct tls *t, struct tls_info *out);
+void tls_info(struct tls *t, struct tls_info *out); /* after the handshake */

@@ -19,13 +19,13 @@ struct access_rules; /* a compiled snapshot */
 int access_compile(const struct conf_node *acl, const struct conf_node *access_rules,
 	const struct conf_node *shaper, const struct conf_node *shaper_rules, struct conf_errors *e,
 	struct access_rules **out);
-void access_free(struct access_rules *r);
-/* Publishes; the old snapshot goes after a grace period. Any thread that may block. */
+void access_free(struct access_rules *r); /* one that is not published; NULL is fine */
+/* Publishes and takes r; the old snapshot goes after a grace period. Any thread that may block. */
 void access_publish(struct access_rules *r);
 /* Whether a name is defined in the snapshot, for checks of settings that name rules; `all` and
  * `none` always are. */
 bool access_has_rule(const struct access_rules *r, const char *rule);
-bool access_has_shaper(const struct access_rules *r, const char *name);
+bool access_has_shaper(const struct access_rules *r, const char *name); /* a shaper or its rules */
 /* Checks every CONF_ACCESS and CONF_SHAPER value that e has noted (core/conf.h) against r, adds an
  * error for each unknown one, and forgets them. */
 void access_check_names(const struct access_rules *r, struct conf_errors *e);

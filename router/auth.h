@@ -123,12 +123,14 @@ uint32_t auth_mechanisms(struct host *h, const struct host_conf *conf, uint32_t 
 ON_JOB int auth_find(struct host *h, const char *user, struct auth_account *out);
 /* The account, to log in with its verifiers. */
 ON_JOB int auth_verifiers(struct host *h, const char *user, struct auth_account *out);
+/* Whether that is its password. */
 ON_JOB int auth_check(struct host *h, const char *user, const char *password);
 /* In the first source that makes accounts, unless any of them has it. */
 ON_JOB int auth_create(struct host *h, const char *user, const char *password);
 /* The same with many, passwords kept as auth_password_format says. Their results are set; 0 or a
  * negative errno: nothing is imported. */
 ON_JOB int auth_import(struct host *h, struct auth_import *list, unsigned n);
+/* In the source that the account belongs to. */
 ON_JOB int auth_set_password(struct host *h, const char *user, const char *password);
 /* That the password is the one of the other verifiers is the word of whoever logged in with it. */
 ON_JOB int auth_set_verifier(struct host *h, const char *user, const struct auth_account *was,

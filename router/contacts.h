@@ -38,6 +38,7 @@ struct contacts_walk {
 	const struct contact_set *set;
 	unsigned wanted, next, at, shared_bits;
 };
+/* Good as long as a is; false: there are no more. */
 void contacts_begin(struct contacts_walk *w, const struct account *a, unsigned bits);
 bool contacts_next(struct contacts_walk *w);
 

@@ -42,6 +42,7 @@ int directory_enter(const struct session *ss, unsigned max_sessions, struct acto
 struct actor_id directory_replace(const struct session *ss);
 /* Leaves, if it still holds the resource; true when it did. */
 bool directory_leave(const struct session *ss);
+/* What others find of it from now on: nothing when it has left. Any registered thread. */
 void directory_presence(const struct session *ss, bool available, int priority);
 void directory_carbons(const struct session *ss, bool wanted);
 /* All sessions of the account, if it has any, point to this snapshot from now on, each with a

@@ -49,7 +49,7 @@ void user_agent_text(const char *text, char out[USER_AGENT_TEXT + 1]);
 uint64_t user_agent_key(const char *id);
 /* Whether it can log in at that time by what is known of it. */
 bool user_agent_has_access(const struct user_agent *ua, int64_t now);
-bool user_agent_has_token(const struct user_agent *ua, int64_t now);
+bool user_agent_has_token(const struct user_agent *ua, int64_t now); /* one that has not expired */
 
 /* When one was seen last is known to so many seconds. */
 #define USER_AGENT_SEEN_S 60
