@@ -25,24 +25,28 @@ class Person:
 
     def __init__(self, client, to, count):
         self.client, self.to, self.count = client, to, count
-        self.heard, self.bounced, self.sent = [], [], 0
+        self.heard, self.bounced = [], []
         self.thread = threading.Thread(target=self._listen)
         self.done = False
         self.failure = None
 
     def talk(self):
-        for n in range(self.count):
-            self.client.send("<message id='%d' to='%s' type='chat'><body>%d</body></message>" % (n, self.to, n))
-            self.sent += 1
-            time.sleep(random.random() * 0.01)
+        try:
+            for n in range(self.count):
+                self.client.send("<message id='%d' to='%s' type='chat'><body>%d</body></message>" % (n, self.to, n))
+                time.sleep(random.random() * 0.01)
+        except Exception as e:      # pylint: disable=broad-except
+            self.failure = 'it could not say all: %r' % e
 
     def _listen(self):
         try:
             while not self.done:
                 try:
                     kind, element = self.client.event(0.5)
-                except Failure:
-                    continue        # nothing came
+                except Failure as e:
+                    if 'nothing came' in str(e):
+                        continue
+                    raise
                 if kind != 'stanza':
                     self.failure = 'the stream ended: %s' % kind
                     return
