@@ -21,6 +21,7 @@
 #include "router/idle.h"
 #include "router/message.h"
 #include "router/privacy.h"
+#include "router/route.h"
 
 #define IDLE_MS 20000 /* without a byte: buffers go back */
 
@@ -233,6 +234,14 @@ bool c2s_send(struct c2s *c, struct stanza *s, enum deliver_copies copies)
 	return true;
 }
 
+/* A request of somebody who is not to know that the client is there. */
+ON_SHARD static bool is_refused(const struct c2s *c, const struct stanza *s)
+{
+	return s->kind == STANZA_IQ && (s->type == IQ_GET || s->type == IQ_SET) &&
+		!rcu_get(c->session.host->conf)->strangers_ask &&
+		!session_takes_request(&c->session, s);
+}
+
 static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copies)
 {
 	struct c2s *c = container_of(a, struct c2s, fsm.gen.actor);
@@ -240,6 +249,10 @@ static bool receive(struct actor *a, struct stanza *s, enum deliver_copies copie
 	shard_check(NULL);
 	if (s->kind == STANZA_PRESENCE && s->type == PRES_UNAVAILABLE && c->session.directed)
 		session_heard_unavailable(&c->session, s->from);
+	if (is_refused(c, s)) {
+		route_error(s, ERR_SERVICE_UNAVAILABLE, NULL);
+		return true;
+	}
 	if (unlikely(c->leaving)) { /* the router would send it here again and again */
 		session_held(&c->session, s, copies);
 		return true;

@@ -85,6 +85,7 @@ struct host_conf {
 	const char *keyfile; /* NULL: in certfile */
 	const char *language; /* xml:lang for those who ask none */
 	const char *texts; /* lang_pick() of it: what texts for them are in; NULL: en */
+	bool strangers_ask; /* requests_from_strangers: session_takes_request() */
 	int64_t max_out_bytes; /* of memory, output waiting for one client before it is closed */
 	int64_t auth_fails; /* failed logins per address ... */
 	int64_t auth_fail_window_ms; /* ... within this time, then refused until it is over */

@@ -188,6 +188,12 @@ const struct conf_item host_conf_items[] = {
 		.help = "The language of texts for clients that ask for none, or for one that "
 			"there are no "
 			"texts in." },
+	{ "requests_from_strangers", CONF_BOOL, FIELD(struct host_conf, strangers_ask, bool),
+		.preset = "true", .per_host = true,
+		.help = "Whether requests (iq) to a client's full address reach it when whoever "
+			"asks may not see its presence; otherwise they are refused as if it were "
+			"not there (RFC 6121 §8.5.3.1), but for those of this server's own "
+			"services." },
 	{ "max_out_bytes", CONF_SIZE, FIELD(struct host_conf, max_out_bytes, int64_t),
 		.preset = "8 MB", .min = 65536, .max = 1 << 30, .per_host = true,
 		.help = "Memory that output waiting for one client may hold; past it the client is "

@@ -94,6 +94,21 @@ bool session_has_directed(const struct session *ss, const struct jid *whom)
 	return false;
 }
 
+static bool is_of_server(const struct jid *who)
+{
+	const char *domain = jid_domain(who);
+
+	return route_host(domain) ? !who->local_len : route_has(domain);
+}
+
+bool session_takes_request(const struct session *ss, const struct stanza *request)
+{
+	const struct jid *from = request->from;
+
+	return jid_equal_bare(from, ss->jid) || presence_reaches(ss, from) || is_of_server(from) ||
+		session_has_directed(ss, from);
+}
+
 void session_heard_unavailable(struct session *ss, const struct jid *from)
 {
 	shard_check(NULL);

@@ -92,6 +92,9 @@ ON_SHARD void session_hide_directed(
 /* Whether it has directed presence to that account or room, or one of its resources, which still
  * holds. */
 ON_SHARD bool session_has_directed(const struct session *ss, const struct jid *whom);
+/* Whether a request for this resource may reach it where requests_from_strangers is off: from
+ * whoever knows that it is there (RFC 6121 §8.5.3.1), and the server and its services. */
+ON_SHARD bool session_takes_request(const struct session *ss, const struct stanza *request);
 /* Unavailable presence has come for it: who is gone need not be told later. RFC 6121 §4.6.1 */
 ON_SHARD void session_heard_unavailable(struct session *ss, const struct jid *from);
 /* The stream is gone or going: unavailable goes to all who were told otherwise. status may be
