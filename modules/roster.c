@@ -257,7 +257,7 @@ ON_JOB static void run_get(struct roster *r, struct roster_work *w)
 		since = roster_version_read(r, ver);
 	if (!result)
 		result = since >= 0 ? answer_changes(r, w->stanza, since)
-				    : answer_whole(r, w->stanza, ver != NULL);
+				    : answer_whole(r, w->stanza, own); /* §2.6.3: asked or not */
 	if (result)
 		answer_error(w->stanza, result);
 }

@@ -248,12 +248,13 @@ ON_JOB static void tell_of(struct roster *r, struct stanza *s, const struct rost
 		roster_tell_interested(r, s);
 	if (item->bits & CONTACT_LISTED && (item->bits ^ before) & VISIBLE)
 		roster_push(r, item);
-	if (t->answer)
+	if (t->answer == PRES_SUBSCRIBED)
 		send_on(r, build_presence(r->account, contact, "subscribed"), true, false);
+	else if (t->answer)
+		send_on(r, build_presence(r->account, contact, "unsubscribed"), false,
+			before & ~item->bits & CONTACT_FROM);
 	if (item->bits & ~before & CONTACT_TO)
 		presence_probe_one(r->account, contact);
-	if (before & ~item->bits & CONTACT_FROM)
-		presence_tell(r->account, contact, PRES_UNAVAILABLE, NULL);
 }
 
 ON_JOB static void change_in(struct roster *r, struct stanza *s, const struct jid *contact)

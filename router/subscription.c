@@ -104,6 +104,8 @@ struct transition subscription_in(unsigned bits, enum stanza_type type)
 {
 	struct transition t = apply(inbound, bits, event_of(type));
 
+	if (type == PRES_UNSUBSCRIBE && t.pass) /* A.3.2 */
+		t.answer = PRES_UNSUBSCRIBED;
 	if (type != PRES_SUBSCRIBE)
 		return t;
 	if (t.bits & CONTACT_PENDING_IN && bits & CONTACT_APPROVED) /* §3.4.2: nobody is asked */

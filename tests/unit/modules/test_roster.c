@@ -201,14 +201,16 @@ Test(roster, is_unavailable_before_it_is_over) /* §3.2.2 */
 	cr_expect_eq(state(), CONTACT_TO);
 }
 
-Test(roster, is_unavailable_to_who_unsubscribes) /* §3.3.3 */
+Test(roster, is_unavailable_to_who_unsubscribes) /* §3.3.3, A.3.2 */
 {
 	make_both();
 	client_becomes(juliet, 0);
 	forget();
 	comes("' to='" ACCOUNT "' type='unsubscribe'/>");
-	cr_assert_eq(romeo.n, 1);
+	cr_assert(heard_wait(&romeo, 2));
+	cr_expect_eq(romeo.n, 2);
 	cr_expect(sent(0, "unavailable", RESOURCE));
+	cr_expect(sent(1, "unsubscribed", ACCOUNT));
 	cr_expect_eq(state(), CONTACT_TO);
 }
 
