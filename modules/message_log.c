@@ -311,6 +311,8 @@ ON_SHARD static bool hold(struct stanza *s, struct message_row *row)
 	struct spool_record *r;
 	struct buf *wire;
 
+	if (atomic_load_explicit(&s->log_record, memory_order_relaxed))
+		return true; /* it was underway to somebody before */
 	row->id = s->log_id;
 	wire = stanza_wire(s);
 	row->body = wire->data;
