@@ -1,4 +1,4 @@
-/* router/s2s_link.h - one link of the s2s manager, as router/s2s.c and who carries its stanzas see
+/* router/s2s_link.h - one link of the s2s manager, as the manager and who carries its stanzas see
  * it (net/s2s_out.c). All of it is for the link's own shard.
  *
  * A link is idle until a stanza comes for it. Then it asks its opener for a way out and keeps what
