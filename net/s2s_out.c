@@ -1,5 +1,5 @@
 /* net/s2s_out.c - the life of a stream to another server: found, connected, ended; and what comes
- * to it from its link. */
+ * to it from its link. What comes from the other server is in s2s_out_events.c. */
 #include "net/s2s_out.h"
 
 #include <errno.h>
@@ -19,7 +19,6 @@
 #include "net/s2s_out_stream.h"
 #include "net/tls_peer.h"
 #include "router/deliver.h"
-#include "router/message.h"
 #include "router/s2s_conf.h"
 
 #define SILENCE_MS 60000 /* what the peer's kernel does not acknowledge for so long is lost */
@@ -65,7 +64,7 @@ static void telling_step(struct telling *t, const char *line)
 /* --- places -------------------------------------------------------------------------------- */
 
 /* There is no way to them, or no more need of one. error 0: that is in order. */
-ON_SHARD static void leave_link(struct s2s_out *o, int error, const char *told, const char *why)
+void s2s_out_leave_link(struct s2s_out *o, int error, const char *told, const char *why)
 {
 	struct s2s_link *l = o->link;
 
@@ -90,7 +89,7 @@ ON_SHARD static void give_up(struct s2s_out *o, int error, const char *told, con
 {
 	give_up_answers(o);
 	s2s_out_sm_end(o, false);
-	leave_link(o, error, told, why);
+	s2s_out_leave_link(o, error, told, why);
 	fsm_stop_now(&o->fsm, STOP_NORMAL);
 }
 
@@ -106,7 +105,7 @@ static void dialled(int fd, const struct place *place, void *arg)
 		fsm_event_now(&o->fsm, &TERM(S2S_OUT_NOWHERE));
 }
 
-ON_SHARD static void end_dial(struct s2s_out *o)
+void s2s_out_end_dial(struct s2s_out *o)
 {
 	dial_end(o->dial);
 	o->dial = NULL;
@@ -118,7 +117,7 @@ ON_SHARD static bool tries_again(struct s2s_out *o)
 {
 	if (!s2s_out_sm_retries(o))
 		return false;
-	end_dial(o);
+	s2s_out_end_dial(o);
 	return true;
 }
 
@@ -207,7 +206,7 @@ int s2s_out_begin_tls(struct s2s_out *o)
 }
 
 /* The same outside of the machine's own functions. */
-ON_SHARD static void fail_now(struct s2s_out *o, enum stream_condition c, const char *why)
+void s2s_out_fail_now(struct s2s_out *o, enum stream_condition c, const char *why)
 {
 	if (c < STREAM_CONDITIONS)
 		s2s_out_refuse(o, c, why);
@@ -215,215 +214,11 @@ ON_SHARD static void fail_now(struct s2s_out *o, enum stream_condition c, const 
 		s2s_out_fail(o, "%s", why);
 	gen_now(&o->fsm.gen, MAIL_CAST_ANY, &TERM(S2S_OUT_FAILED));
 }
-#define WITHOUT_A_WORD STREAM_CONDITIONS
 
 static struct next any_state(struct fsm *f UNUSED, struct term *e)
 {
 	return fsm_next(e->kind == S2S_OUT_FAILED ? S2S_OUT_REOPEN_SOCKET : S2S_OUT_OPEN_SOCKET);
 }
-
-/* --- what comes from the other server ------------------------------------------------------ */
-
-static void opened(struct stream *st, const struct stanza *head, const char *default_ns)
-{
-	struct s2s_out *o = container_of(st, struct s2s_out, stream);
-	struct s2s_out_opened data = { head, default_ns };
-
-	shard_check(NULL);
-	fsm_event_now(&o->fsm, &(struct term){ .kind = S2S_OUT_OPENED, .data = &data });
-}
-
-static void drop_stanza(void *s)
-{
-	stanza_unref(s);
-}
-
-static void stanza(struct stream *st, struct stanza *s)
-{
-	struct s2s_out *o = container_of(st, struct s2s_out, stream);
-	struct term e = TERM_OF(S2S_OUT_STANZA, s, drop_stanza);
-
-	shard_check(NULL);
-	fsm_event_now(&o->fsm, &e);
-	term_drop(&e);
-}
-
-static void secured(struct stream *st)
-{
-	struct s2s_out *o = container_of(st, struct s2s_out, stream);
-
-	shard_check(NULL);
-	fsm_event_now(&o->fsm, &TERM(S2S_OUT_SECURED));
-}
-
-static bool is_established(const struct s2s_out *o)
-{
-	return o->fsm.gen.state == S2S_OUT_STREAM_ESTABLISHED;
-}
-
-/* The peer's last word. */
-static void refused(struct stream *st, const struct stanza *error)
-{
-	struct s2s_out *o = container_of(st, struct s2s_out, stream);
-	const char *text;
-	struct arena a;
-
-	shard_check(NULL);
-	arena_init(&a, NULL, 0);
-	text = elem_child_text(error->root, "text", NS_STREAMS, &a);
-	o->peer_error = (uint8_t)(stream_condition_of(error) + 1);
-	free(o->why);
-	o->why = xprintf("That server ends the stream: %s%s%.200s",
-		stream_condition_name(stream_condition_of(error)), text ? ", " : "",
-		text ? text : "");
-	arena_fini(&a);
-	s2s_out_say(o, "%s", o->why);
-}
-
-/* What was not written goes back to the link, or to the senders. */
-ON_SHARD static void give_all_back(struct s2s_out *o, bool arrived, int error)
-{
-	conn_drop_output(&o->stream.conn);
-	o->settled = o->sm != NULL; /* also of one that has half left, and stays in conn */
-	s2s_out_sm_end(o, arrived);
-	leave_link(o, error, o->why, o->why);
-}
-
-struct next s2s_out_end(struct s2s_out *o, enum stream_condition c, const char *why)
-{
-	if (stream_closing(&o->stream))
-		return fsm_same();
-	log_info("s2s_out", "ended", L_STR("from", o->ours), L_STR("to", o->theirs),
-		L_STR("condition", stream_condition_name(c)), L_STR("why", why));
-	s2s_out_say(o, "%s (%s)", why, stream_condition_name(c));
-	free(o->why);
-	o->why = xstrdup(why);
-	s2s_out_no_answers(o, S2S_REMOTE_FAILED, "the connection to its server was closed");
-	s2s_out_sm_tell(o);
-	conn_flush(&o->stream.conn);
-	give_all_back(o, false, ERR_REMOTE_SERVER_TIMEOUT);
-	stream_error(&o->stream, c, NULL);
-	return fsm_same();
-}
-
-/* Whether it may be opened anew at once. */
-static bool is_in_order(const struct s2s_out *o)
-{
-	return !o->peer_error || o->peer_error == STREAM_CONNECTION_TIMEOUT + 1 ||
-		o->peer_error == STREAM_RESET + 1 || o->peer_error == STREAM_SYSTEM_SHUTDOWN + 1;
-}
-
-/* RFC 6120 §4.4: what it has not begun to get it does not get any more. */
-static void ended(struct stream *st)
-{
-	struct s2s_out *o = container_of(st, struct s2s_out, stream);
-
-	shard_check(NULL);
-	if (is_established(o)) {
-		s2s_out_say(o, "that server ends the stream");
-		s2s_out_no_answers(o, S2S_REMOTE_FAILED, "its server ended the stream");
-		give_all_back(o, !o->peer_error, is_in_order(o) ? 0 : ERR_REMOTE_SERVER_TIMEOUT);
-		stream_close(st);
-	} else if (!timer_armed(&o->reopen)) {
-		AUTO(free_ptr) char *why = o->peer_error ? xstrdup(o->why) : NULL;
-
-		fail_now(o, WITHOUT_A_WORD, why ? why : "That server ends the stream.");
-	}
-}
-
-static void broken(struct stream *st, enum stream_condition condition, const char *text)
-{
-	static const char wrong[] = TR("That server does not speak XMPP as it should.");
-	struct s2s_out *o = container_of(st, struct s2s_out, stream);
-
-	shard_check(NULL);
-	s2s_out_say(o, "what that server says is wrong: %s", text);
-	if (!is_established(o))
-		fail_now(o, condition, wrong);
-	else if (o->sm)
-		stream_error(st, condition, text); /* lost() follows, and it is resumed */
-	else
-		s2s_out_end(o, condition, wrong);
-}
-
-static void unsent(struct stream *st, struct stanza *s)
-{
-	struct s2s_out *o = container_of(st, struct s2s_out, stream);
-
-	shard_check(NULL);
-	if (o->settled)
-		return;
-	if (o->sm)
-		s2s_out_sm_unsent(o);
-	else if (o->link)
-		s2s_link_unsent(o->link, s);
-	else
-		s2s_route(s);
-}
-
-/* With XEP-0198 it is the peer who says so. */
-static void sent(struct stream *st, struct stanza *s)
-{
-	const struct s2s_out *o = container_of(st, struct s2s_out, stream);
-
-	if (!o->sm && !o->settled)
-		message_taken(s);
-}
-
-/* The connection of an established stream is gone. */
-ON_SHARD static void gone(struct s2s_out *o)
-{
-	s2s_out_no_answers(o, S2S_REMOTE_FAILED, "the connection to its server was lost");
-	if (!s2s_out_sm_lost(o)) {
-		s2s_out_sm_end(o, false);
-		leave_link(o, 0, NULL, NULL);
-		fsm_stop_now(&o->fsm, STOP_NORMAL);
-		return;
-	}
-	timer_cancel(&o->timer);
-	stream_end(&o->stream);
-	o->has_stream = false;
-	end_dial(o);
-	gen_now(&o->fsm.gen, MAIL_CAST_ANY, &TERM(S2S_OUT_AWAY));
-	s2s_out_look_up(o);
-}
-
-void s2s_out_cut(struct s2s_out *o)
-{
-	stream_farewell(&o->stream, STREAM_CONNECTION_TIMEOUT, NULL);
-	gone(o);
-}
-
-static void lost(struct stream *st, enum conn_loss why)
-{
-	struct s2s_out *o = container_of(st, struct s2s_out, stream);
-
-	shard_check(NULL);
-	s2s_out_say(o, "connection %s", conn_loss_text(why));
-	if (o->link && !is_established(o)) {
-		AUTO(free_ptr)
-		char *text = xprintf("The connection to that server %s%s%s.",
-			why == CONN_PEER_CLOSED ? "was closed by it" : "failed",
-			st->conn.tls ? ": " : "", st->conn.tls ? tls_error(st->conn.tls) : "");
-
-		if (!timer_armed(&o->reopen))
-			fail_now(o, WITHOUT_A_WORD, text);
-		return;
-	}
-	gone(o);
-}
-
-static const struct stream_events stream_calls = {
-	.opened = opened,
-	.stanza = stanza,
-	.ended = ended,
-	.broken = broken,
-	.secured = secured,
-	.unsent = unsent,
-	.sent = sent,
-	.lost = lost,
-	.refused = refused,
-};
 
 /* --- connections --------------------------------------------------------------------------- */
 
@@ -459,7 +254,7 @@ ON_SHARD static struct next connected(struct s2s_out *o, const struct s2s_out_co
 	begin_anew(o);
 	o->place = c->place;
 	expect_answers(c->fd);
-	rc = stream_begin(&o->stream, c->fd, STREAM_TO_SERVER, &limits, &stream_calls);
+	rc = stream_begin(&o->stream, c->fd, STREAM_TO_SERVER, &limits, &s2s_out_events);
 	if (rc)
 		return s2s_out_fail(o, "no connection: %s", strerror(-rc));
 	o->has_stream = true;
@@ -551,7 +346,7 @@ struct next s2s_out_established(struct s2s_out *o)
 struct next s2s_out_finish(struct s2s_out *o)
 {
 	s2s_out_say(o, "nothing more is needed of it");
-	leave_link(o, 0, NULL, NULL);
+	s2s_out_leave_link(o, 0, NULL, NULL);
 	s2s_out_close_stream(o);
 	return fsm_same();
 }
@@ -565,7 +360,7 @@ void s2s_out_close_stream(struct s2s_out *o)
 	if (stream_closing(&o->stream) || o->said_end)
 		return;
 	s2s_out_sm_tell(o);
-	if (!o->bidi || !is_established(o) || s2s_out_sm_is_on(o)) {
+	if (!o->bidi || !s2s_out_is_established(o) || s2s_out_sm_is_on(o)) {
 		stream_close(&o->stream);
 		return;
 	}
@@ -606,12 +401,12 @@ static void time_is_up(struct timer *t)
 		stream_close(&o->stream);
 	if (!o->link || timer_armed(&o->reopen))
 		return;
-	if (is_established(o))
+	if (s2s_out_is_established(o))
 		look_whether_idle(o);
 	else if (!is_needed(o))
 		s2s_out_finish(o);
 	else
-		fail_now(o, STREAM_CONNECTION_TIMEOUT, "That server does not answer.");
+		s2s_out_fail_now(o, STREAM_CONNECTION_TIMEOUT, "That server does not answer.");
 }
 
 static void no_answer_in_time(struct timer *t)
@@ -716,7 +511,7 @@ static void close_out(void *out)
 	shard_check(NULL);
 	s2s_out_say(o, "closed");
 	o->link = NULL;
-	if (!is_established(o))
+	if (!s2s_out_is_established(o))
 		fsm_stop_now(&o->fsm, STOP_NORMAL);
 	else if (!s2s_out_sm_closes(o))
 		s2s_out_close_stream(o);
@@ -767,9 +562,10 @@ static void terminate(struct fsm *f, const char *reason UNUSED)
 	lookup_cancel(o->lookup);
 	if (o->has_stream)
 		stream_end(&o->stream);
-	end_dial(o);
+	s2s_out_end_dial(o);
 	s2s_out_sm_end(o, false);
-	leave_link(o, ERR_REMOTE_SERVER_TIMEOUT, NULL, "The connection to that server was closed.");
+	s2s_out_leave_link(
+		o, ERR_REMOTE_SERVER_TIMEOUT, NULL, "The connection to that server was closed.");
 	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 }
 

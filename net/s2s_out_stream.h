@@ -115,6 +115,11 @@ static inline struct s2s_out *s2s_out_of(struct fsm *f)
 	return container_of(f, struct s2s_out, fsm);
 }
 
+static inline bool s2s_out_is_established(const struct s2s_out *o)
+{
+	return o->fsm.gen.state == S2S_OUT_STREAM_ESTABLISHED;
+}
+
 /* --- net/s2s_out.c --- */
 
 /* A line for who asks later what happened. */
@@ -124,24 +129,36 @@ PRINTF_LIKE(2, 3) ON_SHARD void s2s_out_say(struct s2s_out *o, const char *forma
 PRINTF_LIKE(2, 3) ON_SHARD struct next s2s_out_fail(struct s2s_out *o, const char *format, ...);
 /* The same, and the peer is told by a stream error. */
 ON_SHARD struct next s2s_out_refuse(struct s2s_out *o, enum stream_condition c, const char *why);
+/* The same outside of the machine's own functions; the peer is told unless c is
+ * S2S_OUT_WITHOUT_A_WORD. */
+#define S2S_OUT_WITHOUT_A_WORD STREAM_CONDITIONS
+ON_SHARD void s2s_out_fail_now(struct s2s_out *o, enum stream_condition c, const char *why);
+/* There is no way to them, or no more need of one. told: to senders, as s2s_link_down() says.
+ * error 0: that is in order. */
+ON_SHARD void s2s_out_leave_link(struct s2s_out *o, int error, const char *told, const char *why);
+ON_SHARD void s2s_out_end_dial(struct s2s_out *o); /* there is no place any more */
 /* Both know who they are: stanzas may be sent, once a stream before is resumed. */
 ON_SHARD struct next s2s_out_proven(struct s2s_out *o);
 ON_SHARD struct next s2s_out_established(struct s2s_out *o);
-/* As if the connection had been lost. */
-ON_SHARD void s2s_out_cut(struct s2s_out *o);
 /* Begins with the first place again. */
 ON_SHARD void s2s_out_look_up(struct s2s_out *o);
 /* It would send something if it were established. */
 ON_SHARD bool s2s_out_is_awaited(const struct s2s_out *o);
 /* Nothing more is to be done: it ends in order. */
 ON_SHARD struct next s2s_out_finish(struct s2s_out *o);
-/* What the peer says is against the rules: established, it ends. */
-ON_SHARD struct next s2s_out_end(struct s2s_out *o, enum stream_condition c, const char *why);
 /* The stream ends without an error. */
 ON_SHARD void s2s_out_close_stream(struct s2s_out *o);
 ON_SHARD void s2s_out_send_header(struct s2s_out *o);
 /* TLS begins now. 0, or a negative errno. */
 ON_SHARD int s2s_out_begin_tls(struct s2s_out *o);
+
+/* --- net/s2s_out_events.c --- */
+
+extern const struct stream_events s2s_out_events;
+/* As if the connection had been lost. */
+ON_SHARD void s2s_out_cut(struct s2s_out *o);
+/* What the peer says is against the rules: established, it ends. */
+ON_SHARD struct next s2s_out_end(struct s2s_out *o, enum stream_condition c, const char *why);
 
 /* --- net/s2s_out_login.c --- */
 
