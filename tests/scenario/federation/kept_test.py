@@ -6,8 +6,8 @@ import os
 import signal
 import unittest
 
-from harness.callee import DIALBACK, SM, Callee
-from harness.case import ServerCase, main
+from harness.callee import DIALBACK, SM, CalleeCase
+from harness.case import main
 from harness.connection import Failure
 from harness.federation import Linnet, World
 
@@ -29,29 +29,12 @@ def resume(client, domain, previd, h):
     return int(client.last.get('h'))
 
 
-class Kept(ServerCase):
-    """Each test has a domain of its own, so that none meets what another has left behind."""
-
+class Kept(CalleeCase):
     accounts = ('romeo@localhost', 'juliet@localhost')
-    modules = ''
-
-    @classmethod
-    def setUpClass(cls):
-        cls.names = [n[5:].replace('_', '-') + '.example' for n in dir(cls) if n.startswith('test_')]
-        cls.callees = {name: Callee(name) for name in cls.names}
-        cls.settings = ('s2s_use_starttls: false\ns2s_max_retry_delay: 1 s\ns2s_places:\n' + ''.join(
-            '  %s: [%s]\n' % (n, c.place()) for n, c in cls.callees.items()) + cls.modules)
-        super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls):
-        for callee in cls.callees.values():
-            callee.close()
-        super().tearDownClass()
+    begins = 's2s_use_starttls: false\ns2s_max_retry_delay: 1 s\n'
 
     def setUp(self):
-        self.domain = self._testMethodName[5:].replace('_', '-') + '.example'
-        self.callee = self.callees[self.domain]
+        super().setUp()
         self.romeo = self.log_in()
         self.pings = 0
 
@@ -307,7 +290,7 @@ class Kept(ServerCase):
 class WithArchive(Kept):
     """Each message is in its sender's archive once."""
 
-    modules = 'modules:\n    mod_mam: {default: always}\n'
+    over = 'modules:\n    mod_mam: {default: always}\n'
     test_upgraded = test_part_restarts = test_stopped = test_sender_is_told = None
 
     def archived(self):

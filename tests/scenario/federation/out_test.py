@@ -13,40 +13,27 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../support'))
 
 from harness.ca import Authority, self_signed   # noqa: E402
-from harness.callee import DIALBACK, EXTERNAL, NS_SM, REQUIRED, SM, STARTTLS, Callee    # noqa: E402
-from harness.case import ServerCase, main   # noqa: E402
+from harness.callee import DIALBACK, EXTERNAL, NS_SM, REQUIRED, SM, STARTTLS, Callee, CalleeCase    # noqa: E402
+from harness.case import main   # noqa: E402
 
 MESSAGE = "<message to='%s' id='%s' type='chat'><body>%s</body></message>"
 LIMITS = "<limits xmlns='urn:xmpp:stream-limits:0'>%s</limits>"
 ERROR = "<message from='%s' id='%s' type='error'><error><e:%s/></error></message>"
 
 
-class Out(ServerCase):
-    """Each test has a domain of its own, so that none meets what another has left behind."""
-
-    over = ''
+class Out(CalleeCase):
+    begins = 's2s_max_retry_delay: 1 hour\n'
 
     @classmethod
-    def setUpClass(cls):
-        cls.names = [n[5:].replace('_', '-') + '.example' for n in dir(cls) if n.startswith('test_')]
-        cls.callees = {name: Callee(name) for name in cls.names}
-        cls.settings = ('s2s_max_retry_delay: 1 hour\n' + cls.over + 's2s_places:\n' + ''.join(
-            '  %s: [%s]\n' % (n, ', '.join(c.place(n == 'direct.example') for c in cls.places(n))) for n in cls.names))
-        super().setUpClass()
+    def places_of(cls, name):
+        return ', '.join(c.place(name == 'direct.example') for c in cls.places(name))
 
     @classmethod
     def places(cls, name):
         return [cls.callees[name]]
 
-    @classmethod
-    def tearDownClass(cls):
-        for callee in cls.callees.values():
-            callee.close()
-        super().tearDownClass()
-
     def setUp(self):
-        self.domain = self._testMethodName[5:].replace('_', '-') + '.example'
-        self.callee = self.callees[self.domain]
+        super().setUp()
         self.to = 'juliet@' + self.domain
         self.romeo = self.server.login('romeo@localhost/orchard')
         self.addCleanup(self.romeo.close)
@@ -615,6 +602,15 @@ class Managed(Out):
         self.came(link, 'two')
         link.close()
 
+    def goes_on_anew(self):
+        """The next one goes by a stream of its own."""
+        self.say('four')
+        link = self.callee.accept()
+        link.greet(DIALBACK)
+        link.validate()
+        self.came(link, 'four')
+        link.close()
+
     def test_ends_in_order(self):
         """RFC 6120 §4.4: it has read all, and says nothing of that."""
         link = self.established()
@@ -622,12 +618,7 @@ class Managed(Out):
         link.send('</stream:stream>')
         link.wait_for_end()
         link.close()
-        self.say('four')
-        link = self.callee.accept()
-        link.greet(DIALBACK)
-        link.validate()
-        self.came(link, 'four')
-        link.close()
+        self.goes_on_anew()
 
     def test_ends_with_its_count(self):
         """What crosses its end is not in its last count: it may not have been read, and is not lost in silence."""
@@ -637,12 +628,7 @@ class Managed(Out):
         self.told('three', 'remote-server-timeout')
         link.wait_for_end()
         link.close()
-        self.say('four')
-        link = self.callee.accept()
-        link.greet(DIALBACK)
-        link.validate()
-        self.came(link, 'four')
-        link.close()
+        self.goes_on_anew()
 
     def test_too_much(self):
         """§6: it acknowledges what it was not sent."""

@@ -17,6 +17,7 @@ import ssl
 from collections import deque
 from xml.sax.saxutils import quoteattr
 
+from .case import ServerCase
 from .connection import WAIT_S, Connection, Failure
 from .element import NS_CLIENT, NS_STREAM, NS_TLS, StreamParser
 
@@ -147,3 +148,36 @@ class Callee:
     def place(self, tls=False):
         """A line for s2s_places."""
         return '{host: "%s", port: %d, tls: %s}' % (self.address, self.port, str(tls).lower())
+
+
+class CalleeCase(ServerCase):
+    """Each test has a server to call of its own, with the test's name, so that none meets what another
+    has left behind: self.domain, self.callee."""
+
+    begins, over = '', ''       # settings, of the case and of a class of it
+
+    @classmethod
+    def setUpClass(cls):
+        cls.names = [cls.domain_of(n) for n in dir(cls) if n.startswith('test_')]
+        cls.callees = {name: Callee(name) for name in cls.names}
+        cls.settings = cls.begins + cls.over + 's2s_places:\n' + ''.join(
+            '  %s: [%s]\n' % (n, cls.places_of(n)) for n in cls.names)
+        super().setUpClass()
+
+    @classmethod
+    def places_of(cls, name):
+        return cls.callees[name].place()
+
+    @classmethod
+    def tearDownClass(cls):
+        for callee in cls.callees.values():
+            callee.close()
+        super().tearDownClass()
+
+    @staticmethod
+    def domain_of(test):
+        return test[5:].replace('_', '-') + '.example'
+
+    def setUp(self):
+        self.domain = self.domain_of(self._testMethodName)
+        self.callee = self.callees[self.domain]
